@@ -1,0 +1,322 @@
+"""The append-only record of one search; it stands between the views and the population and sees every agent alike.
+
+One JSON line per call that changes or asks the population, with inputs and results as numbers and a checksum chained
+over all lines before it. Resuming re-runs the agent from its seed: calls are answered from the record until it is used
+up, then the population is brought to that point (from the last checkpoint; later windows are trained again and must
+give the recorded results) and the search goes on.
+"""
+
+import fcntl
+import json
+import os
+import platform
+import time
+import warnings
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, fields
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from archgym import checkpoint
+from archgym.window import WindowResult
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from archgym.population import Population, State
+
+SCHEMA = 1
+CHECKPOINT_SECONDS = 30.0
+PACKAGES = ("archgym", "numpy", "torch", "envpool", "gymnasium")
+COLUMNS = tuple(item.name for item in fields(WindowResult))
+T = TypeVar("T")
+
+
+class Journal:
+    """A population whose calls are recorded; it offers the population's own methods.
+
+    Args:
+        population: What is recorded.
+        path: The file; its folder must exist.
+        settings: What makes the search the same search; a resume must bring the same.
+        resume: Whether to go on with an existing record.
+
+    Raises:
+        ValueError: If the file is there and `resume` is not asked for, if there is nothing to resume, if it was made
+            with other settings, or if a line was altered.
+        OSError: If the file cannot be written.
+    """
+
+    def __init__(self, population: "Population", path: Path, settings: dict[str, Any], resume: bool) -> None:
+        self.population, self.path = population, path
+        self.checkpoint_path = path.with_suffix(".checkpoint.safetensors")
+        self.rows: list[dict[str, Any]] = []
+        self.cursor = 0  # calls made so far; below len(rows) while the record answers
+        self.live = not resume  # whether the population stands where the cursor does
+        self._check = 0
+        self._states: dict[int, State] = {}
+        self._saved_at, self._saved_rows = time.monotonic(), 0
+        self._returned = time.perf_counter()
+        header = {"schema": SCHEMA, "settings": json.loads(json.dumps(settings)), **_machine()}
+        if resume:
+            self._load(header)
+        elif path.exists() and path.stat().st_size:
+            raise ValueError(f"journal: {path} is already there; resume it (--resume), or choose another folder.")
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(self._file)
+            raise ValueError(f"journal: another process is writing {path}.") from None
+        if not resume:
+            self._append({"call": "header", **header})
+
+    @property
+    def timings(self) -> dict[str, float]:
+        """Seconds spent so far, by phase."""
+        return self.population.timings
+
+    def reset(self, seeds: Sequence[int], members: Sequence[int] | None = None) -> None:
+        """Record and do `Population.reset`."""
+        seeds, chosen = [int(seed) for seed in seeds], self._members(members)
+        self._call({"call": "reset", "seeds": seeds, "members": chosen}, lambda: self.population.reset(seeds, chosen))
+
+    def train_window(
+        self, architectures: NDArray[np.int64], members: Sequence[int] | None = None
+    ) -> list[WindowResult]:
+        """Record and do `Population.train_window`."""
+        chosen = self._members(members)
+        inputs = {"call": "train_window", "members": chosen, "action": np.asarray(architectures).tolist()}
+
+        def train() -> dict[str, Any]:
+            results = [asdict(result) for result in self.population.train_window(architectures, chosen)]
+            return {name: [result[name] for result in results] for name in COLUMNS if name != "action"}
+
+        row = self._call(inputs, train)
+        self._maybe_checkpoint()
+        return [WindowResult(**{name: row[name][index] for name in COLUMNS}) for index in range(len(chosen))]
+
+    def evaluate(
+        self, architectures: NDArray[np.int64], members: Sequence[int], episodes: int
+    ) -> tuple[NDArray[np.float64], list[int]]:
+        """Record and do `Population.evaluate`."""
+        inputs = {"call": "evaluate", "members": list(members), "action": np.asarray(architectures).tolist()}
+
+        def play() -> dict[str, Any]:
+            returns, steps = self.population.evaluate(architectures, members, episodes)
+            return {"raw_return": returns.tolist(), "env_steps": steps}
+
+        row = self._call({**inputs, "episodes": episodes}, play)
+        return np.array(row["raw_return"]), row["env_steps"]
+
+    def fork(self, source: int, target: int) -> None:
+        """Record and do `Population.fork`."""
+        inputs = {"call": "fork", "source": source, "target": target}
+        self._call(inputs, lambda: self.population.fork(source, target))
+
+    def get_state(self) -> "State":
+        """Copy the population's state; it remembers its place in this record."""
+        self._go_live()
+        state = self.population.get_state()
+        state.meta["journal"] = {"rows": self.cursor, "path": str(self.path)}
+        self._states[self.cursor] = state
+        return state
+
+    def set_state(self, state: "State") -> None:
+        """Record and do `Population.set_state`.
+
+        Raises:
+            ValueError: If the state was not taken from this record: it could not be resumed.
+        """
+        place = state.meta.get("journal", {})
+        if place.get("path") != str(self.path):
+            raise ValueError(
+                "set_state: expected a state that this journal's own get_state gave; a foreign one cannot "
+                "be replayed. Make the environment without a journal."
+            )
+        self._call({"call": "set_state", "rows": place["rows"]}, lambda: self.population.set_state(state))
+
+    def module(self, member: int, architecture: NDArray[np.int64]) -> "nn.Module":
+        """Do `Population.module`."""
+        self._go_live()
+        return self.population.module(member, architecture)
+
+    def close(self) -> None:
+        """Write a last checkpoint if windows were trained since the one before, and close the file."""
+        if self.live and self._saved_rows < self.cursor and self.population.lifetimes:
+            self._checkpoint()
+        os.close(self._file)
+
+    def _members(self, members: Sequence[int] | None) -> list[int]:
+        return list(range(self.population.members)) if members is None else [int(member) for member in members]
+
+    def _call(self, inputs: dict[str, Any], execute: Callable[[], dict[str, Any] | None]) -> dict[str, Any]:
+        """Answer a call from the record, or do it and record it."""
+        if self.cursor < len(self.rows):
+            recorded = self.rows[self.cursor]
+            for name, value in inputs.items():
+                if recorded.get(name) != value:
+                    raise ValueError(
+                        f"resume: call {self.cursor} of the agent is {name}={value!r}, but the journal holds "
+                        f"{recorded.get(name)!r}. The agent must repeat its decisions: seed it, and keep its settings."
+                    )
+            if not self.live:
+                self.cursor += 1
+                self._returned = time.perf_counter()
+                return recorded
+        self._go_live()
+        agent = time.perf_counter() - self._returned
+        before = self.timings
+        outcome = execute() or {}
+        if self.cursor < len(self.rows):
+            self._compare(self.rows[self.cursor], outcome)
+        else:
+            seconds = {name: round(value - before[name], 6) for name, value in self.timings.items()}
+            row = {**inputs, **outcome, "seconds": {**seconds, "agent": round(agent, 6)}}
+            self._append(row)
+            self.rows.append(row)
+        self.cursor += 1
+        self._returned = time.perf_counter()
+        return self.rows[self.cursor - 1]
+
+    def _go_live(self) -> None:
+        """Bring the population to the cursor: from the last checkpoint, or from the beginning."""
+        if self.live:
+            return
+        start, wanted = 0, {row["rows"] for row in self.rows[: self.cursor] if row["call"] == "set_state"}
+        if self.checkpoint_path.exists():
+            state, rows, check = checkpoint.load(self.checkpoint_path)
+            if rows > len(self.rows) or self._checks[rows] != check:
+                raise ValueError(
+                    f"resume: {self.checkpoint_path} does not belong to {self.path}: one was altered or cut."
+                )
+            if rows <= self.cursor and all(row["rows"] >= rows for row in self.rows[rows:] if "rows" in row):
+                self.population.set_state(state)
+                start = rows
+        for place in range(start, self.cursor):
+            if place in wanted:
+                self._states[place] = self.population.get_state()
+            self._compare(self.rows[place], self._again(self.rows[place]))
+        self.live, self._saved_rows = True, start
+
+    def _again(self, row: dict[str, Any]) -> dict[str, Any]:
+        """Repeat a recorded call on the population."""
+        if row["call"] == "reset":
+            self.population.reset(row["seeds"], row["members"])
+        elif row["call"] == "train_window":
+            action = np.array(row["action"], dtype=np.int64)
+            results = [asdict(result) for result in self.population.train_window(action, row["members"])]
+            return {name: [result[name] for result in results] for name in COLUMNS}
+        elif row["call"] == "evaluate":
+            action = np.array(row["action"], dtype=np.int64)
+            returns, steps = self.population.evaluate(action, row["members"], row["episodes"])
+            return {"raw_return": returns.tolist(), "env_steps": steps}
+        elif row["call"] == "fork":
+            self.population.fork(row["source"], row["target"])
+        elif row["call"] == "set_state":
+            self.population.set_state(self._states[row["rows"]])
+        return {}
+
+    def _compare(self, recorded: dict[str, Any], outcome: dict[str, Any]) -> None:
+        different = next((name for name, value in outcome.items() if recorded[name] != value), None)
+        if different is None:
+            return
+        sentence = (
+            f"resume: a window trained again gave {different}={outcome[different]!r}, "
+            f"but the journal holds {recorded[different]!r}"
+        )
+        if self.same_machine:
+            raise ValueError(f"{sentence}. The journal or the checkpoint was altered.")
+        warnings.warn(
+            f"{sentence}; processor or library versions differ, so the search goes on from here.", stacklevel=2
+        )
+
+    def _append(self, row: dict[str, Any]) -> None:
+        """Write one line whole, or leave the file as it was."""
+        body = json.dumps(row, allow_nan=False)
+        check = zlib.crc32(body.encode(), self._check)
+        line = f'{{"check": "{check:08x}", {body[1:]}\n'.encode()
+        size = os.fstat(self._file).st_size
+        try:
+            written = os.write(self._file, line)
+            if written < len(line):
+                os.write(self._file, line[written:])
+        except OSError as error:
+            os.ftruncate(self._file, size)
+            raise OSError(
+                error.errno,
+                f"journal: cannot write ({os.strerror(error.errno or 0)}); it is intact up to here",
+                str(self.path),
+            ) from error
+        self._check = check
+
+    def _load(self, header: dict[str, Any]) -> None:
+        """Read and verify an existing record; a half-written last line is dropped."""
+        if not self.path.exists() or not self.path.stat().st_size:
+            raise ValueError(f"resume: expected a journal in {self.path.parent}, found none. Start without --resume.")
+        data = self.path.read_bytes()
+        whole = data.rfind(b"\n") + 1
+        if whole < len(data):
+            warnings.warn(f"resume: dropped a half-written last line of {self.path}.", stacklevel=3)
+            os.truncate(self.path, whole)
+        found, self._checks = read_rows(data[:whole], self.path)
+        if not found:
+            raise ValueError(f"resume: {self.path} holds no whole line. Start without --resume, in another folder.")
+        recorded = found[0]
+        for name, value in header["settings"].items():
+            if recorded["settings"].get(name) != value:
+                raise ValueError(
+                    f"resume: expected the settings that {self.path} was made with; {name} was "
+                    f"{recorded['settings'].get(name)!r} and is now {value!r}."
+                )
+        self.same_machine = all(recorded.get(name) == value for name, value in _machine().items())
+        self.rows = found[1:]
+        self._check = self._checks[-1]
+
+    def _maybe_checkpoint(self) -> None:
+        if self.live and time.monotonic() - self._saved_at >= CHECKPOINT_SECONDS and self.cursor == len(self.rows):
+            self._checkpoint()
+
+    def _checkpoint(self) -> None:
+        checkpoint.save(self.checkpoint_path, self.population.get_state(), self.cursor, self._check)
+        self._saved_at, self._saved_rows = time.monotonic(), self.cursor
+
+
+def read_rows(data: bytes, path: Path) -> tuple[list[dict[str, Any]], list[int]]:
+    """Parse whole lines and verify their chained checksums.
+
+    Returns:
+        The rows, the header first, and the checksum behind each.
+
+    Raises:
+        ValueError: If a line is not what was written.
+    """
+    rows: list[dict[str, Any]] = []
+    checks: list[int] = []
+    check = 0
+    for number, line in enumerate(data.splitlines(), start=1):
+        prefix, body = line[:23], b"{" + line[23:]
+        check = zlib.crc32(body, check)
+        if prefix != f'{{"check": "{check:08x}", '.encode():
+            raise ValueError(f"journal: line {number} of {path} was altered, or a line before it is missing.")
+        rows.append(json.loads(body))
+        checks.append(check)
+    if rows and rows[0].get("schema") != SCHEMA:
+        raise ValueError(f"journal: expected schema {SCHEMA}, got {rows[0].get('schema')!r} in {path}.")
+    return rows, checks
+
+
+def _machine() -> dict[str, Any]:
+    """What bit-equal results depend on."""
+    return {"processor": _processor(), "versions": {name: version(name) for name in PACKAGES}}
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())

@@ -1,0 +1,309 @@
+"""Search spaces: an ordered list of choices, with constraints; the set of architectures.
+
+An architecture is one option index per choice, an `int64` vector. A choice that does not matter under the earlier
+ones (the width of a layer that is not there) is *inactive* and counts as option 0, so that one network has one vector.
+
+By convention the options of a choice that costs anything are listed from the cheapest to the dearest.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from archgym.lookup import unknown
+
+Option = str | int | bool
+Architecture = NDArray[np.int64]  # (number of choices,)
+SAMPLE_TRIES = 10_000  # rejections before `sample` falls back on one choice after the other
+
+
+class Network(Protocol):
+    """The plain network of one architecture, described by numbers and names alone (no torch)."""
+
+    def parameters(self, inputs: int, outputs: int) -> int:
+        """Count the trainable numbers, for an observation of `inputs` numbers and `outputs` actions."""
+
+    def flops(self, inputs: int, outputs: int) -> int:
+        """Count the floating-point operations of the products of one forward pass (2 per multiply-add)."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One decision with a finite list of options, cheapest first."""
+
+    name: str
+    options: tuple[Option, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse an empty or repeated list of options."""
+        if not self.options or len(set(map(str, self.options))) != len(self.options):
+            raise ValueError(f"choice {self.name!r}: expected distinct options, got {self.options!r}.")
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """A condition that every architecture of a space fulfils.
+
+    Args:
+        sentence: What is demanded, as an error prints it ("at most 5000 parameters").
+        allows: Whether an architecture fulfils it.
+        monotone: Whether a cheaper option never breaks it. Masks then ask about one completion and not about all.
+    """
+
+    sentence: str
+    allows: Callable[[Architecture], bool]
+    monotone: bool = False
+
+
+def _all_active(options: Mapping[str, Option]) -> frozenset[str]:
+    return frozenset()
+
+
+@dataclass(frozen=True)
+class SearchSpace:
+    """A set of architectures.
+
+    Args:
+        name: The name users type.
+        choices: The decisions, in the order in which they are taken.
+        default: The architecture of the control arm, as options by name.
+        network: Builds the plain network's description from options by name.
+        supernet: Name of the family in `archgym.supernets` (or a dotted module) that trains these networks.
+        inactive: Names of the choices that do not matter, given options by name.
+        constraints: Conditions on architectures; see `constrained`.
+    """
+
+    name: str
+    choices: tuple[Choice, ...]
+    default: Mapping[str, Option]
+    network: Callable[[Mapping[str, Option]], Network]
+    supernet: str
+    inactive: Callable[[Mapping[str, Option]], frozenset[str]] = _all_active
+    constraints: tuple[Constraint, ...] = ()
+    _masks: dict[tuple[int, ...], NDArray[np.int8]] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    @cached_property
+    def counts(self) -> tuple[int, ...]:
+        """Number of options of each choice."""
+        return tuple(len(choice.options) for choice in self.choices)
+
+    @cached_property
+    def size(self) -> int:
+        """Number of distinct architectures; counted one by one where choices can be inactive or constraints hold."""
+        if self.inactive is _all_active and not self.constraints:
+            return math.prod(self.counts)
+        return sum(1 for _ in self.enumerate())
+
+    @cached_property
+    def default_architecture(self) -> Architecture:
+        """The control arm's architecture, or the nearest cheaper one that the constraints allow."""
+        architecture = self.encode_options(self.default)
+        while self._violated(architecture) is not None:
+            smaller = [index for index in range(len(architecture)) if architecture[index] > 0]
+            if not smaller:
+                raise ValueError(f"search space {self.name!r}: no architecture has {self._violated(architecture)}.")
+            largest = max(smaller, key=lambda index: (architecture[index] / self.counts[index], -index))
+            architecture = architecture.copy()
+            architecture[largest] -= 1
+        return self.canonical(architecture)
+
+    def constrained(self, *constraints: Constraint) -> "SearchSpace":
+        """Return the space of those architectures that also fulfil these constraints."""
+        return replace(self, constraints=self.constraints + constraints)
+
+    def canonical(self, architecture: ArrayLike) -> Architecture:
+        """Check an architecture and set its inactive choices to option 0.
+
+        Args:
+            architecture: One option index per choice; integers of any type.
+
+        Returns:
+            A fresh `int64` vector, (number of choices,).
+
+        Raises:
+            ValueError: If shape, type or range are wrong, or a constraint is not fulfilled.
+        """
+        given = np.asarray(architecture)
+        if given.shape != (len(self.choices),) or given.dtype.kind not in "iu":
+            raise ValueError(
+                f"architecture of {self.name!r}: expected {len(self.choices)} integers "
+                f"({', '.join(choice.name for choice in self.choices)}), got {given.dtype} of shape {given.shape}."
+            )
+        vector = given.astype(np.int64)
+        for choice, index in zip(self.choices, vector.tolist(), strict=True):
+            if not 0 <= index < len(choice.options):
+                raise ValueError(
+                    f"architecture of {self.name!r}: expected {choice.name} from 0 to {len(choice.options) - 1} "
+                    f"(options {', '.join(map(str, choice.options))}), got {index}."
+                )
+        vector[list(self._inactive_positions(vector))] = 0
+        violated = self._violated(vector)
+        if violated is not None:
+            raise ValueError(f"architecture {self.label(vector)!r} of {self.name!r}: expected {violated}.")
+        return vector
+
+    def describe(self, architecture: Architecture) -> dict[str, Option]:
+        """Give the option values of the active choices by name."""
+        inactive = self._inactive_positions(architecture)
+        return {
+            choice.name: choice.options[index]
+            for position, (choice, index) in enumerate(zip(self.choices, architecture.tolist(), strict=True))
+            if position not in inactive
+        }
+
+    def label(self, architecture: Architecture) -> str:
+        """Write an architecture as one readable line; distinct networks have distinct lines."""
+        return " ".join(f"{name}={value}" for name, value in self.describe(architecture).items())
+
+    def parse(self, label: str) -> Architecture:
+        """Read an architecture from such a line, or from the word `default`.
+
+        Raises:
+            ValueError: If a choice is missing, unknown, or has no such option.
+        """
+        if label.strip() == "default":
+            return self.default_architecture
+        pairs = [part.partition("=") for part in label.replace(",", " ").split()]
+        return self.canonical(self.encode_options({name: value for name, _, value in pairs}))
+
+    def encode_options(self, options: Mapping[str, Option]) -> Architecture:
+        """Turn options by name into an architecture; a choice left out is option 0, which only inactive ones may be."""
+        known = {choice.name: choice for choice in self.choices}
+        for name in options:
+            if name not in known:
+                raise unknown(f"choice of {self.name!r}", name, known)
+        vector = np.zeros(len(self.choices), dtype=np.int64)
+        for position, choice in enumerate(self.choices):
+            if choice.name in options:
+                texts = [str(option) for option in choice.options]
+                if str(options[choice.name]) not in texts:
+                    raise unknown(f"option of {choice.name!r}", options[choice.name], texts)
+                vector[position] = texts.index(str(options[choice.name]))
+        inactive = self._inactive_positions(vector)
+        missing = [
+            choice.name
+            for position, choice in enumerate(self.choices)
+            if choice.name not in options and position not in inactive
+        ]
+        if missing:
+            raise ValueError(f"architecture of {self.name!r}: expected a value of {', '.join(missing)}, got none.")
+        return vector
+
+    def network_of(self, architecture: Architecture) -> Network:
+        """Describe the plain network of an architecture."""
+        return self.network(self.describe(architecture))
+
+    def encode(self, architecture: Architecture) -> NDArray[np.float32]:
+        """Write an architecture as one-hot numbers, (sum of `counts`,); an inactive choice is all zeros."""
+        inactive = self._inactive_positions(architecture)
+        blocks = []
+        for position, (count, index) in enumerate(zip(self.counts, architecture.tolist(), strict=True)):
+            block = np.zeros(count, dtype=np.float32)
+            if position not in inactive:
+                block[index] = 1.0
+            blocks.append(block)
+        return np.concatenate(blocks)
+
+    def mask(self, prefix: Sequence[int] = ()) -> NDArray[np.int8]:
+        """Tell which options of the next choice lead to an architecture.
+
+        Args:
+            prefix: Option indices of the choices decided so far.
+
+        Returns:
+            A fresh int8 vector, (options of the next choice,): 1 where an architecture starts with the prefix and that
+            option. An inactive choice allows option 0 alone.
+        """
+        key = tuple(int(index) for index in prefix)
+        if key not in self._masks:
+            options = range(self.counts[len(key)])
+            self._masks[key] = np.array([self._completable((*key, option)) for option in options], dtype=np.int8)
+        return self._masks[key].copy()
+
+    def sample(self, rng: np.random.Generator) -> Architecture:
+        """Draw an architecture uniformly, by rejection.
+
+        Where constraints leave so few that 10,000 draws find none, the choices are drawn one after the other among
+        the options that `mask` allows: always an architecture of the space, but no longer uniform.
+        """
+        for _ in range(SAMPLE_TRIES):
+            vector = rng.integers(0, self.counts)
+            if not vector[list(self._inactive_positions(vector))].any() and self._violated(vector) is None:
+                return vector
+        prefix: list[int] = []
+        for _ in self.choices:
+            allowed = np.flatnonzero(self.mask(prefix))
+            if not len(allowed):
+                raise ValueError(f"search space {self.name!r}: no architecture fulfils its constraints.")
+            prefix.append(int(rng.choice(allowed)))
+        return np.array(prefix, dtype=np.int64)
+
+    def enumerate(self, prefix: tuple[int, ...] = ()) -> Iterator[Architecture]:
+        """Iterate over all distinct architectures in lexicographic order."""
+        if len(prefix) == len(self.choices):
+            yield np.array(prefix, dtype=np.int64)
+            return
+        for option in np.flatnonzero(self.mask(prefix)).tolist():
+            yield from self.enumerate((*prefix, option))
+
+    def neighbours(self, architecture: Architecture) -> list[Architecture]:
+        """List the distinct architectures that differ in one choice (and in what it makes active or inactive)."""
+        own = tuple(self.canonical(architecture).tolist())
+        found: dict[tuple[int, ...], Architecture] = {}
+        for position, count in enumerate(self.counts):
+            if position in self._inactive_positions(np.array(own)):
+                continue
+            for option in range(count):
+                vector = np.array(own, dtype=np.int64)
+                vector[position] = option
+                vector[list(self._inactive_positions(vector))] = 0
+                key = tuple(vector.tolist())
+                if key != own and self._violated(vector) is None:
+                    found[key] = vector
+        return list(found.values())
+
+    def _inactive_positions(self, architecture: Architecture) -> frozenset[int]:
+        if self.inactive is _all_active:
+            return frozenset()
+        indices = architecture.tolist()
+        options = {choice.name: choice.options[index] for choice, index in zip(self.choices, indices, strict=True)}
+        names = self.inactive(options)
+        return frozenset(position for position, choice in enumerate(self.choices) if choice.name in names)
+
+    def _violated(self, architecture: Architecture) -> str | None:
+        return next((c.sentence for c in self.constraints if not c.allows(architecture)), None)
+
+    def _completable(self, prefix: tuple[int, ...]) -> bool:
+        cheapest = np.array(prefix + (0,) * (len(self.choices) - len(prefix)), dtype=np.int64)
+        inactive = self._inactive_positions(cheapest)
+        if any(prefix[position] for position in inactive if position < len(prefix)):
+            return False
+        if self._violated(cheapest) is None:
+            return True
+        if all(constraint.monotone for constraint in self.constraints) or len(prefix) == len(self.choices):
+            return False
+        return bool(self.mask(prefix).any())
+
+
+def max_params(space: SearchSpace, limit: int, inputs: int, outputs: int) -> Constraint:
+    """Build the constraint of at most `limit` trainable parameters on a task of these sizes.
+
+    Raises:
+        ValueError: If the limit is below the smallest network of the space.
+    """
+
+    def parameters(architecture: Architecture) -> int:
+        return space.network_of(architecture).parameters(inputs, outputs)
+
+    smallest = parameters(np.zeros(len(space.choices), dtype=np.int64))
+    if limit < smallest:
+        raise ValueError(
+            f"max_params: expected at least {smallest} (the smallest network of {space.name!r} on this task), "
+            f"got {limit}."
+        )
+    return Constraint(f"at most {limit} parameters", lambda architecture: parameters(architecture) <= limit, True)

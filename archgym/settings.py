@@ -1,0 +1,180 @@
+"""The keyword arguments of the environments: plain strings and numbers, checked before anything is trained or written.
+
+One dataclass feeds the environments, the command line and the header of every record.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from archgym.inner_envs import dimensions
+from archgym.lookup import load, names, unknown
+from archgym.search_space import SearchSpace, max_params
+from archgym.tasks import Task, get_task
+
+TRANSFERS = ("fresh", "own", "shared")
+REWARDS = ("evaluation", "improvement", "return")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Keyword arguments of every `ArchSearch` environment."""
+
+    task: str = "CartPole-v1"
+    """The inner problem: a listed task, or any Gymnasium id with discrete actions and vector observations."""
+    space: str = "mlp"
+    """The search space: a listed one, or the dotted name of a module that defines `SPACE`."""
+    windows: int = 24
+    """Windows in a lifetime."""
+    window_steps: int | None = None
+    """Inner environment steps of one member in a window; None: enough for an episode of the longest length in every
+    inner environment (envs_per_member x the task's limit, and a quarter more), and for the lifetime to reach the task's
+    budget."""
+    envs_per_member: int = 4
+    """Inner environments of one member."""
+    transfer: str = "shared"
+    """What an architecture inherits at a switch: `shared` (overlapping slices of a supernet, and the replay), `own`
+    (every architecture continues its own weights, replay and exploration), `fresh` (nothing)."""
+    reward: str = "return"
+    """`return` (mean return of the window's episodes), `improvement` (over the window before) or `evaluation` (greedy
+    episodes on seeds held apart, after the window); normalised, 0 = random policy and 1 = reference."""
+    evaluation_episodes: int = 10
+    """Greedy episodes of `reward="evaluation"`."""
+    cost_weight: float = 0.0
+    """The reward loses this much times log(FLOPs / FLOPs of the default architecture)."""
+    max_params: int | None = None
+    """Most trainable parameters that an architecture may have."""
+    random_return: float | None = None
+    """Overrides the task's return of a random policy (reward 0)."""
+    reference_return: float | None = None
+    """Overrides the task's reference return (reward 1)."""
+    device: str = "cpu"
+    """Where networks and replay lie: a torch device."""
+    exact: bool = False
+    """Whether every member is computed at its own shapes, so that its numbers do not depend, bit for bit, on how many
+    members there are; False stacks members of equal architecture."""
+    trainer: str = "dqn"
+    """The inner algorithm; given by the environment's id."""
+    preset: str = "default"
+    """A named set of the trainer's settings (`cleanrl`: the values of CleanRL's dqn.py)."""
+    trainer_settings: dict[str, Any] = field(default_factory=dict)
+    """The trainer's settings by name; as keyword arguments of the environment they are given directly."""
+
+    @classmethod
+    def from_keywords(cls, keywords: Mapping[str, Any]) -> "Settings":
+        """Sort keyword arguments into settings and trainer settings."""
+        own = {item.name for item in dataclasses.fields(cls)}
+        trainer = {name: value for name, value in keywords.items() if name not in own}
+        given = {name: value for name, value in keywords.items() if name in own}
+        given["trainer_settings"] = {**given.get("trainer_settings", {}), **trainer}
+        return cls(**given)
+
+    def __post_init__(self) -> None:
+        """Refuse wrong names, types and ranges."""
+        for name in ("windows", "window_steps", "envs_per_member", "evaluation_episodes", "max_params"):
+            value = getattr(self, name)
+            optional = name in ("window_steps", "max_params")
+            whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+            if not (optional and value is None) and not (whole and value > 0):
+                raise ValueError(f"{name}: expected a positive integer, got {value!r}.")
+        for kind, known in (("transfer", TRANSFERS), ("reward", REWARDS)):
+            if getattr(self, kind) not in known:
+                raise unknown(kind, getattr(self, kind), known)
+        if not 0 <= self.cost_weight < float("inf"):
+            raise ValueError(f"cost_weight: expected a number of at least 0, got {self.cost_weight!r}.")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the settings as JSON takes them."""
+        return dataclasses.asdict(self)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What the settings mean: names looked up, sizes known, budgets fixed. Needs no torch.
+
+    Raises:
+        ValueError: If task or space are unknown or do not fit, or a window is too short.
+    """
+
+    settings: Settings
+
+    def __post_init__(self) -> None:
+        """Look everything up, so that a wrong setting is refused here and not in the middle of a search."""
+        per_member = self.settings.envs_per_member
+        if self.window_steps < per_member or self.window_steps % per_member:
+            nearest = max(per_member, round(self.window_steps / per_member) * per_member)
+            raise ValueError(
+                f"window_steps: expected a multiple of envs_per_member ({per_member}), so that every inner environment "
+                f"gets the same number of steps and at least one; got {self.window_steps}. Nearest: {nearest}."
+            )
+        if self.random_return == self.reference_return:
+            raise ValueError(f"reference_return: expected a value other than random_return, got {self.random_return}.")
+        self.space.default_architecture  # noqa: B018  (refuses constraints that nothing fulfils)
+
+    @cached_property
+    def task(self) -> Task:
+        """The inner problem."""
+        return get_task(self.settings.task)
+
+    @cached_property
+    def space(self) -> SearchSpace:
+        """The search space, with its constraints."""
+        space: SearchSpace = load("archgym.search_spaces", self.settings.space, "search space").SPACE
+        if self.settings.max_params is None:
+            return space
+        return space.constrained(max_params(space, self.settings.max_params, self.inputs, self.outputs))
+
+    @cached_property
+    def inputs(self) -> int:
+        """Numbers in an observation of the task."""
+        return dimensions(self.task)[0]
+
+    @cached_property
+    def outputs(self) -> int:
+        """Number of actions of the task."""
+        return dimensions(self.task)[1]
+
+    @cached_property
+    def full_window_steps(self) -> int:
+        """Steps in which every inner environment finishes an episode of the longest length, and a quarter more."""
+        per_member = self.settings.envs_per_member
+        return -(-per_member * self.task.episode_limit * 5 // 4 // per_member) * per_member
+
+    @cached_property
+    def window_steps(self) -> int:
+        """Inner environment steps of one member in a window."""
+        if self.settings.window_steps is not None:
+            return int(self.settings.window_steps)
+        per_member = self.settings.envs_per_member
+        share = -(-self.task.budget // self.settings.windows // per_member) * per_member
+        return max(self.full_window_steps, share)
+
+    @cached_property
+    def horizon(self) -> int:
+        """Environment steps that one learner lives for: a lifetime, or a window where nothing is inherited."""
+        return self.window_steps * (1 if self.settings.transfer == "fresh" else self.settings.windows)
+
+    @cached_property
+    def random_return(self) -> float:
+        """Return that earns 0."""
+        own = self.settings.random_return
+        return self.task.random_return if own is None else own
+
+    @cached_property
+    def reference_return(self) -> float:
+        """Return that earns 1."""
+        own = self.settings.reference_return
+        return self.task.reference_return if own is None else own
+
+    def normalise(self, value: float) -> float:
+        """Scale a return: 0 for the random policy, 1 for the reference."""
+        return (value - self.random_return) / (self.reference_return - self.random_return)
+
+
+def spaces() -> list[str]:
+    """List the bundled search spaces."""
+    return names("archgym.search_spaces")

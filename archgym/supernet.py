@@ -1,0 +1,194 @@
+"""The store of the weights of many architectures, and the crop that is checked out for one of them.
+
+All tensors of a supernet lie behind each other in one flat vector; an architecture is a list of positions in it.
+Training sees only exact, plain networks: `check_out` gathers a subnet's numbers, `check_in` writes them back, and what
+lies outside is never touched. Each number carries its own optimizer step count, so that a slice that is trained for
+the first time makes Adam's first step, whatever its neighbours did before.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from archgym.lookup import load
+from archgym.search_space import Network, SearchSpace
+
+Slices = tuple[slice, ...]
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One tensor of a supernet: its full shape, and how it starts.
+
+    Args:
+        shape: Its full shape.
+        bound: Weights start uniform in [-bound, bound]; a number, or an array that broadcasts to the shape.
+        constant: Added to that (1 for the gain of a LayerNorm).
+    """
+
+    shape: tuple[int, ...]
+    bound: float | np.ndarray
+    constant: float = 0.0
+
+
+class Family(Protocol):
+    """What a module of `archgym.supernets` offers."""
+
+    def parameters(self, networks: Sequence[Network], inputs: int, outputs: int) -> dict[str, Parameter]:
+        """Name the tensors that hold all these networks."""
+
+    def crop(self, network: Network, inputs: int, outputs: int) -> dict[str, Slices]:
+        """Name the tensors of one network and the part of each that it uses."""
+
+    def forward(self, network: Network, weights: Mapping[str, Tensor], observations: Tensor) -> Tensor:
+        """Map observations (G, B, inputs) to values (G, B, outputs) with weights (G, *cropped shape)."""
+
+    def module(self, network: Network, weights: Mapping[str, Tensor]) -> nn.Module:
+        """Build a plain module with these weights (no leading axis), which needs no archgym to run."""
+
+    def card(self, network: Network) -> dict[str, object]:
+        """Describe the network for `best.json`."""
+
+
+def family_of(space: SearchSpace) -> Family:
+    """Find the supernet family of a space."""
+    module: Any = load("archgym.supernets", space.supernet, "supernet family")
+    family: Family = module
+    return family
+
+
+def variants(space: SearchSpace) -> list[Network]:
+    """List the largest network and those that differ from it in one choice: they show every size of every layer."""
+    largest = np.array(space.counts, dtype=np.int64) - 1
+    vectors = [largest]
+    for position, count in enumerate(space.counts):
+        for option in range(count - 1):
+            vectors.append(largest.copy())
+            vectors[-1][position] = option
+    return [space.network_of(vector) for vector in vectors]
+
+
+class Layout:
+    """Where the numbers of every network lie in the flat vector of a supernet.
+
+    Args:
+        family: The supernet family.
+        networks: Networks that show all sizes, see `variants`; a single one makes a store of that network alone.
+        inputs: Numbers in an observation.
+        outputs: Number of actions.
+    """
+
+    def __init__(self, family: Family, networks: Sequence[Network], inputs: int, outputs: int) -> None:
+        self.family, self.inputs, self.outputs = family, inputs, outputs
+        self.parameters = family.parameters(networks, inputs, outputs)
+        sizes = [int(np.prod(parameter.shape)) for parameter in self.parameters.values()]
+        self.size = sum(sizes)
+        self._positions = {
+            name: torch.arange(start, start + size).view(parameter.shape)
+            for (name, parameter), size, start in zip(
+                self.parameters.items(), sizes, np.cumsum([0, *sizes]).tolist(), strict=False
+            )
+        }
+        self._cache: dict[Network, Tensor] = {}
+
+    def positions(self, network: Network) -> Tensor:
+        """Positions of a network's numbers in the flat vector, (network's parameter count,) int64."""
+        if network in self._cache:
+            return self._cache[network]
+        crop = self.family.crop(network, self.inputs, self.outputs)
+        self._cache[network] = torch.cat([self._positions[name][part].flatten() for name, part in crop.items()])
+        return self._cache[network]
+
+    def views(self, network: Network, flat: Tensor) -> dict[str, Tensor]:
+        """Cut a network's flat numbers (G, parameter count) into its tensors (G, *shape), without copying."""
+        views, start = {}, 0
+        for name, part in self.family.crop(network, self.inputs, self.outputs).items():
+            shape = self._positions[name][part].shape
+            views[name] = flat[:, start : start + shape.numel()].view(-1, *shape)
+            start += shape.numel()
+        return views
+
+    def initial(self, rng: np.random.Generator) -> Tensor:
+        """Draw the starting weights, (size,) float32."""
+        return torch.cat(
+            [
+                torch.from_numpy(
+                    (rng.uniform(-1.0, 1.0, parameter.shape) * parameter.bound + parameter.constant)
+                    .astype(np.float32)
+                    .ravel()
+                )
+                for parameter in self.parameters.values()
+            ]
+        )
+
+
+FIELDS = ("weight", "target", "exp_avg", "exp_avg_sq", "steps")
+
+
+class Supernet:
+    """The weights of one layout, with target weights, Adam's moments and step counts.
+
+    Args:
+        layout: Where what lies.
+        rng: Draws the starting weights.
+        device: Where the tensors lie.
+    """
+
+    def __init__(self, layout: Layout, rng: np.random.Generator, device: torch.device) -> None:
+        self.layout = layout
+        weight = layout.initial(rng).to(device)
+        zeros = torch.zeros_like(weight)
+        self.fields = {"weight": weight, "target": weight.clone()}
+        self.fields |= {name: zeros.clone() for name in FIELDS[2:]}  # each (layout.size,)
+
+
+@dataclass
+class Subnets:
+    """The checked-out numbers of G members with equal networks; what a trainer trains.
+
+    Attributes:
+        network: The plain network that they share.
+        fields: For each of `FIELDS`, the flat numbers, (G, parameter count).
+        layout: Cuts them into tensors.
+    """
+
+    network: Network
+    fields: dict[str, Tensor]
+    layout: Layout
+
+    def views(self, name: str) -> dict[str, Tensor]:
+        """Cut a field into the network's tensors, (G, *shape)."""
+        return self.layout.views(self.network, self.fields[name])
+
+    def forward(self, weights: Mapping[str, Tensor], observations: Tensor) -> Tensor:
+        """Values of all actions, (G, B, actions), for observations (G, B, observation size)."""
+        return self.layout.family.forward(self.network, weights, observations)
+
+
+def check_out(supernets: Sequence[Supernet], network: Network, sync_target: Sequence[bool]) -> Subnets:
+    """Copy one network's numbers out of the supernets of G members.
+
+    Args:
+        supernets: One per member; their layouts are alike.
+        network: Which network.
+        sync_target: Per member, whether target weights start as a copy of the weights (as after a switch).
+    """
+    layout = supernets[0].layout
+    positions = layout.positions(network).to(supernets[0].fields["weight"].device)
+    fields = {name: torch.stack([net.fields[name][positions] for net in supernets]) for name in FIELDS}
+    synced = torch.tensor(list(sync_target), device=positions.device)[:, None]
+    fields["target"] = torch.where(synced, fields["weight"], fields["target"])
+    return Subnets(network, fields, layout)
+
+
+def check_in(supernets: Sequence[Supernet], subnets: Subnets, keep: Sequence[bool]) -> None:
+    """Write trained numbers back; a member whose `keep` is False (it diverged) stays as it was before the window."""
+    positions = subnets.layout.positions(subnets.network).to(subnets.fields["weight"].device)
+    for row, (net, kept) in enumerate(zip(supernets, keep, strict=True)):
+        if kept:
+            for name in FIELDS:
+                net.fields[name][positions] = subnets.fields[name][row]

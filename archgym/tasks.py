@@ -1,0 +1,150 @@
+"""The inner RL problems: what an architecture is searched for.
+
+Loads neither EnvPool nor Gymnasium until a task outside the table is asked for.
+"""
+
+import difflib
+import functools
+import importlib
+import math
+import warnings
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from archgym.lookup import unknown
+
+if TYPE_CHECKING:
+    from gymnasium.envs.registration import EnvSpec
+
+BACKENDS = ("envpool", "gymnasium", "gymnasium-vector")
+DEFAULT_EPISODE_LIMIT = 1000  # env steps, for ids that Gymnasium knows without a limit
+DEFAULT_BUDGET = 100_000  # env steps, for tasks outside the table
+RANDOM_EPISODES = 20  # that measure a task outside the table
+
+
+@dataclass(frozen=True)
+class Task:
+    """An inner RL problem with discrete actions and vectors for observations.
+
+    Returns are normalised so that `random_return` is 0 and `reference_return` is 1.
+    """
+
+    id: str
+    """The id in EnvPool or Gymnasium, which may be `module:id`."""
+    episode_limit: int
+    """Environment steps after which an episode is truncated."""
+    random_return: float
+    """Mean return of the uniformly random policy."""
+    reference_return: float
+    """Mean return that counts as solved."""
+    reference_source: str
+    """Who says so."""
+    budget: int = DEFAULT_BUDGET
+    """Environment steps within which a default DQN learns it."""
+    backend: str = "gymnasium"
+    """`envpool`, `gymnasium`, or `gymnasium-vector` for the vector environment that the id is registered with, whose
+    `reset` must take one seed per environment and whose episodes must restart on the next step."""
+
+    def __post_init__(self) -> None:
+        """Refuse values that nothing can be measured with."""
+        if self.backend not in BACKENDS:
+            raise unknown("backend", self.backend, BACKENDS)
+        if self.episode_limit < 1:
+            raise ValueError(f"task {self.id!r}: expected an episode_limit of at least 1, got {self.episode_limit}.")
+        if not self.random_return < self.reference_return:
+            raise ValueError(
+                f"task {self.id!r}: expected a reference_return above random_return, "
+                f"got {self.reference_return} and {self.random_return}."
+            )
+
+
+THRESHOLD = "reward_threshold of Gymnasium's registry"
+MEASURED = "python benchmarks/reference_returns.py --episodes 1000"  # every random_return, seeds 0 to 999
+
+TASKS: dict[str, Task] = {
+    task.id: task
+    for task in (
+        Task("CartPole-v1", 500, 22.3, 475.0, THRESHOLD, budget=60_000, backend="envpool"),
+        Task("Acrobot-v1", 500, -499.2, -100.0, THRESHOLD, budget=60_000, backend="envpool"),
+        Task("MountainCar-v0", 200, -200.0, -110.0, THRESHOLD, budget=150_000, backend="envpool"),
+        Task("LunarLander-v3", 1000, -187.3, 200.0, THRESHOLD, budget=300_000, backend="envpool"),
+        Task(
+            "NASDQNPendulum-v0",
+            500,
+            -57.5,
+            -8.0,
+            f"hand-written expert, {MEASURED}",
+            budget=100_000,
+            backend="gymnasium-vector",
+        ),
+    )
+}
+
+
+@functools.cache  # so that a task outside the table is measured, and warned about, once
+def get_task(id: str) -> Task:
+    """Find a task by its id.
+
+    An id outside the table is run by Gymnasium, and its random return is measured here, by the same 20 episodes each
+    time. Its reference is the registered reward_threshold; where that is missing or no better than random, an arbitrary
+    one is set, with a warning.
+
+    Args:
+        id: A key of `TASKS`, or any id of Gymnasium with its version; `module:id` imports the module first.
+
+    Returns:
+        The task.
+
+    Raises:
+        ValueError: If there is no such id, or its actions are not discrete, or its observations are not vectors.
+    """
+    if id in TASKS:
+        return TASKS[id]
+    spec = _registered(id)
+    if spec.id in TASKS:  # "archgym:NASDQNPendulum-v0"
+        return TASKS[spec.id]
+    return _measured(id, spec.max_episode_steps, spec.reward_threshold)
+
+
+def _registered(id: str) -> "EnvSpec":
+    """Look an id up in Gymnasium's registry."""
+    import gymnasium as gym
+
+    module, _, name = id.rpartition(":")
+    try:
+        if module:
+            importlib.import_module(module)
+        return gym.spec(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module}.".startswith(f"{error.name}."):
+            raise  # a dependency is missing inside the module
+        raise ValueError(f"unknown task {id!r}: there is no module {error.name!r} to import.") from error
+    except gym.error.Error as error:
+        near = difflib.get_close_matches(name, gym.registry, n=1)
+        refusal = unknown("task", id, [*TASKS, *(one for one in near if one not in TASKS)])
+        raise ValueError(
+            f"{refusal} Any id registered with Gymnasium works too, or 'module:id' if a module registers it."
+        ) from error
+
+
+def _measured(id: str, limit: int | None, threshold: float | None) -> Task:
+    """Make a task of an id that is not in the table."""
+    from archgym.inner_envs import random_returns
+
+    draft = Task(id, limit or DEFAULT_EPISODE_LIMIT, -math.inf, math.inf, reference_source="")
+    random = float(random_returns(draft, RANDOM_EPISODES).mean())
+    if limit is None:
+        warnings.warn(
+            f"task {id!r} has no episode limit: its episodes are truncated after {draft.episode_limit} steps.",
+            stacklevel=3,
+        )
+    if threshold is not None and threshold > random:
+        return replace(draft, random_return=random, reference_return=float(threshold), reference_source=THRESHOLD)
+    arbitrary = random + max(abs(random), 1.0)
+    warnings.warn(
+        f"task {id!r} has no reward_threshold above its random return of {random:.6g}: its reference return becomes "
+        f"{arbitrary:.6g}, which is arbitrary. Set the environment's keywords random_return and reference_return.",
+        stacklevel=3,
+    )
+    source = "arbitrary: random_return + max(|random_return|, 1)"
+    return replace(draft, random_return=random, reference_return=arbitrary, reference_source=source)

@@ -1,0 +1,154 @@
+"""What the single and the vector environment share: opening the population, its record, scoring and export."""
+
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from archgym.envs.lifetimes import Lifetime
+from archgym.journal import Journal
+from archgym.settings import Problem, Settings
+from archgym.window import WindowResult
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from archgym.population import Population, State
+
+JOURNAL_VARIABLE = "ARCHGYM_JOURNAL"
+RENDER_MODES = ("ansi", "human", "rgb_array")
+_recorded = 0  # environments of this process that the variable gave a journal
+
+
+class Lives:
+    """K lifetimes and the population that they are lived on.
+
+    Args:
+        members: K.
+        keywords: The environment's keyword arguments (see `Settings`), and `journal` and `resume`.
+
+    Raises:
+        ValueError: If one of them is wrong; nothing has been trained or written then.
+    """
+
+    def __init__(self, members: int, keywords: Mapping[str, Any]) -> None:
+        keywords = dict(keywords)
+        path, resume = _journal_path(keywords.pop("journal", None)), bool(keywords.pop("resume", False))
+        if isinstance(members, bool) or not isinstance(members, int | np.integer) or members < 1:
+            raise ValueError(f"num_envs: expected a positive integer, got {members!r}.")
+        if resume and path is None:
+            raise ValueError("resume: expected a journal to resume (journal=...), got none.")
+        self.members, self.problem = int(members), Problem(Settings.from_keywords(keywords))
+        from archgym.population import Population  # here: importing archgym loads no torch
+
+        population = Population(self.problem, self.members)
+        self.population: Population | Journal = population
+        if self.problem.window_steps < self.problem.full_window_steps:
+            warnings.warn(
+                f"window_steps={self.problem.window_steps} is shorter than {self.problem.full_window_steps}, in which "
+                "every inner environment can finish an episode: it caps the return that can be measured.",
+                stacklevel=4,
+            )
+        if path is not None:
+            settings = {**self.problem.settings.to_dict(), "num_envs": self.members}
+            self.population = Journal(population, path, settings, resume)
+        self.lifetimes = [Lifetime(self.problem) for _ in range(self.members)]
+
+    def reset(self, seeds: Sequence[int], members: Sequence[int]) -> None:
+        """Begin new lifetimes."""
+        self.population.reset(seeds, members)
+        for member in members:
+            self.lifetimes[member] = Lifetime(self.problem)
+
+    def train(self, actions: ArrayLike, members: Sequence[int]) -> list[WindowResult]:
+        """Check architectures (M, choices) and train each for one window."""
+        architectures = np.stack([self.problem.space.canonical(action) for action in np.asarray(actions)])
+        results = self.population.train_window(architectures, members)
+        for member, result in zip(members, results, strict=True):
+            self.lifetimes[member].add(result)
+        return results
+
+    def evaluate(self, architectures: ArrayLike, episodes: int, members: Sequence[int]) -> NDArray[np.float64]:
+        """Score architectures (N, choices) greedily with the present weights of members (N,)."""
+        if isinstance(episodes, bool) or not isinstance(episodes, int | np.integer) or episodes < 1:
+            raise ValueError(f"episodes: expected a positive integer, got {episodes!r}.")
+        vectors = np.stack([self.problem.space.canonical(one) for one in np.asarray(architectures)])
+        return self.population.evaluate(vectors, members, int(episodes))[0]
+
+    def module(self, member: int, architecture: ArrayLike) -> "nn.Module":
+        """Build a plain module with the member's present weights."""
+        return self.population.module(member, self.problem.space.canonical(architecture))
+
+    def get_state(self, generators: Sequence[np.random.Generator]) -> "State":
+        """Copy the state of population, histories and generators."""
+        state = self.population.get_state()
+        histories = [[vars(result) for result in life.history] for life in self.lifetimes]
+        state.meta["view"] = {"histories": histories, "generators": [g.bit_generator.state for g in generators]}
+        return state
+
+    def set_state(self, state: "State", generators: Sequence[np.random.Generator]) -> None:
+        """Go on from a state."""
+        self.population.set_state(state)
+        view = state.meta["view"]
+        histories = [[WindowResult(**result) for result in history] for history in view["histories"]]
+        self.lifetimes = [Lifetime(self.problem, history) for history in histories]
+        for own, saved in zip(generators, view["generators"], strict=True):
+            own.bit_generator.state = saved
+
+    def close(self) -> None:
+        """Close the journal."""
+        if isinstance(self.population, Journal):
+            self.population.close()
+
+
+def lifetime_seed(generator: np.random.Generator) -> int:
+    """Draw the seed of the next lifetime from an environment's generator."""
+    return int(generator.integers(2**63))
+
+
+def check_render_mode(mode: str | None) -> str | None:
+    """Refuse a render mode that does not exist; Gymnasium itself only warns."""
+    if mode is not None and mode not in RENDER_MODES:
+        raise ValueError(f"render_mode: expected None or one of {', '.join(RENDER_MODES)}, got {mode!r}.")
+    return mode
+
+
+def render_text(life: Lifetime) -> str:
+    """Describe the last window in one line."""
+    if not life.history:
+        return "a new lifetime: no window yet"
+    last, label = life.history[-1], life.info()["architecture"]
+    done, windows = len(life.history), life.problem.settings.windows
+    return f"window {done}/{windows}  {label}  return {last.raw_return:.1f}  reward {last.reward:+.3f}"
+
+
+def render_frame(life: Lifetime) -> NDArray[np.uint8]:
+    """Draw the supernet with the chosen path lit, beside the return curve, (height, width, 3)."""
+    from archgym.drawing import frame
+
+    rewards = np.array([[result.reward] for result in life.history]).reshape(-1, 1)
+    architecture = np.array(life.history[-1].action, dtype=np.int64) if life.history else None
+    return frame(life.space, architecture, rewards)
+
+
+def action_space(problem: Problem) -> gym.spaces.MultiDiscrete:
+    """One entry per choice."""
+    return gym.spaces.MultiDiscrete(np.array(problem.space.counts))
+
+
+def _journal_path(given: str | None) -> Path | None:
+    """Find the journal of a new environment: the keyword, or the variable (numbered from the second one on)."""
+    global _recorded
+    if given is not None:
+        return Path(given)
+    named = os.environ.get(JOURNAL_VARIABLE)
+    if not named:
+        return None
+    _recorded += 1
+    path = Path(named)
+    return path if _recorded == 1 else path.with_stem(f"{path.stem}-{_recorded}")

@@ -1,0 +1,160 @@
+"""`ArchSearch-DQN-v0`: an action is an architecture, a step trains it for one window, the reward is its return."""
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from archgym.envs import core
+from archgym.envs.lifetimes import Lifetime, observation_space
+
+
+class ArchSearchEnv(gym.Env[NDArray[Any], NDArray[np.int64]]):
+    """Architecture search for a deep RL agent, as one lifetime of inner training.
+
+    ## Description
+    A step checks the chosen subnet out of a supernet, trains it with the inner algorithm (DQN) on EnvPool-vectorised
+    environments of the task for one window, and checks it in. What the next architecture inherits is the keyword
+    `transfer`. One episode is one lifetime of `windows` windows.
+
+    ## Action space
+    `MultiDiscrete`, one entry per choice of the search space: an option index each. Entries of inactive choices (the
+    width of a layer that is not there) have no effect; `info["architecture"]` names the network that was trained. An
+    action of the wrong shape, type or range, or one that the constraints forbid, is refused with a `ValueError`.
+
+    ## Observation space
+    A flat `Box`, float32; D is the number of options of all choices together.
+
+    | numbers | field | range |
+    |---|---|---|
+    | D | the last architecture, one-hot per choice (zeros: inactive, or no window yet) | 0 to 1 |
+    | 1 | its reward | -1 to 2 |
+    | 1 | best reward so far | -1 to 2 |
+    | 1 | share of the lifetime that is left | 0 to 1 |
+    | 1 | windows since the last switch / windows | 0 to 1 |
+    | 1 | exploration rate of the inner learner | 0 to 1 |
+    | 1 | share of the replay that is filled | 0 to 1 |
+    | 1 | tanh(mean TD loss) | -1 to 1 |
+    | 1 | tanh(mean value of the actions in the minibatches / 100) | -1 to 1 |
+    | 1 | tanh(episodes that ended in the window / 100) | 0 to 1 |
+    | 1 | share of the window's episodes that its end cut short | 0 to 1 |
+    | 1 | whether the learner diverged | 0 or 1 |
+    | D | per option: its share of the visits of this lifetime | 0 to 1 |
+    | D | per option: shrunken mean of its detrended rewards in this lifetime | -3 to 3 |
+
+    ## Rewards
+    The mean return of the window's episodes (`reward="return"`), its improvement over the window before, or the return
+    of greedy episodes on seeds held apart; 0 is a random policy and 1 the task's reference, limited to [-1, 2]. An
+    inner environment that finished no episode contributes min(r, r x limit / elapsed) of what it has. A learner that
+    diverged earns -1; its window is thrown away and the lifetime goes on. The raw return is in `info`.
+
+    ## Starting state
+    Fresh weights and an empty replay, a function of the seed, as is everything that follows.
+
+    ## Episode end
+    Terminates after `windows` windows; never truncates.
+
+    ## Arguments
+    See `archgym.settings.Settings`; beside these `render_mode` (`ansi`, `rgb_array`, `human`), `journal` (file of the
+    record), `resume` (go on with it) and the settings of the inner trainer (`archgym.trainers.dqn.Config`) by name.
+    Times of the phases are in `env.unwrapped.timings`, in seconds.
+
+    ## Version history
+    * v0: first version.
+    """
+
+    metadata = {"render_modes": list(core.RENDER_MODES), "render_fps": 4}  # noqa: RUF012  (Gymnasium's declaration)
+
+    def __init__(self, render_mode: str | None = None, **keywords: Any) -> None:
+        self.render_mode = core.check_render_mode(render_mode)
+        self._keywords = keywords
+        self._lives = core.Lives(1, keywords)
+        self.problem = self._lives.problem
+        self.search_space = self.problem.space
+        self.action_space = core.action_space(self.problem)
+        self.observation_space = observation_space(self.search_space)
+        self._begun = False
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[NDArray[np.float32], dict[str, Any]]:
+        """Begin a lifetime; unknown options are ignored, as Gymnasium's interface asks."""
+        super().reset(seed=seed)
+        if seed is not None:
+            self.action_space.seed(seed)
+        self._lives.reset([core.lifetime_seed(self.np_random)], [0])
+        self._begun = True
+        self._show()
+        return self._life.observation(), {}
+
+    def step(self, action: NDArray[np.int64]) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
+        """Train the architecture for one window.
+
+        Raises:
+            ValueError: If the action is not an architecture of the space.
+            gymnasium.error.ResetNeeded: Before the first reset and after the end of a lifetime.
+        """
+        if not self._begun or self._life.over:
+            raise gym.error.ResetNeeded("step: expected a lifetime with windows left; call reset() to begin one.")
+        result = self._lives.train([action], [0])[0]
+        self._show()
+        return self._life.observation(), result.reward, self._life.over, False, self._life.info()
+
+    def render(self) -> str | NDArray[np.uint8] | None:
+        """Show the last window, as the render mode says."""
+        if self.render_mode == "ansi":
+            return core.render_text(self._life)
+        if self.render_mode == "rgb_array":
+            return core.render_frame(self._life)
+        return None
+
+    def evaluate(self, architectures: ArrayLike, episodes: int = 10) -> NDArray[np.float64]:
+        """Score subnets with the present weights, greedily and without training them.
+
+        Args:
+            architectures: (N, number of choices).
+            episodes: Of each, on seeds that training never uses.
+
+        Returns:
+            Mean raw returns, (N,).
+        """
+        return self._lives.evaluate(architectures, episodes, [0] * len(np.asarray(architectures)))
+
+    def export(self, architecture: ArrayLike) -> Any:
+        """Build a plain `torch.nn.Module` of an architecture with its present weights; it needs no archgym to run."""
+        return self._lives.module(0, architecture)
+
+    def get_state(self) -> Any:
+        """Copy the lifetime's state. What wrappers keep (statistics, recordings) is not part of it."""
+        return self._lives.get_state([self.np_random])
+
+    def set_state(self, state: Any) -> None:
+        """Go on from a state of an environment with the same arguments; call `reset` before, through the wrappers."""
+        self._lives.set_state(state, [self.np_random])
+        self._begun = True
+
+    def fork(self) -> "ArchSearchEnv":
+        """Make an environment of its own in the same state; it has no journal."""
+        keywords = {name: value for name, value in self._keywords.items() if name not in ("journal", "resume")}
+        copy = ArchSearchEnv(self.render_mode, **keywords)
+        copy.reset(seed=0)
+        copy.set_state(self.get_state())
+        return copy
+
+    @property
+    def timings(self) -> dict[str, float]:
+        """Seconds spent since construction, by phase."""
+        return self._lives.population.timings
+
+    def close(self) -> None:
+        """Close the journal."""
+        self._lives.close()
+
+    @property
+    def _life(self) -> Lifetime:
+        return self._lives.lifetimes[0]
+
+    def _show(self) -> None:
+        if self.render_mode == "human":
+            print(core.render_text(self._life), flush=True)

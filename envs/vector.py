@@ -1,0 +1,175 @@
+"""The vector form of `ArchSearch-DQN-v0`: K lifetimes trained as one population, not as K processes."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.utils.seeding import np_random
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+from numpy.typing import ArrayLike, NDArray
+
+from archgym.envs import core
+from archgym.envs.lifetimes import Lifetime, observation_space
+
+
+class ArchSearchVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray[Any]]):
+    """K lifetimes of `ArchSearchEnv`, made by `gymnasium.make_vec("ArchSearch-DQN-v0", num_envs=K)`.
+
+    Member k is the single environment reset with member k's seed (bit for bit with `exact=True`). A lifetime that ended
+    begins anew at the next step, which ignores its action (Gymnasium's next-step autoreset). Spaces, rewards, infos and
+    arguments are those of `ArchSearchEnv`, batched; `reset` takes `options={"reset_mask": mask}`.
+    """
+
+    metadata = {  # noqa: RUF012  (Gymnasium's declaration)
+        "render_modes": list(core.RENDER_MODES),
+        "render_fps": 4,
+        "autoreset_mode": AutoresetMode.NEXT_STEP,
+    }
+
+    def __init__(self, num_envs: int = 1, render_mode: str | None = None, **keywords: Any) -> None:
+        self.render_mode = core.check_render_mode(render_mode)
+        self._lives = core.Lives(num_envs, keywords)
+        self.num_envs = self._lives.members
+        self.problem = self._lives.problem
+        self.search_space = self.problem.space
+        self.single_action_space = core.action_space(self.problem)
+        self.single_observation_space = observation_space(self.search_space)
+        self.action_space = batch_space(self.single_action_space, self.num_envs)
+        self.observation_space = batch_space(self.single_observation_space, self.num_envs)
+        self._generators = [np_random()[0] for _ in range(self.num_envs)]
+        self._begun = np.zeros(self.num_envs, dtype=bool)
+        self._over = np.zeros(self.num_envs, dtype=bool)  # lifetimes that the next step resets
+
+    def reset(
+        self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[NDArray[np.float32], dict[str, Any]]:
+        """Begin lifetimes.
+
+        Args:
+            seed: One integer s for seeds s, s + 1, ..., or one (or None) per member.
+            options: `reset_mask`, (K,) bool: which members; others go on. Unknown options are ignored.
+
+        Raises:
+            ValueError: If seeds or mask do not fit the number of members.
+        """
+        seeds = (
+            [None if seed is None else seed + k for k in range(self.num_envs)]
+            if seed is None or isinstance(seed, int | np.integer)
+            else list(seed)
+        )
+        mask = np.asarray((options or {}).get("reset_mask", np.ones(self.num_envs, dtype=bool)))
+        if len(seeds) != self.num_envs:
+            raise ValueError(f"reset: expected {self.num_envs} seeds, got {len(seeds)}.")
+        if mask.shape != (self.num_envs,) or mask.dtype != bool:
+            raise ValueError(f"reset_mask: expected {self.num_envs} booleans, got {mask.dtype} of shape {mask.shape}.")
+        if isinstance(seed, int | np.integer):
+            self.action_space.seed(int(seed))
+        for member in np.flatnonzero(mask):
+            if seeds[member] is not None:
+                self._generators[member] = np_random(seeds[member])[0]
+        self._reset(np.flatnonzero(mask).tolist())
+        self._show()
+        return self._observations(), {}
+
+    def step(
+        self, actions: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
+        """Train one architecture per member for one window; members whose lifetime ended begin a new one instead.
+
+        Raises:
+            ValueError: If an action is not an architecture of the space.
+            gymnasium.error.ResetNeeded: Before the first reset.
+        """
+        if not self._begun.all():
+            raise gym.error.ResetNeeded("step: expected lifetimes under way; call reset() first.")
+        given = np.asarray(actions)
+        if given.shape[:1] != (self.num_envs,):
+            raise ValueError(f"actions: expected {self.num_envs} architectures, got an array of shape {given.shape}.")
+        training = np.flatnonzero(~self._over).tolist()
+        ended = np.flatnonzero(self._over).tolist()
+        results = self._lives.train(given[training], training) if training else []
+        if ended:
+            self._reset(ended)
+        rewards = np.zeros(self.num_envs)
+        infos: dict[str, Any] = {}
+        for member, result in zip(training, results, strict=True):
+            rewards[member] = result.reward
+            infos = self._add_info(infos, self._lives.lifetimes[member].info(), member)
+        self._over = np.array([life.over for life in self._lives.lifetimes])
+        self._show()
+        return self._observations(), rewards, self._over.copy(), np.zeros(self.num_envs, dtype=bool), infos
+
+    def render(self) -> tuple[Any, ...] | None:
+        """Show the last window of every member, as the render mode says."""
+        if self.render_mode == "ansi":
+            return tuple(core.render_text(life) for life in self._lives.lifetimes)
+        if self.render_mode == "rgb_array":
+            return tuple(core.render_frame(life) for life in self._lives.lifetimes)
+        return None
+
+    def evaluate(
+        self, architectures: ArrayLike, episodes: int = 10, members: Sequence[int] | None = None
+    ) -> NDArray[np.float64]:
+        """Score subnets with present weights, greedily and without training them.
+
+        Args:
+            architectures: (N, number of choices).
+            episodes: Of each, on seeds that training never uses.
+            members: (N,) whose weights; None: N is K, and each member scores its own.
+
+        Returns:
+            Mean raw returns, (N,).
+        """
+        chosen = list(range(self.num_envs)) if members is None else [int(member) for member in members]
+        if len(chosen) != len(np.asarray(architectures)) or not all(0 <= m < self.num_envs for m in chosen):
+            raise ValueError(
+                f"evaluate: expected one member from 0 to {self.num_envs - 1} per architecture, got {chosen} "
+                f"for {len(np.asarray(architectures))} architectures."
+            )
+        return self._lives.evaluate(architectures, episodes, chosen)
+
+    def export(self, architecture: ArrayLike, member: int = 0) -> Any:
+        """Build a plain `torch.nn.Module` with the member's present weights; it needs no archgym to run."""
+        return self._lives.module(member, architecture)
+
+    def get_state(self) -> Any:
+        """Copy the state of all lifetimes. What wrappers keep is not part of it."""
+        return self._lives.get_state(self._generators)
+
+    def set_state(self, state: Any) -> None:
+        """Go on from a state of an environment with the same arguments; call `reset` before, through the wrappers."""
+        self._lives.set_state(state, self._generators)
+        self._begun[:] = True
+        self._over = np.array([life.over for life in self._lives.lifetimes])
+
+    def fork(self, source: int, target: int) -> None:
+        """Make a member a copy of another: weights, replay, age, history and the seed of what comes."""
+        for member in (source, target):
+            if not 0 <= member < self.num_envs:
+                raise ValueError(f"fork: expected members from 0 to {self.num_envs - 1}, got {member}.")
+        self._lives.population.fork(source, target)
+        self._lives.lifetimes[target] = Lifetime(self.problem, self._lives.lifetimes[source].history)
+        self._over[target] = self._over[source]
+
+    @property
+    def timings(self) -> dict[str, float]:
+        """Seconds spent since construction, by phase."""
+        return self._lives.population.timings
+
+    def close_extras(self, **kwargs: Any) -> None:
+        """Close the journal."""
+        self._lives.close()
+
+    def _reset(self, members: list[int]) -> None:
+        self._lives.reset([core.lifetime_seed(self._generators[member]) for member in members], members)
+        self._begun[members] = True
+        self._over[members] = False
+
+    def _observations(self) -> NDArray[np.float32]:
+        return np.stack([life.observation() for life in self._lives.lifetimes])
+
+    def _show(self) -> None:
+        if self.render_mode == "human":
+            print("\n".join(core.render_text(life) for life in self._lives.lifetimes), flush=True)

@@ -1,0 +1,171 @@
+import math
+import warnings
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+
+from archgym import inner_envs
+from archgym.inner_envs import dimensions, random_returns
+from archgym.tasks import TASKS, THRESHOLD, Task, get_task
+
+
+class Toy(gym.Env[Any, Any]):
+    """Pays the action, less a little that the seed decides; ends only by a limit."""
+
+    def __init__(self, actions: gym.Space[Any] | None = None, observations: gym.Space[Any] | None = None) -> None:
+        self.action_space = actions or gym.spaces.Discrete(3, start=-1)
+        self.observation_space = observations or gym.spaces.Box(0, 1, (2,))
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        return self.np_random.random(2, dtype=np.float32), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        return self.np_random.random(2, dtype=np.float32), action - self.np_random.random() / 10, False, False, {}
+
+
+@pytest.fixture(autouse=True)
+def _fresh_registry() -> Iterator[None]:
+    before = dict(gym.registry)
+    yield
+    gym.registry.clear()
+    gym.registry.update(before)
+    for cached in (get_task, dimensions, inner_envs._spaces):
+        cached.cache_clear()
+
+
+def register(id: str = "Toy-v0", **kwargs: Any) -> None:
+    gym.register(id, entry_point=lambda **options: Toy(**options), **kwargs)
+
+
+@pytest.mark.parametrize("id", TASKS)
+def test_a_listed_task_is_found_under_its_id_and_can_be_trained_on(id: str) -> None:
+    assert get_task(id) is TASKS[id]
+    size, actions = dimensions(TASKS[id])
+    assert size > 1
+    assert actions > 1
+
+
+@pytest.mark.parametrize("task", TASKS.values(), ids=lambda task: task.id)
+def test_the_recorded_random_return_is_what_a_short_measurement_gives(task: Task) -> None:
+    returns = random_returns(task, 100)
+    standard_error = returns.std(ddof=1) / 10
+    scale = task.reference_return - task.random_return  # for Acrobot: too few of its random episodes end by themselves
+    assert task.random_return == pytest.approx(returns.mean(), abs=3 * standard_error + scale / 200)
+
+
+@pytest.mark.parametrize("task", TASKS.values(), ids=lambda task: task.id)
+def test_limits_and_references_are_those_of_gymnasiums_registry(task: Task) -> None:
+    spec = gym.spec(task.id)
+    assert task.episode_limit == spec.max_episode_steps
+    assert (task.reference_source == THRESHOLD) == (task.reference_return == spec.reward_threshold)
+
+
+def test_a_listed_task_is_found_under_its_module_and_id_too() -> None:
+    assert get_task("archgym:NASDQNPendulum-v0") is TASKS["NASDQNPendulum-v0"]
+
+
+def test_any_gymnasium_id_is_a_task_with_the_limit_and_threshold_of_its_registration() -> None:
+    register(max_episode_steps=7, reward_threshold=3.5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        task = get_task("Toy-v0")
+    assert (task.id, task.episode_limit, task.backend) == ("Toy-v0", 7, "gymnasium")
+    assert (task.reference_return, task.reference_source) == (3.5, THRESHOLD)
+    assert task.random_return == random_returns(task, 20).mean()
+    assert dimensions(task) == (2, 3)
+
+
+def test_the_random_return_of_an_id_is_the_same_whenever_it_is_measured() -> None:
+    register(max_episode_steps=7, reward_threshold=3.5)
+    first = get_task("Toy-v0")
+    get_task.cache_clear()
+    assert get_task("Toy-v0") == first
+
+
+def test_an_id_without_limit_gets_one_and_warns_once() -> None:
+    register(reward_threshold=500.0)
+    with pytest.warns(UserWarning, match="has no episode limit: its episodes are truncated after 1000 steps"):
+        task = get_task("Toy-v0")
+    assert task.episode_limit == 1000
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert get_task("Toy-v0") is task
+
+
+@pytest.mark.parametrize("threshold", [None, -100.0])
+def test_an_id_without_a_threshold_above_random_gets_an_arbitrary_one_and_says_so(threshold: float | None) -> None:
+    register(max_episode_steps=7, reward_threshold=threshold)
+    with pytest.warns(UserWarning, match="which is arbitrary.*keywords random_return and reference_return") as caught:
+        task = get_task("Toy-v0")
+    assert task.reference_return == task.random_return + max(abs(task.random_return), 1.0)
+    assert task.reference_source.startswith("arbitrary")
+    assert caught[0].filename == __file__
+
+
+def test_a_module_named_before_the_id_is_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = "import gymnasium as gym\ngym.register('Mine-v0', gym.spec('CartPole-v1').entry_point, 100.0, False, 50)\n"
+    (tmp_path / "archgym_test_mine.py").write_text(lines)
+    monkeypatch.syspath_prepend(tmp_path)
+    task = get_task("archgym_test_mine:Mine-v0")
+    assert (task.id, task.episode_limit, task.reference_return) == ("archgym_test_mine:Mine-v0", 50, 100.0)
+
+
+def test_a_dependency_missing_inside_such_a_module_raises_as_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "archgym_test_broken.py").write_text("import archgym_test_absent\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ModuleNotFoundError, match="archgym_test_absent"):
+        get_task("archgym_test_broken:Mine-v0")
+
+
+@pytest.mark.parametrize(
+    ("id", "sentence"),
+    [
+        ("CartPol-v1", r"unknown task 'CartPol-v1': expected one of Acrobot-v1, .*Did you mean 'CartPole-v1'\?"),
+        ("CartPole", r"Did you mean 'CartPole-v1'\? Any id registered with Gymnasium works too"),
+        ("FrozenLake-v9", r"Did you mean 'FrozenLake-v1'\?"),
+        ("not an id", "unknown task 'not an id': expected one of Acrobot-v1"),
+        ("archgym_test_absent:Mine-v0", "there is no module 'archgym_test_absent' to import"),
+        ("Pendulum-v1", r"task 'Pendulum-v1': expected discrete actions \(a Discrete space\), got Box\(-2.0, 2.0"),
+        ("CliffWalking-v1", r"expected vectors as observations \(a Box of one axis\), got Discrete\(48\)"),
+        ("Blackjack-v1", r"expected vectors as observations \(a Box of one axis\), got Tuple\("),
+    ],
+)
+def test_what_cannot_be_a_task_is_refused_with_a_sentence(id: str, sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        get_task(id)
+
+
+@pytest.mark.parametrize(
+    ("spaces", "sentence"),
+    [
+        ({"observations": gym.spaces.Box(0, 255, (4, 5), np.uint8)}, r"got Box\(0, 255, \(4, 5\), uint8\)"),
+        ({"observations": gym.spaces.Dict(a=gym.spaces.Box(0, 1, (2,)))}, r"got Dict\("),
+        ({"actions": gym.spaces.MultiDiscrete([2, 3])}, r"expected discrete actions .*, got MultiDiscrete\("),
+    ],
+)
+def test_images_dictionaries_and_several_actions_at_once_are_refused(spaces: dict[str, Any], sentence: str) -> None:
+    register(max_episode_steps=7, kwargs=spaces)
+    with pytest.raises(ValueError, match=sentence):
+        get_task("Toy-v0")
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"episode_limit": 0}, "expected an episode_limit of at least 1, got 0"),
+        ({"reference_return": 22.3}, "expected a reference_return above random_return, got 22.3 and 22.3"),
+        ({"random_return": math.nan}, "expected a reference_return above random_return, got 475.0 and nan"),
+        ({"backend": "envpol"}, r"unknown backend 'envpol': .* Did you mean 'envpool'\?"),
+    ],
+)
+def test_a_task_that_nothing_can_be_measured_with_is_refused(changes: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        replace(TASKS["CartPole-v1"], **changes)
