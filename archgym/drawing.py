@@ -18,32 +18,31 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
+from matplotlib.ticker import MaxNLocator, NullLocator
 from numpy.typing import ArrayLike, NDArray
 
 from archgym.search_space import Architecture, Choice, SearchSpace
-from archgym.stats import bootstrap_interval
+from archgym.stats import mean_interval
 
 INK, MUTED, FAINT, RULE = "#1f2a36", "#5b6875", "#9aa5b1", "#dfe4ea"
 BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY = "#0072B2", "#D55E00", "#009E73", "#B0609A", "#E69F00", "#56B4E9"
 DATA, CHOSEN, CONTROL = BLUE, VERMILLION, MUTED  # what was measured; the path or incumbent; the default architecture
-SERIES = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY)
+SERIES = (BLUE, ORANGE, GREEN, PURPLE, SKY)  # arms
+TINTS = ("#003a5c", BLUE, SKY, "#a9cfe8", FAINT, "#c3cbd4", RULE)  # of shares of one whole, the largest first
 SHARES = LinearSegmentedColormap.from_list("shares", ("#f3f6f9", "#8fc1e0", BLUE, "#003a5c"))
 TEXT, SMALL = 8.0, 7.0  # points
 GLYPH = 0.64  # width of a letter, in sizes of the text
 DASHES = (0, (4, 3))
+THOUSANDS = "{x:,.0f}"
 FRAME_INCHES, FRAME_DPI = (9.6, 4.0), 100  # 960 x 400 pixels, both even, as video encoders want
 
 
 class Point(NamedTuple):
-    """One architecture of `draw_trade_off`."""
+    """One architecture of `draw_trade_off`: its score, and the number of windows that trained it."""
 
     parameters: int
-    """Trainable parameters of the subnet."""
     score: float
-    """Shrunken mean of its detrended rewards."""
     visits: int
-    """Windows that trained it."""
 
 
 def frame(space: SearchSpace, architecture: Architecture | None, rewards: ArrayLike) -> NDArray[np.uint8]:
@@ -129,7 +128,7 @@ def draw_returns(axes: Axes, rewards: ArrayLike, *, label: str = "normalised ret
     """
     values = np.asarray(rewards, dtype=np.float64)
     windows = np.arange(1, len(values) + 1)
-    tidy(axes, "window", label)
+    _tidy(axes, "window", label)
     _levels(axes, {"random": 0.0, "reference": 1.0})
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.set_xlim(0.5, max(len(values), 2) + 0.5)
@@ -148,7 +147,7 @@ def draw_returns(axes: Axes, rewards: ArrayLike, *, label: str = "normalised ret
         axes.fill_between(windows, low, high, color=DATA, alpha=0.22, linewidth=0, label="middle half")
     name = f"median of {members} members" if members > 1 else "the one member"
     axes.plot(windows, np.nanmedian(values, axis=1), color=DATA, linewidth=2, marker=marker, markersize=4, label=name)
-    _legend(axes, 3)
+    _legend(axes)
 
 
 def heat_map(axes: Axes, choice: Choice, shares: ArrayLike) -> None:
@@ -160,11 +159,9 @@ def heat_map(axes: Axes, choice: Choice, shares: ArrayLike) -> None:
         shares: (windows, options), the share of the members that took the option, from 0 to 1.
     """
     values = np.asarray(shares, dtype=np.float64)
-    tidy(axes, "window", "")
+    _tidy(axes, "window", "")
     edges = (0.5, len(values) + 0.5, -0.5, len(choice.options) - 0.5)
-    axes.imshow(
-        values.T, cmap=SHARES, vmin=0, vmax=1, origin="lower", aspect="auto", extent=edges, interpolation="none"
-    )
+    axes.imshow(values.T, SHARES, aspect="auto", interpolation="none", vmin=0, vmax=1, origin="lower", extent=edges)
     axes.set_title(_plain(choice.name), size=TEXT + 1, color=INK, loc="left")
     axes.set_yticks(range(len(choice.options)), [_short(option) for option in choice.options])
     axes.set_yticks(np.arange(1, len(choice.options)) - 0.5, minor=True)
@@ -184,7 +181,7 @@ def draw_trade_off(axes: Axes, points: Sequence[Point], incumbent: Point, defaul
         incumbent: One of them.
         default: One of them, or only its parameters where it was never trained.
     """
-    tidy(axes, "parameters (logarithmic)", "score: shrunken mean reward over the trend")
+    _tidy(axes, "parameters (logarithmic)", "score: shrunken mean reward over the trend")
     axes.set_xscale("log")
     sizes, scores, visits = np.array(points, dtype=np.float64).T
     axes.axhline(0, color=FAINT, linewidth=0.8, zorder=1)
@@ -194,24 +191,23 @@ def draw_trade_off(axes: Axes, points: Sequence[Point], incumbent: Point, defaul
     x, y = np.append(sizes[front], sizes.max()), np.append(scores[front], scores[front[-1]])
     axes.step(x, y, where="post", color=GREEN, linewidth=1.4, zorder=2, label="Pareto front")
     if isinstance(default, Point):
-        place = (default.parameters, default.score)
-        axes.plot(*place, "D", markersize=6, color="white", markeredgecolor=INK, label="default", zorder=5)
+        axes.plot(*default[:2], "D", markersize=6, color="white", markeredgecolor=INK, label="default", zorder=5)
     else:
         axes.axvline(default, color=CONTROL, linewidth=1, linestyle=DASHES, label="default (never trained)", zorder=2)
-    place = (incumbent.parameters, incumbent.score)
-    axes.plot(
-        *place, "o", markersize=9, color="none", markeredgecolor=CHOSEN, markeredgewidth=2, label="incumbent", zorder=4
-    )
+    ring: dict[str, Any] = {"color": "none", "markeredgecolor": CHOSEN, "markeredgewidth": 2}
+    axes.plot(*incumbent[:2], "o", markersize=9, label="incumbent", zorder=4, **ring)
     axes.margins(0.08, 0.14)
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-    low, high = sizes.min(), sizes.max()
-    axes.set_xticks(_round_numbers(low, high))
+    left, right = axes.get_xlim()
+    ticks = [digit * 10.0**power for power in range(10) for digit in (1, 2, 5)]
+    inside = [tick for tick in ticks if left <= tick <= right]
+    axes.set_xticks(inside if len(inside) <= 6 else [tick for tick in inside if str(tick)[0] == "1"])
     axes.xaxis.set_minor_locator(NullLocator())
-    _legend(axes, 3)
+    axes.xaxis.set_major_formatter(THOUSANDS)
+    _legend(axes)
 
 
 def draw_curves(axes: Axes, curves: Mapping[str, ArrayLike], steps: int, levels: Mapping[str, float]) -> None:
-    """Draw learning curves: the mean over the seeds with its 95 % bootstrap interval, one colour per arm.
+    """Draw learning curves: the mean over the seeds with its 95 % interval, one colour per arm.
 
     Args:
         axes: Where.
@@ -219,19 +215,19 @@ def draw_curves(axes: Axes, curves: Mapping[str, ArrayLike], steps: int, levels:
         steps: Environment steps at the end of the curves.
         levels: Returns to mark, by name.
     """
-    tidy(axes, "environment steps", "return")
-    for arm, color in colors(curves).items():
+    _tidy(axes, "environment steps", "return")
+    for arm, color in _colors(curves).items():
         values = np.asarray(curves[arm], dtype=np.float64)
         x = steps * np.arange(1, values.shape[1] + 1) / values.shape[1]
-        low, high = np.array([bootstrap_interval(column, draws=2000) for column in values.T]).T
+        low, high = np.array([mean_interval(column) for column in values.T]).T
         axes.fill_between(x, low, high, color=color, alpha=0.16, linewidth=0)
         line = DASHES if arm == "default" else "-"
         axes.plot(x, values.mean(0), color=color, linewidth=1.8, linestyle=line, label=_plain(arm))
     _levels(axes, levels)
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    axes.xaxis.set_major_formatter(THOUSANDS)
     axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.set_xlim(0, steps)
-    _legend(axes, 3)
+    _legend(axes)
 
 
 def draw_differences(axes: Axes, intervals: Mapping[str, tuple[float, float, float]]) -> None:
@@ -241,9 +237,9 @@ def draw_differences(axes: Axes, intervals: Mapping[str, tuple[float, float, flo
         axes: Where.
         intervals: By arm, lower end, difference and upper end.
     """
-    tidy(axes, "difference to the default (normalised area under the curve)", "")
+    _tidy(axes, "difference to the default (normalised area under the curve)", "")
     axes.axvline(0, color=CONTROL, linewidth=1, linestyle=DASHES)
-    palette = colors(intervals)
+    palette = _colors(intervals)
     for row, (arm, (low, middle, high)) in enumerate(intervals.items()):
         axes.plot((low, high), (row, row), color=palette[arm], linewidth=2.4, solid_capstyle="round")
         axes.plot(middle, row, "o", color=palette[arm], markersize=6)
@@ -253,14 +249,14 @@ def draw_differences(axes: Axes, intervals: Mapping[str, tuple[float, float, flo
     axes.margins(x=0.1)
 
 
-def colors(arms: Mapping[str, Any] | Sequence[str]) -> dict[str, str]:
+def _colors(arms: Mapping[str, Any] | Sequence[str]) -> dict[str, str]:
     """Give every arm its colour; the default is grey."""
     others = [arm for arm in arms if arm != "default"]
     return {arm: CONTROL if arm == "default" else SERIES[others.index(arm) % len(SERIES)] for arm in arms}
 
 
-def tidy(axes: Axes, across: str, up: str) -> None:
-    """Give axes the common look: two spines, faint horizontal lines, small grey text."""
+def _tidy(axes: Axes, across: str, up: str) -> None:
+    """Give axes the common look: one spine, faint horizontal lines, small grey text."""
     axes.set_facecolor("none")
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.spines["bottom"].set_color(FAINT)
@@ -281,18 +277,11 @@ def _levels(axes: Axes, levels: Mapping[str, float]) -> None:
         )  # fmt: skip
 
 
-def _legend(axes: Axes, columns: int) -> None:
+def _legend(axes: Axes) -> None:
     axes.legend(
-        loc="lower left", bbox_to_anchor=(0, 1), ncols=columns, frameon=False, fontsize=SMALL, labelcolor=MUTED,
+        loc="lower left", bbox_to_anchor=(0, 1), ncols=3, frameon=False, fontsize=SMALL, labelcolor=MUTED,
         borderaxespad=0.2, handlelength=1.6, columnspacing=1.4,
     )  # fmt: skip
-
-
-def _round_numbers(low: float, high: float) -> list[float]:
-    """Choose ticks of a logarithmic axis among 1, 2 and 5 times powers of ten."""
-    steps = [digit * 10.0**power for power in range(9) for digit in (1, 2, 5)]
-    inside = [step for step in steps if low / 1.3 <= step <= high * 1.3]
-    return inside if len(inside) <= 6 else [step for step in inside if str(step)[0] == "1"]
 
 
 def _fitting(texts: Sequence[str], width: float) -> float:

@@ -26,11 +26,12 @@ from archgym import checkpoint
 from archgym.window import WindowResult
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor
 
     from archgym.population import Population, State
 
 SCHEMA = 1
+PREFIX = len(b'{"check": "00000000", ')  # of every line; the row follows
 CHECKPOINT_SECONDS = 30.0
 PACKAGES = ("archgym", "numpy", "torch", "envpool", "gymnasium")
 COLUMNS = tuple(item.name for item in fields(WindowResult))
@@ -141,10 +142,10 @@ class Journal:
             )
         self._call({"call": "set_state", "rows": place["rows"]}, lambda: self.population.set_state(state))
 
-    def module(self, member: int, architecture: NDArray[np.int64]) -> "nn.Module":
-        """Do `Population.module`."""
+    def weights(self, member: int, architecture: NDArray[np.int64]) -> "dict[str, Tensor]":
+        """Do `Population.weights`."""
         self._go_live()
-        return self.population.module(member, architecture)
+        return self.population.weights(member, architecture)
 
     def close(self) -> None:
         """Write a last checkpoint if windows were trained since the one before, and close the file."""
@@ -300,7 +301,7 @@ def read_rows(data: bytes, path: Path) -> tuple[list[dict[str, Any]], list[int]]
     checks: list[int] = []
     check = 0
     for number, line in enumerate(data.splitlines(), start=1):
-        prefix, body = line[:23], b"{" + line[23:]
+        prefix, body = line[:PREFIX], b"{" + line[PREFIX:]
         check = zlib.crc32(body, check)
         if prefix != f'{{"check": "{check:08x}", '.encode():
             raise ValueError(f"journal: line {number} of {path} was altered, or a line before it is missing.")

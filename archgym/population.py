@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from archgym.inner_envs import open_inner_envs
 from archgym.lookup import load, unknown
@@ -183,12 +183,12 @@ class Population:
         self.lifetimes[target] = copy.deepcopy(self.lifetimes[source])
         self.replay.set(target, self.replay.get(source))
 
-    def module(self, member: int, architecture: Architecture) -> nn.Module:
-        """Build a plain module of an architecture with the member's present weights."""
+    def weights(self, member: int, architecture: Architecture) -> dict[str, Tensor]:
+        """Copy the member's present weights of an architecture out, by name."""
         label, network = self.problem.space.label(architecture), self.problem.space.network_of(architecture)
         store = self.transfer.store(self.lifetimes[member], label, network)
         subnets = check_out([store.supernet], network, [False])
-        return self.family.module(network, {name: view[0] for name, view in subnets.views("weight").items()})
+        return {name: view[0] for name, view in subnets.views("weight").items()}
 
     def get_state(self) -> State:
         """Copy out everything that the future depends on."""

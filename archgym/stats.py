@@ -1,6 +1,8 @@
-"""Statistics of noisy rewards: detrending, shrinkage, and seeded bootstrap intervals."""
+"""Statistics of noisy rewards: detrending, shrinkage, ranking, and intervals."""
 
+import math
 from collections.abc import Hashable, Sequence
+from statistics import NormalDist
 from typing import TypeVar
 
 import numpy as np
@@ -71,13 +73,12 @@ def ranking(actions: ArrayLike, rewards: ArrayLike) -> list[tuple[int, ...]]:
 
 
 def bootstrap_interval(
-    values: ArrayLike, others: ArrayLike | None = None, *, seed: int = 0, level: float = 0.95, draws: int = 10_000
+    values: ArrayLike, *, seed: int = 0, level: float = 0.95, draws: int = 10_000
 ) -> tuple[float, float]:
-    """Give a percentile bootstrap interval of a mean, or of the difference of two means.
+    """Give a seeded percentile bootstrap interval of a mean.
 
     Args:
-        values: (n,) independent values.
-        others: (m,) independent values whose mean is subtracted; None: nothing is.
+        values: (n,) independent values; with fewer than about ten it is too narrow, see `mean_interval`.
         seed: Of the resampling.
         level: Coverage.
         draws: Resamples.
@@ -85,12 +86,41 @@ def bootstrap_interval(
     Returns:
         Lower and upper end.
     """
-    rng = np.random.default_rng(seed)
-
-    def means(sample: ArrayLike) -> NDArray[np.float64]:
-        array = np.asarray(sample, dtype=np.float64)
-        return np.asarray(array[rng.integers(0, len(array), (draws, len(array)))].mean(1))
-
-    statistic = means(values) - (0.0 if others is None else means(others))
-    low, high = np.quantile(statistic, [(1 - level) / 2, (1 + level) / 2])
+    array = np.asarray(values, dtype=np.float64)
+    picked = np.random.default_rng(seed).integers(0, len(array), (draws, len(array)))
+    low, high = np.quantile(array[picked].mean(1), [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
+
+
+def mean_interval(values: ArrayLike) -> tuple[float, float]:
+    """Give Student's 95 % interval of a mean; with few values the bootstrap's would be too narrow.
+
+    Args:
+        values: (n,) independent values, for instance differences of two arms on the same seeds; n of at least 2.
+
+    Returns:
+        Lower and upper end.
+
+    Raises:
+        ValueError: If there are fewer than two values.
+    """
+    array = np.asarray(values, dtype=np.float64)
+    if len(array) < 2:
+        raise ValueError(f"mean_interval: expected at least 2 values, got {len(array)}.")
+    half = student_t(len(array) - 1) * float(array.std(ddof=1)) / math.sqrt(len(array))
+    return float(array.mean()) - half, float(array.mean()) + half
+
+
+def student_t(freedom: int, level: float = 0.95) -> float:
+    """Give the two-sided quantile of Student's t, by its expansion around the normal one.
+
+    Abramowitz and Stegun 26.7.5, to the fourth order: within 0.2 % from 4 degrees of freedom on; 4 % too small at 2.
+    """
+    z = NormalDist().inv_cdf((1 + level) / 2)
+    terms = (
+        (z**3 + z) / 4,
+        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
+        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
+        (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160,
+    )
+    return z + math.fsum(term / freedom ** (order + 1) for order, term in enumerate(terms))

@@ -18,7 +18,7 @@ from archgym.window import WindowResult
 if TYPE_CHECKING:
     from torch import nn
 
-    from archgym.population import Population, State
+    from archgym.population import State
 
 JOURNAL_VARIABLE = "ARCHGYM_JOURNAL"
 RENDER_MODES = ("ansi", "human", "rgb_array")
@@ -82,7 +82,17 @@ class Lives:
 
     def module(self, member: int, architecture: ArrayLike) -> "nn.Module":
         """Build a plain module with the member's present weights."""
-        return self.population.module(member, self.problem.space.canonical(architecture))
+        from archgym.export import module
+
+        chosen = self.problem.space.canonical(architecture)
+        return module(self.problem, chosen, self.population.weights(member, chosen))
+
+    def save(self, folder: str | Path, member: int, architecture: ArrayLike) -> None:
+        """Write `best.json` and `best.safetensors` with the member's present weights."""
+        from archgym.export import save
+
+        chosen = self.problem.space.canonical(architecture)
+        save(Path(folder), self.problem, chosen, self.population.weights(member, chosen))
 
     def get_state(self, generators: Sequence[np.random.Generator]) -> "State":
         """Copy the state of population, histories and generators."""

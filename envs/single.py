@@ -125,6 +125,10 @@ class ArchSearchEnv(gym.Env[NDArray[Any], NDArray[np.int64]]):
         """Build a plain `torch.nn.Module` of an architecture with its present weights; it needs no archgym to run."""
         return self._lives.module(0, architecture)
 
+    def save(self, folder: str, architecture: ArrayLike) -> None:
+        """Write an architecture and its present weights as `best.json` and `best.safetensors`."""
+        self._lives.save(folder, 0, architecture)
+
     def get_state(self) -> Any:
         """Copy the lifetime's state. What wrappers keep (statistics, recordings) is not part of it."""
         return self._lives.get_state([self.np_random])

@@ -134,6 +134,10 @@ class ArchSearchVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDAr
         """Build a plain `torch.nn.Module` with the member's present weights; it needs no archgym to run."""
         return self._lives.module(member, architecture)
 
+    def save(self, folder: str, architecture: ArrayLike, member: int = 0) -> None:
+        """Write an architecture and the member's present weights as `best.json` and `best.safetensors`."""
+        self._lives.save(folder, member, architecture)
+
     def get_state(self) -> Any:
         """Copy the state of all lifetimes. What wrappers keep is not part of it."""
         return self._lives.get_state(self._generators)

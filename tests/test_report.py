@@ -73,12 +73,13 @@ def _canonical(problem: Problem, vector: list[int]) -> Any:
 def _protocol(problem: Problem, rng: np.random.Generator) -> dict[str, Any]:
     arms: list[dict[str, Any]] = []
     candidates = []
-    for arm, level, verdict in (("default", 0.62, ""), ("lstm-reinforce", 0.72, "better"), ("random-search", 0.64, "undecided")):
+    for arm, level in (("default", 0.62), ("lstm-reinforce", 0.72), ("random-search", 0.62)):
         vector = problem.space.default_architecture if arm == "default" else problem.space.sample(rng)
         net, scores = problem.space.network_of(vector), rng.normal(level, 0.03, 5)
         x = np.linspace(0, 1, 24)
         curves = 22.3 + 452.7 * np.clip((1 - np.exp(-8 * level * x)) + rng.normal(0, 0.06, (5, 24)), 0, 1.05)
-        gap = np.mean(scores) - (np.mean(arms[0]["scores"]) if arms else 0)
+        gap = float(np.mean(scores) - np.mean(arms[0]["scores"])) if arms else 0.0
+        verdict = "better" if gap > 0.05 else "undecided"
         place = {"arm": arm, "architecture": problem.space.label(vector), "action": vector.tolist()}
         arms.append(
             {
@@ -88,9 +89,12 @@ def _protocol(problem: Problem, rng: np.random.Generator) -> dict[str, Any]:
                 "scores": scores.tolist(),
                 "last_fifth": curves[:, -5:].mean(1).tolist(),
                 "curves": curves.tolist(),
-                "difference": {"low": gap - 0.04, "high": gap + 0.04, "verdict": verdict} if verdict else None,
+                "difference": {"low": gap - 0.05, "high": gap + 0.05, "verdict": verdict} if arms else None,
             }
         )
-        candidates += [{**place, "scores": rng.normal(level, 0.04, 3).tolist()} for _ in range(3) if verdict]
+        others = [problem.space.sample(rng) for _ in range(3) if arm != "default"]
+        for other in (vector, *others) if others else ():
+            tried = {"arm": arm, "architecture": problem.space.label(other), "action": other.tolist()}
+            candidates.append({**tried, "scores": rng.normal(level, 0.04, 3).tolist()})
     spent = {"lstm-reinforce": 961536, "random-search": 961536}
     return {"steps": 60000, "search_steps": spent, "retraining_steps": 1080000, "candidates": candidates, "arms": arms}

@@ -1,0 +1,98 @@
+"""The command line: `archgym COMMAND ...`, or `python -m archgym COMMAND ...`."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import archgym
+from archgym import lookup
+from archgym.launch import main as launch
+from archgym.launch import sentences
+
+USAGE = """usage: archgym COMMAND ...
+
+commands:
+  search AGENT [--help]   search an architecture (an agent of `archgym list`)
+  report DIR              write DIR/report.html anew
+  doctor [--device cpu]   prove on this machine that an action takes effect
+  list                    list tasks, search spaces, agents and environments
+  --version               print the version
+"""
+
+
+def main(given: Sequence[str] | None = None) -> None:
+    """Run one command; wrong input ends with one sentence and exit code 2."""
+    words = list(sys.argv[1:] if given is None else given)
+    command = words.pop(0) if words else "--help"
+    with sentences():
+        match command:
+            case "-h" | "--help":
+                print(USAGE, end="")
+            case "--version":
+                print(archgym.__version__)
+            case "search":
+                search(words)
+            case "report":
+                report(words)
+            case "doctor":
+                from archgym import doctor
+
+                sys.exit(doctor.main(words))
+            case "list":
+                list_names()
+            case _:
+                raise lookup.unknown("command", command, ("doctor", "list", "report", "search"))
+
+
+def search(words: list[str]) -> None:
+    """Hand the remaining flags to one agent's module; no other agent is imported."""
+    known = lookup.names("archgym.agents")
+    if not words or words[0] in ("-h", "--help"):
+        print(
+            f"usage: archgym search AGENT ...\n\nagents: {', '.join(known)}\n\n`archgym search AGENT --help` has more."
+        )
+        return
+    name = words.pop(0)
+    module = lookup.load("archgym.agents", name, "agent")
+    launch(module.Agent, module.Args, name.replace("_", "-"), words)
+
+
+def report(words: list[str]) -> None:
+    """Write the page of a run folder anew."""
+    from archgym import report as page
+
+    if len(words) != 1:
+        raise ValueError(f"report: expected one run folder, got {len(words)} arguments.")
+    print(page.write(Path(words[0])))
+
+
+def list_names() -> None:
+    """Print everything that has a name."""
+    import gymnasium as gym
+
+    from archgym.inner_envs import dimensions
+    from archgym.tasks import TASKS
+
+    print("tasks (inner problems; any other Gymnasium id with discrete actions and vector observations works too)")
+    for task in TASKS.values():
+        inputs, outputs = dimensions(task)
+        print(
+            f"  {task.id:<20} {inputs:>2} numbers, {outputs} actions, random {task.random_return:g}, "
+            f"reference {task.reference_return:g}, learned within {task.budget:,} steps"
+        )
+    print("\nsearch spaces")
+    for name in lookup.names("archgym.search_spaces"):
+        space = lookup.load("archgym.search_spaces", name, "search space").SPACE
+        choices = ", ".join(f"{choice.name} ({len(choice.options)})" for choice in space.choices)
+        print(f"  {name:<20} {space.size:,} architectures: {choices}")
+    print("\nagents")
+    for name in lookup.names("archgym.agents"):
+        print(f"  {name}")
+    print("\nenvironments")
+    for name in gym.registry:
+        if name.startswith("ArchSearch-"):
+            print(f"  {name}")
+
+
+if __name__ == "__main__":
+    main()

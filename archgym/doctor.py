@@ -1,0 +1,151 @@
+"""`archgym doctor`: proves on this machine that an action takes effect. One line per check; fails if one does."""
+
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import tyro
+
+from archgym.inner_envs import backend, open_inner_envs
+from archgym.population import Population, find_device
+from archgym.settings import Problem, Settings
+from archgym.supernet import FIELDS
+from archgym.tasks import get_task
+
+SETTINGS: dict[str, Any] = {"windows": 4, "window_steps": 800, "learning_starts": 200}
+STEPS = 300  # of the comparison of EnvPool with the fallback
+
+
+@dataclass(frozen=True)
+class Args:
+    """Check this machine."""
+
+    device: str = "cpu"
+    """Where the networks lie."""
+
+
+def main(words: Sequence[str]) -> int:
+    """Run all checks.
+
+    Returns:
+        The exit code: 1 if one failed.
+    """
+    import torch
+
+    args = tyro.cli(Args, args=list(words), prog="archgym doctor")
+    find_device(args.device)
+    torch.set_num_threads(1)
+    checks: tuple[tuple[str, Callable[[str], str]], ...] = (
+        ("two architectures give different forward passes", forward_passes),
+        ("a window changes exactly the weights of the chosen subnet", changed_weights),
+        ("the same seed repeats, another does not", seeds),
+        ("EnvPool and the fallback agree on CartPole's dynamics", dynamics),
+        ("the device works", device_works),
+    )
+    failures = 0
+    for name, check in checks:
+        try:
+            print(f"ok    {name}: {check(args.device)}", flush=True)
+        except AssertionError as error:
+            failures += 1
+            print(f"FAIL  {name}: {error}", flush=True)
+    print("all checks passed" if not failures else f"{failures} of {len(checks)} checks failed", file=sys.stdout)
+    return 1 if failures else 0
+
+
+def population(device: str, seed: int = 1) -> Population:
+    """Make a small one."""
+    made = Population(Problem(Settings.from_keywords({**SETTINGS, "device": device})), 1)
+    made.reset([seed])
+    return made
+
+
+def forward_passes(device: str) -> str:
+    """Compare the values that two architectures of one supernet give the same observations."""
+    import torch
+
+    from archgym.export import module
+
+    made = population(device)
+    space = made.problem.space
+    observations = torch.linspace(-1, 1, 8 * made.problem.inputs).view(8, -1)
+    outputs = []
+    for architecture in (space.default_architecture, space.neighbours(space.default_architecture)[0]):
+        outputs.append(module(made.problem, architecture, made.weights(0, architecture))(observations))
+    gap = float((outputs[0] - outputs[1]).detach().abs().max())
+    assert gap > 1e-4, f"they differ by {gap} only"
+    return f"they differ by up to {gap:.3f}"
+
+
+def changed_weights(device: str) -> str:
+    """Compare all weights of a supernet before and after a window."""
+    made = population(device)
+    architecture = np.zeros(len(made.problem.space.choices), dtype=np.int64)
+    made.train_window(architecture[None])  # fills the replay, so that the next window trains from its first step on
+    store = made.lifetimes[0].stores[""]
+    before = {name: store.supernet.fields[name].clone() for name in FIELDS}
+    made.train_window(architecture[None])
+    inside = store.supernet.layout.positions(made.problem.space.network_of(architecture)).cpu()
+    moved = (before["weight"] != store.supernet.fields["weight"]).cpu()
+    outside = ~moved.new_zeros(moved.shape).scatter(0, inside, True)
+    share = float(moved[inside].float().mean())
+    still = all(bool((before[n] == store.supernet.fields[n]).cpu()[outside].all()) for n in FIELDS)
+    assert still, "numbers outside the chosen subnet moved"
+    assert share > 0.5, f"only {share:.0%} of the chosen subnet's weights moved"
+    return f"{share:.0%} of its weights moved, nothing else did (dead units account for the rest)"
+
+
+def seeds(device: str) -> str:
+    """Train one window three times."""
+    returns = []
+    for seed in (1, 1, 2):
+        made = population(device, seed)
+        returns.append(made.train_window(made.problem.space.default_architecture[None])[0].raw_return)
+    first, again, other = returns
+    assert first == again, f"the same seed gave returns of {first} and {again}"
+    assert first != other, f"two seeds gave the same return, {first}"
+    return f"returns {first:.3f}, {again:.3f}; {other:.3f}"
+
+
+def dynamics(device: str) -> str:
+    """Step CartPole from the same state in EnvPool and in Gymnasium."""
+    import gymnasium as gym
+
+    task = get_task("CartPole-v1")
+    used = backend(task)
+    if used != "envpool":
+        return "EnvPool is not installed here; Gymnasium steps all tasks"
+    rng = np.random.default_rng(0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        pool = open_inner_envs(replace(task, episode_limit=10_000), [7])
+        single: Any = gym.make("CartPole-v1", max_episode_steps=10_000).unwrapped
+        single.reset()
+        observation, gap, fresh = pool.reset(), 0.0, True
+        for _ in range(STEPS):
+            action = int(rng.integers(2))
+            if fresh:
+                single.state = observation[0].astype(np.float64)
+                single.steps_beyond_terminated = None
+            own, _, done, _, _ = single.step(action)
+            step = pool.step(np.array([action]))
+            gap = max(gap, float(np.abs(own - step.observation[0]).max()))
+            assert done == step.terminated[0], "one ended an episode and the other did not"
+            observation, fresh = step.observation, True
+            if done:
+                observation = pool.step(np.array([0])).observation
+        pool.close()
+    assert gap < 1e-5, f"observations differ by {gap}"
+    return f"{STEPS} steps differ by at most {gap:.0e}"
+
+
+def device_works(device: str) -> str:
+    """Train a window there."""
+    made = population(device)
+    result = made.train_window(made.problem.space.default_architecture[None])[0]
+    assert not result.diverged, "the learner diverged"
+    assert result.gradient_steps > 0, "no gradient step was made"
+    return f"{device}: {result.gradient_steps} gradient steps"

@@ -1,0 +1,285 @@
+"""The comparison from scratch, without the winner's curse.
+
+Architectures recommended by the search, by random search at the same budget, three drawn at random and the default one
+are trained from scratch. On 3 seeds each arm selects its best; the selected ones and the default are trained again on 5
+fresh seeds, and only these are reported, as differences from the default on the same seeds with their intervals.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from archgym import report
+from archgym.progress import Progress
+from archgym.search import SearchArgs, flags, write_json
+from archgym.search_space import Architecture, SearchSpace
+from archgym.settings import Problem, Settings
+from archgym.stats import mean_interval
+
+CONTROL, DRAW, DEFAULT = "random-search", "drawn", "default"
+DRAWN = 3
+LOG_WIDTH = 140  # columns of the table where there is no terminal
+SELECTION_SEEDS, REPORT_SEEDS = 3, 5
+STREAM = 101  # key of the protocol's random numbers below the seed
+
+
+@dataclass(frozen=True)
+class Job:
+    """One architecture trained from scratch on several seeds, side by side; plain, so that a process can take it."""
+
+    settings: dict[str, Any]
+    action: list[int]
+    seeds: list[int]
+    folder: Path
+    name: str
+    keep_weights: bool
+
+
+def train(job: Job) -> dict[str, Any]:
+    """Train from scratch, or read what an earlier run has done; may keep the weights of the best seed.
+
+    Returns:
+        `curves` (seeds x windows, raw return), `scores` (seeds: normalised area under the curve), `last_fifth` (seeds:
+        raw return), `steps` of all seeds.
+    """
+    file = job.folder / f"{job.name}.result.json"
+    if file.exists():
+        done: dict[str, Any] = json.loads(file.read_text())
+        return done
+    import torch
+
+    from archgym.export import save
+    from archgym.population import Population
+
+    torch.set_num_threads(1)
+    problem = Problem(Settings(**job.settings))
+    population = Population(problem, len(job.seeds))
+    population.reset(job.seeds)
+    action = np.array(job.action, dtype=np.int64)
+    actions = np.tile(action, (len(job.seeds), 1))
+    windows = [population.train_window(actions) for _ in range(problem.settings.windows)]
+    curves = np.array([[result.raw_return for result in window] for window in windows]).T  # (seeds, windows)
+    last = curves[:, -max(1, curves.shape[1] // 5) :].mean(1)
+    result = {
+        "curves": curves.tolist(),
+        "scores": np.mean([[result.normalised_return for result in window] for window in windows], axis=0).tolist(),
+        "last_fifth": last.tolist(),
+        "steps": sum(result.env_steps for window in windows for result in window),
+    }
+    if job.keep_weights:
+        save(job.folder, problem, action, population.weights(int(np.argmax(last)), action), job.name)
+    write_json(file, result)
+    return result
+
+
+class Control:
+    """Random search at the same budget, in a process of its own beside the search; killed if the search fails.
+
+    Args:
+        args: The search's arguments.
+        name: The search's agent; random search needs no control.
+    """
+
+    def __init__(self, args: SearchArgs, name: str) -> None:
+        self.args, self.needed = args, name != CONTROL
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> "Control":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+    def start(self, folder: Path) -> None:
+        """Start it, or go on with it."""
+        if not self.needed:
+            return
+        out = folder / CONTROL
+        resume = ["--resume"] if (out / "journal.jsonl").exists() else []
+        command = [sys.executable, "-m", "archgym", "search", CONTROL, *shared_flags(self.args), "--out", str(out)]
+        with (folder / f"{CONTROL}.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                command + resume, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL
+            )
+
+    def finish(self, folder: Path) -> None:
+        """Wait for it.
+
+        Raises:
+            ValueError: If it failed.
+        """
+        if self.process is not None and self.process.wait():
+            raise ValueError(f"random search, the control, failed: see {folder / f'{CONTROL}.log'}.")
+
+
+def run(folder: Path, args: SearchArgs, name: str, control: Control) -> None:
+    """Compare what the search recommends with the controls; writes `protocol.json` and the winner's weights.
+
+    Args:
+        folder: The run folder of the finished search.
+        args: Its arguments; `retrain` are the steps of one training from scratch.
+        name: The agent's.
+        control: Random search.
+
+    Raises:
+        ValueError: If random search failed.
+    """
+    control.finish(folder)
+    assert args.retrain is not None
+    settings, steps = retraining(Settings(**json.loads((folder / "config.json").read_text())["settings"]), args.retrain)
+    problem = Problem(settings)
+    space = problem.space
+    searches = {name: folder} | ({CONTROL: folder / CONTROL} if control.needed else {})
+    found = {arm: json.loads((path / "recommendation.json").read_text()) for arm, path in searches.items()}
+    candidates = {arm: [np.array(a, dtype=np.int64) for a in one["architectures"]] for arm, one in found.items()}
+    rng = np.random.default_rng(np.random.SeedSequence(args.seed, spawn_key=(STREAM, 0)))
+    candidates[DRAW] = [space.sample(rng) for _ in range(DRAWN)]
+    candidates[DEFAULT] = [space.default_architecture]
+
+    trained = retrain(folder, settings, space, [a for group in candidates.values() for a in group], "selection", args)
+    means = {label: float(np.mean(result["scores"])) for label, result in trained.items()}
+    chosen = {arm: max(group, key=lambda a: means[space.label(a)]) for arm, group in candidates.items()}
+    reported = retrain(folder, settings, space, list(chosen.values()), "report", args)
+    baseline = np.array(reported[space.label(chosen[DEFAULT])]["scores"])
+    arms = []
+    for arm, architecture in chosen.items():
+        result, network = reported[space.label(architecture)], space.network_of(architecture)
+        difference = None
+        if space.label(architecture) != space.label(chosen[DEFAULT]):
+            low, high = mean_interval(np.array(result["scores"]) - baseline)
+            verdict = "better" if low > 0 else "worse" if high < 0 else "undecided"
+            difference = {"low": low, "high": high, "verdict": verdict}
+        arms.append(
+            {
+                "arm": arm,
+                "architecture": space.label(architecture),
+                "action": architecture.tolist(),
+                "parameters": network.parameters(problem.inputs, problem.outputs),
+                "flops": network.flops(problem.inputs, problem.outputs),
+                **{key: result[key] for key in ("scores", "last_fifth", "curves")},
+                "difference": difference,
+            }
+        )
+    content = {
+        "steps": steps,
+        "search_steps": {arm: one["search_steps"] for arm, one in found.items()},
+        "retraining_steps": sum(result["steps"] for part in (trained, reported) for result in part.values()),
+        "candidates": [
+            {
+                "arm": arm,
+                "architecture": space.label(architecture),
+                "action": architecture.tolist(),
+                "scores": trained[space.label(architecture)]["scores"],
+            }
+            for arm, group in candidates.items()
+            for architecture in group
+        ],
+        "arms": arms,
+        "winner": max(chosen, key=lambda arm: means[space.label(chosen[arm])]),
+    }
+    write_json(folder / "protocol.json", content)
+    winner = space.label(chosen[content["winner"]])
+    for suffix in (".json", ".safetensors"):
+        shutil.copyfile(folder / "retrain" / f"{slug('report', winner)}{suffix}", folder / f"best{suffix}")
+    report.write(folder)
+    print_table(content)
+
+
+def retraining(settings: Settings, steps: int) -> tuple[Settings, int]:
+    """Give the settings of training from scratch: full windows, and as many as the steps hold."""
+    problem = Problem(replace(settings, window_steps=None, windows=1))
+    window = problem.full_window_steps
+    windows = max(1, round(steps / window))
+    own = replace(settings, transfer="own", reward="return", cost_weight=0.0, window_steps=window, windows=windows)
+    return own, window * windows
+
+
+def retrain(
+    folder: Path,
+    settings: Settings,
+    space: SearchSpace,
+    architectures: list[Architecture],
+    stage: str,
+    args: SearchArgs,
+) -> dict[str, dict[str, Any]]:
+    """Train distinct architectures on the stage's seeds, one process per core.
+
+    Returns:
+        The result of each, by label.
+    """
+    count, key = (SELECTION_SEEDS, 1) if stage == "selection" else (REPORT_SEEDS, 2)
+    words = np.random.SeedSequence(args.seed, spawn_key=(STREAM, key)).generate_state(count, np.uint32)
+    (folder / "retrain").mkdir(exist_ok=True)
+    jobs = {}
+    for architecture in architectures:
+        label = space.label(architecture)
+        seeds = [int(word) for word in words]
+        name, keep = slug(stage, label), stage == "report"
+        jobs[label] = Job(settings.to_dict(), architecture.tolist(), seeds, folder / "retrain", name, keep)
+    workers = min(len(jobs), os.cpu_count() or 1)
+    title = f"{stage}: {len(jobs)} architectures x {count} seeds from scratch"
+    with (
+        Progress(title, len(jobs)) as progress,
+        ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool,
+    ):
+        futures: dict[Future[dict[str, Any]], str] = {pool.submit(train, job): label for label, job in jobs.items()}
+        results = {}
+        for done, future in enumerate(as_completed(futures), start=1):
+            results[futures[future]] = future.result()
+            progress.update(done, f"score {np.mean(future.result()['scores']):.3f}  {futures[future]}")
+    return {label: results[label] for label in jobs}
+
+
+def slug(stage: str, label: str) -> str:
+    """Name the files of one training."""
+    return f"{stage}-{label.replace('=', '-').replace(' ', '_')}"
+
+
+def shared_flags(args: SearchArgs) -> list[str]:
+    """Write the arguments that every search has, so that the control gets the same."""
+    own = {name: getattr(args, name) for name in SearchArgs.__dataclass_fields__}
+    return flags(SearchArgs(**{**own, "retrain": None}))
+
+
+def print_table(content: dict[str, Any]) -> None:
+    """Print the comparison."""
+    table = Table(title=f"Trained from scratch for {content['steps']:,} steps, {REPORT_SEEDS} fresh seeds")
+    for column in ("arm", "architecture"):
+        table.add_column(column, overflow="fold")
+    for column in ("parameters", "FLOPs", "score", "last fifth", "difference from default, 95 %"):
+        table.add_column(column, justify="right", overflow="fold")
+    for arm in content["arms"]:
+        difference = arm["difference"]
+        text = (
+            "is the default"
+            if difference is None
+            else (f"[{difference['low']:+.3f}, {difference['high']:+.3f}]  {difference['verdict']}")
+        )
+        numbers = (f"{arm['parameters']:,}", f"{arm['flops']:,}")
+        scores = (f"{np.mean(arm['scores']):.3f}", f"{np.mean(arm['last_fifth']):.1f}")
+        winner = " (exported)" if arm["arm"] == content["winner"] else ""
+        table.add_row(arm["arm"] + winner, arm["architecture"], *numbers, *scores, Text(text))
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=LOG_WIDTH)
+    console.print(table)
+    searched = ", ".join(f"{arm} {steps:,}" for arm, steps in content["search_steps"].items())
+    total = sum(content["search_steps"].values()) + content["retraining_steps"]
+    console.print(
+        "score: normalised area under the learning curve (0 random policy, 1 reference); last fifth: raw return\n"
+        f"inner steps: search {searched}; from scratch {content['retraining_steps']:,}; together {total:,}"
+    )

@@ -1,0 +1,299 @@
+"""One search: an agent acts on an environment until the lifetimes end, and leaves a run folder behind."""
+
+import json
+import shlex
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, fields
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Protocol
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+
+from archgym.journal import PACKAGES
+from archgym.lookup import unknown
+from archgym.search_space import Architecture, SearchSpace
+from archgym.stats import ranking
+
+RECOMMENDATIONS = 3
+AGENT_STREAM = 100  # key of the agent's own random numbers below the seed
+
+
+@dataclass(frozen=True)
+class SearchArgs:
+    """What every search has; agents add their own arguments below these."""
+
+    env_id: str = "ArchSearch-DQN-v0"
+    """The environment."""
+    task: str = "CartPole-v1"
+    """The inner problem: see `archgym list`, or any Gymnasium id."""
+    space: str = "mlp"
+    """The search space: see `archgym list`, or the dotted name of a module."""
+    windows: int = 24
+    """Windows in a lifetime: how many architectures a member tries."""
+    window_steps: int | None = None
+    """Inner environment steps of one member in a window; None: follows from the task."""
+    num_envs: int = 1
+    """Lifetimes side by side, K."""
+    transfer: str = "shared"
+    """What an architecture inherits at a switch: shared, own or fresh."""
+    reward: str = "return"
+    """What a window earns: return, improvement or evaluation."""
+    cost_weight: float = 0.0
+    """The reward loses this much times log(FLOPs / FLOPs of the default architecture)."""
+    max_params: int | None = None
+    """Most parameters that an architecture may have."""
+    preset: str = "default"
+    """Settings of the inner trainer by name: default or cleanrl."""
+    inner: tuple[str, ...] = ()
+    """Single settings of the inner trainer, as name=value."""
+    seed: int = 1
+    """Seed of everything."""
+    device: str = "cpu"
+    """Where the inner networks lie."""
+    out: Path | None = None
+    """Run folder; None: runs/<env>__<agent>__<seed>__<time>."""
+    resume: bool = False
+    """Go on with the search in --out."""
+    retrain: int | None = None
+    """Afterwards train the recommended architectures from scratch for so many steps, beside random search's and the
+    default, and compare."""
+
+    def environment(self) -> dict[str, Any]:
+        """Give the environment's keyword arguments."""
+        names = (
+            *("task", "space", "windows", "window_steps", "transfer", "reward"),
+            *("cost_weight", "max_params", "preset", "device"),
+        )
+        return {name: getattr(self, name) for name in names} | parse_settings(self.inner)
+
+
+class Agent(Protocol):
+    """What acts on the vector environment. `recommend(k)` is optional: the incumbent's rule stands in for it."""
+
+    def act(self, observations: NDArray[np.float32]) -> NDArray[np.int64]:
+        """Choose architectures (K, choices) on observations (K, observation size)."""
+
+    def learn(self, rewards: NDArray[np.float64], infos: dict[str, Any]) -> dict[str, float]:
+        """Learn from the rewards (K,) of the last actions; gives numbers to log, by tag."""
+
+
+@dataclass
+class Log:
+    """What a search has seen so far."""
+
+    actions: list[NDArray[np.int64]] = field(default_factory=list)
+    rewards: list[NDArray[np.float64]] = field(default_factory=list)
+    steps: int = 0
+
+    def incumbents(self, count: int) -> list[Architecture]:
+        """Rank by the incumbent's rule: shrunken mean of the detrended rewards, pooled over members."""
+        best = ranking(np.array(self.actions), np.array(self.rewards))[:count]
+        return [np.array(vector, dtype=np.int64) for vector in best]
+
+
+def run(
+    agent_class: Callable[[Any, Any], Agent],
+    args: SearchArgs,
+    name: str,
+    begun: Callable[[Path], None] = lambda folder: None,
+) -> Path:
+    """Run one search.
+
+    Args:
+        agent_class: Called with the environment and the arguments.
+        args: What to search.
+        name: The agent's, for folder and report.
+        begun: Called with the run folder once everything is accepted and before anything is trained.
+
+    Returns:
+        The run folder: `config.json`, `journal.jsonl`, TensorBoard events, `best.json`, `best.safetensors`,
+        `recommendation.json`, `report.html`.
+
+    Raises:
+        ValueError: If an argument is wrong; nothing has been trained or written then.
+    """
+    import torch
+
+    torch.set_num_threads(1)  # more threads make small networks ten times slower on a busy machine
+    seed_check(args.seed)
+    folder = run_folder(args, name)
+    journal = folder / "journal.jsonl"
+    fresh = not folder.exists()
+    if not args.resume and journal.exists():
+        raise ValueError(f"--out: {folder} already holds a search; go on with --resume, or choose another folder.")
+    check_environment(args)
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        envs = gym.make_vec(
+            args.env_id, num_envs=args.num_envs, journal=str(journal), resume=args.resume, **args.environment()
+        )
+        agent = agent_class(envs, args)
+    except (ValueError, TypeError):
+        if fresh and not args.resume and not any(folder.iterdir()):
+            folder.rmdir()
+        raise
+    write_config(folder, args, name, envs)
+    begun(folder)
+    log = act(envs, agent, args, name, folder)
+    finish(envs, agent, log, folder)
+    return folder
+
+
+def act(envs: Any, agent: Agent, args: SearchArgs, name: str, folder: Path) -> Log:
+    """Let the agent act until the lifetimes end."""
+    from archgym.progress import Progress
+
+    log, begin = Log(), time.monotonic()
+    total = args.windows * envs.num_envs
+    with Progress(f"{name} on {args.task}", total) as progress, EventWriter(folder) as writer:
+        observations, _ = envs.reset(seed=args.seed)
+        for window in range(args.windows):
+            actions = agent.act(observations)
+            observations, rewards, _, _, infos = envs.step(actions)
+            log.actions.append(np.array(actions))
+            log.rewards.append(rewards)
+            log.steps += int(infos["env_steps"].sum())
+            scalars = agent.learn(rewards, infos)
+            speed = log.steps / max(1e-9, time.monotonic() - begin)
+            writer.add(log.steps, speed, rewards, infos, scalars)
+            returns, label = infos["raw_return"], envs.unwrapped.search_space.label(log.incumbents(1)[0])
+            text = f"return {np.median(returns):.1f} (median), incumbent {label}, {speed:,.0f} steps/s"
+            progress.update((window + 1) * envs.num_envs, text)
+    return log
+
+
+def finish(envs: Any, agent: Agent, log: Log, folder: Path) -> None:
+    """Write down what the search came to."""
+    from archgym import report
+
+    space: SearchSpace = envs.unwrapped.search_space
+    recommend = getattr(agent, "recommend", log.incumbents)
+    chosen = [space.canonical(architecture) for architecture in recommend(RECOMMENDATIONS)]
+    incumbent = log.incumbents(1)[0]
+    scores = envs.unwrapped.evaluate(np.tile(incumbent, (envs.num_envs, 1)))
+    envs.unwrapped.save(folder, incumbent, int(np.argmax(scores)))
+    content = {"architectures": [c.tolist() for c in chosen], "labels": [space.label(c) for c in chosen]}
+    write_json(folder / "recommendation.json", {**content, "search_steps": log.steps})
+    envs.close()
+    report.write(folder)
+
+
+class EventWriter:
+    """TensorBoard events with CleanRL's tags; they are derived from the journal, so a resume writes them anew."""
+
+    def __init__(self, folder: Path) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        for old in folder.glob("events.out.tfevents.*"):
+            old.unlink()
+        self.writer = SummaryWriter(str(folder))
+
+    def __enter__(self) -> "EventWriter":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.writer.close()
+
+    def add(
+        self, steps: int, speed: float, rewards: NDArray[np.float64], infos: dict[str, Any], scalars: dict[str, float]
+    ) -> None:
+        """Write one window; steps are inner environment steps of all members."""
+        tags = {
+            "charts/episodic_return": infos["raw_return"].mean(),
+            "charts/reward": rewards.mean(),
+            "charts/SPS": speed,
+            "charts/epsilon": infos["epsilon"].mean(),
+            "losses/td_loss": infos["loss"].mean(),
+            "losses/q_values": infos["value"].mean(),
+            **scalars,
+        }
+        for tag, value in tags.items():
+            self.writer.add_scalar(tag, float(value), steps)
+
+
+def run_folder(args: SearchArgs, name: str) -> Path:
+    """Name the run folder."""
+    if args.out is not None:
+        return args.out
+    if args.resume:
+        raise ValueError("--resume: expected the folder of the search to go on with (--out DIR), got none.")
+    return Path("runs") / f"{args.env_id.split(':')[-1]}__{name}__{args.seed}__{int(time.time())}"
+
+
+def check_environment(args: SearchArgs) -> None:
+    """Refuse an unknown environment id; everything else is refused by the environment itself."""
+    known = [name for name in gym.registry if name.startswith("ArchSearch-")]
+    if ":" not in args.env_id and args.env_id not in known:
+        raise unknown("environment", args.env_id, known)
+    if args.retrain is not None and args.retrain < 1:
+        raise ValueError(f"--retrain: expected a positive number of steps, got {args.retrain}.")
+
+
+def seed_check(seed: int) -> None:
+    """Refuse seeds that no generator takes."""
+    if seed < 0:
+        raise ValueError(f"--seed: expected an integer of at least 0, got {seed}.")
+
+
+def write_config(folder: Path, args: SearchArgs, name: str, envs: Any) -> None:
+    """Write what was asked for; a resume must not change it."""
+    config = {
+        "agent": name,
+        "command": " ".join(["archgym", "search", name, *map(shlex.quote, flags(args))]),
+        "args": json.loads(json.dumps(asdict(args), default=str)),
+        "settings": envs.unwrapped.problem.settings.to_dict(),
+        "versions": {package: version(package) for package in PACKAGES},
+    }
+    path = folder / "config.json"
+    if args.resume and path.exists():
+        recorded = json.loads(path.read_text())
+        for key, value in config["args"].items():
+            if key not in ("resume", "out", "retrain") and recorded["args"].get(key) != value:
+                raise ValueError(
+                    f"--resume: expected the arguments that {folder} was made with; {key} was "
+                    f"{recorded['args'].get(key)!r} and is now {value!r}."
+                )
+        if recorded["agent"] != name:
+            raise ValueError(f"--resume: {folder} holds a search of {recorded['agent']!r}, not of {name!r}.")
+        return
+    write_json(path, config)
+
+
+def flags(args: SearchArgs) -> list[str]:
+    """Write the arguments that differ from their defaults as flags, but not where and whether to resume."""
+    words: list[str] = []
+    for item in fields(args):
+        value = getattr(args, item.name)
+        if value != item.default and item.name not in ("out", "resume"):
+            words += [f"--{item.name.replace('_', '-')}", *map(str, value if isinstance(value, tuple) else (value,))]
+    return words
+
+
+def parse_settings(pairs: tuple[str, ...]) -> dict[str, Any]:
+    """Read name=value pairs; values are JSON where they can be."""
+    settings: dict[str, Any] = {}
+    for pair in pairs:
+        name, sign, text = pair.partition("=")
+        if not sign:
+            raise ValueError(f"--inner: expected name=value, got {pair!r}.")
+        try:
+            settings[name] = json.loads(text.lower() if text in ("True", "False") else text)
+        except json.JSONDecodeError:
+            settings[name] = text
+    return settings
+
+
+def write_json(path: Path, content: object) -> None:
+    """Write a JSON file so that it is always whole."""
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(content, indent=2) + "\n")
+    temporary.replace(path)
+
+
+def agent_rng(args: SearchArgs) -> np.random.Generator:
+    """Build the agent's own generator, apart from everything the environment draws."""
+    return np.random.default_rng(np.random.SeedSequence(args.seed, spawn_key=(AGENT_STREAM,)))
