@@ -69,7 +69,7 @@ svg { display: block; width: 100%; height: auto } svg text { font-family: inheri
 table { border-collapse: collapse; font-size: 14px; width: 100%; font-variant-numeric: tabular-nums }
 th { text-align: left; font-weight: 500 } th, td { padding: 5px 16px 5px 0; vertical-align: top }
 tr, .reign { border-bottom: 1px solid var(--rule); break-inside: avoid } .n { text-align: right }
-.n, td:first-child { white-space: nowrap } .scroll + .note { margin-top: 8px } .a { min-width: 300px }
+.n, td:first-child { white-space: nowrap } .scroll + .note { margin-top: 8px }
 .pairs { columns: 310px; column-gap: 32px; list-style: none; margin: 0; padding: 0; font-size: 14px }
 .pairs li { display: flex; justify-content: space-between; gap: 14px; padding: 2px 0; break-inside: avoid }
 .pairs code { text-align: right } .reign i, .key { border-radius: 2px }
@@ -83,9 +83,11 @@ tr, .reign { border-bottom: 1px solid var(--rule); break-inside: avoid } .n { te
   background: linear-gradient(90deg, #f3f6f9, #8fc1e0, #0072b2, #003a5c) }
 @media (max-width: 600px) { body { padding: 18px 14px 32px } .cards { grid-template-columns: 1fr 1fr }
   .cards div { padding: 8px 10px } dd { font-size: 19px } .reign { grid-template-columns: 1fr }
-  .broad svg { min-width: 600px } }
+  .broad svg { min-width: 600px } .a { min-width: 26em } }
 @media print { body { max-width: none; padding: 0; font-size: 12px; print-color-adjust: exact;
-  -webkit-print-color-adjust: exact } h2 { margin-top: 20px } h2, h3 { break-after: avoid } @page { margin: 15mm } }
+  -webkit-print-color-adjust: exact } h2 { margin-top: 20px } h2, h3 { break-after: avoid } @page { margin: 15mm }
+  .two { grid-template-columns: 1fr 1fr } .maps { grid-template-columns: repeat(4, 1fr) } table { font-size: 10.5px }
+  .n { white-space: normal } td, th { padding-right: 10px } .note, figcaption, .keys { font-size: 11px } }
 """
 
 

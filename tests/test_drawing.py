@@ -24,7 +24,12 @@ EXTRA = (
     Choice("$heads$", tuple(range(1, 7))),
     Choice("initialisation", ("orthogonal", "uniform")),
 )
-TWELVE = replace(mlp_wide.SPACE, name="twelve", choices=(*mlp_wide.SPACE.choices, *EXTRA))
+TWELVE = replace(
+    mlp_wide.SPACE,
+    name="twelve",
+    choices=(*mlp_wide.SPACE.choices, *EXTRA),
+    default={**mlp_wide.SPACE.default, **{choice.name: choice.options[0] for choice in EXTRA}},
+)
 SPACES = pytest.mark.parametrize("space", [mlp.SPACE, mlp_wide.SPACE, TWELVE], ids=lambda space: str(space.name))
 
 
@@ -40,10 +45,8 @@ def rewards(windows: int = 24, members: int = 16) -> Any:
 def boxes(axes: Axes) -> dict[tuple[float, float], FancyBboxPatch]:
     """Map the middles of the boxes of a supernet to them."""
     found = [patch for patch in axes.patches if isinstance(patch, FancyBboxPatch)]
-    return {
-        (round(box.get_x() + box.get_width() / 2, 3), round(box.get_y() + box.get_height() / 2, 3)): box
-        for box in found
-    }
+    low = [(box.get_x(), box.get_y(), box.get_width(), box.get_height()) for box in found]
+    return {(round(x + w / 2, 3), round(y + h / 2, 3)): box for (x, y, w, h), box in zip(low, found, strict=True)}
 
 
 def lit(axes: Axes) -> list[tuple[float, float]]:

@@ -37,7 +37,7 @@ class Config:
     """Transitions in a minibatch."""
     train_frequency: int = 10
     """Environment steps per gradient step."""
-    target_network_frequency: int = 500
+    target_network_frequency: int = 200
     """Environment steps between copies of the weights to the target network."""
     tau: float = 1.0
     """How far the target moves towards the weights at each copy."""
@@ -91,7 +91,11 @@ class Config:
 PRESETS: dict[str, Config] = {
     "default": Config(),
     "cleanrl": Config(
-        learning_rate=2.5e-4, buffer_size=10_000, learning_starts=10_000, exploration_fraction=0.5, end_e=0.05
+        learning_rate=2.5e-4,
+        target_network_frequency=500,
+        buffer_size=10_000,
+        learning_starts=10_000,
+        exploration_fraction=0.5,
     ),
 }
 
