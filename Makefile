@@ -13,7 +13,7 @@ ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 help: ## list these commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1#\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'#' '{ printf "%-15s %s\n", $$1, $$2 }'
 
-search: .venv/.installed-test ## search an architecture and retrain the winner (the SEARCH line of the Makefile)
+search: .venv/.installed ## search an architecture and retrain the winner (the SEARCH line of the Makefile)
 	$(BIN)/archgym $(SEARCH)
 
 test: lint ## lint, check types, run every test
@@ -24,20 +24,20 @@ lint: .venv/.installed-dev ## check style, format and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: .venv/.installed-test ## run the benchmarks, saved under .benchmarks
+bench: .venv/.installed-dev ## run the benchmarks, saved under .benchmarks
 	$(ONE_THREAD) $(BIN)/python -m pytest benchmarks --benchmark-only --benchmark-autosave --timeout 0
 
 clean: ## remove what tools left behind; keeps .venv and runs
 	rm -rf build dist *.egg-info .benchmarks .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -path ./.venv -prune -o -type d -name __pycache__ -exec rm -rf {} +
 
-.venv/.installed-test: pyproject.toml constraints.txt | $(BIN)/python
-	$(BIN)/python -m pip install -e '.[test]' -c constraints.txt
+.venv/.installed: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install -e . -c constraints.txt
 	touch $@
 
 .venv/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install -e '.[dev]' -c constraints.txt
-	touch .venv/.installed-test $@
+	touch .venv/.installed $@
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "archgym needs Python 3.11 or newer; found neither python3.11 nor python3." >&2; exit 1; }

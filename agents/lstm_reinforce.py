@@ -1,15 +1,16 @@
-"""An autoregressive LSTM trained by REINFORCE: the controller of Zoph & Le (arXiv 1611.01578), ENAS (1802.03268) and
-NAS-DQN (2510.19872).
+"""An autoregressive LSTM trained by REINFORCE, the controller of Zoph & Le, ENAS and NAS-DQN.
 
     grad J = mean_k [ A_k sum_t grad log P(a_t | a_<t) ] + c grad H        (a_t: option of choice t, H: entropy)
 
-The LSTM reads the option that it chose last and gives the logits of the next choice; options that lead to no
-architecture are masked. What differs from the papers: with K lifetimes the advantage A_k is the reward less the mean of
-the other members at the same window, over their spread, because rewards rise while the inner learner learns and a moving
-average lags behind them (it is used at K = 1); nothing is learned in the first fifth of the windows, whose rewards say
-little; and the learning rate is higher, because a search is a few hundred samples and not 12,800. `--controller enas`
-takes ENAS's published settings (its script: Adam 1e-3, 64 units here for 100, entropy 1e-4, temperature 5, tanh constant
-2.5, baseline decay 0.999): they leave the controller near uniform within a search of this size.
+Papers: arXiv 1611.01578, 1802.03268, 2510.19872. The LSTM reads the option that it chose last and gives the logits of
+the next choice; options that lead to no architecture are masked.
+
+What differs: with K lifetimes the advantage A_k is the reward less the mean of the other members at the same window,
+over their spread, because rewards rise while the inner learner learns and a moving average lags behind them (it is used
+at K = 1); nothing is learned in the first fifth of the windows, whose rewards say little; and the learning rate is
+higher, because a search is a few hundred samples and not 12,800. `--controller enas` takes the settings of ENAS's
+published script (Adam 1e-3, entropy 1e-4, temperature 5, tanh constant 2.5, baseline decay 0.999): they leave the
+controller near uniform within a search of this size.
 """
 
 from dataclasses import dataclass

@@ -23,6 +23,9 @@ def main(agent_class: Callable[[Any, Any], Any], args_class: type[Any], name: st
     """
     arguments = list(given) or sys.argv[1:]
     with sentences():
+        import torch
+
+        torch.set_num_threads(1)  # more threads make small networks ten times slower on a busy machine
         args = tyro.cli(args_class, args=arguments, prog=f"archgym search {name}")
         if args.retrain is None:
             print_files(search.run(agent_class, args, name))
@@ -49,7 +52,7 @@ def print_files(folder: Path) -> None:
             print(f"  {folder / file}  ({meaning})")
 
 
-class sentences:  # noqa: N801  (reads as a statement)
+class sentences:
     """Ends the process with one sentence and exit code 2 where the input was wrong, or a file could not be written."""
 
     def __enter__(self) -> None:

@@ -13,7 +13,7 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from archgym.journal import PACKAGES
+from archgym.journal import PACKAGES, read_rows
 from archgym.lookup import unknown
 from archgym.search_space import Architecture, SearchSpace
 from archgym.stats import ranking
@@ -116,9 +116,6 @@ def run(
     Raises:
         ValueError: If an argument is wrong; nothing has been trained or written then.
     """
-    import torch
-
-    torch.set_num_threads(1)  # more threads make small networks ten times slower on a busy machine
     seed_check(args.seed)
     folder = run_folder(args, name)
     journal = folder / "journal.jsonl"
@@ -154,13 +151,14 @@ def act(envs: Any, agent: Agent, args: SearchArgs, name: str, folder: Path) -> L
         for window in range(args.windows):
             actions = agent.act(observations)
             observations, rewards, _, _, infos = envs.step(actions)
-            log.actions.append(np.array(actions))
+            space = envs.unwrapped.search_space
+            log.actions.append(np.stack([space.canonical(action) for action in actions]))
             log.rewards.append(rewards)
             log.steps += int(infos["env_steps"].sum())
             scalars = agent.learn(rewards, infos)
             speed = log.steps / max(1e-9, time.monotonic() - begin)
             writer.add(log.steps, speed, rewards, infos, scalars)
-            returns, label = infos["raw_return"], envs.unwrapped.search_space.label(log.incumbents(1)[0])
+            returns, label = infos["raw_return"], space.label(log.incumbents(1)[0])
             text = f"return {np.median(returns):.1f} (median), incumbent {label}, {speed:,.0f} steps/s"
             progress.update((window + 1) * envs.num_envs, text)
     return log
@@ -174,11 +172,13 @@ def finish(envs: Any, agent: Agent, log: Log, folder: Path) -> None:
     recommend = getattr(agent, "recommend", log.incumbents)
     chosen = [space.canonical(architecture) for architecture in recommend(RECOMMENDATIONS)]
     incumbent = log.incumbents(1)[0]
-    scores = envs.unwrapped.evaluate(np.tile(incumbent, (envs.num_envs, 1)))
+    scores = envs.unwrapped.evaluate(np.tile(incumbent, (envs.num_envs, 1)))  # whose weights are exported
     envs.unwrapped.save(folder, incumbent, int(np.argmax(scores)))
-    content = {"architectures": [c.tolist() for c in chosen], "labels": [space.label(c) for c in chosen]}
-    write_json(folder / "recommendation.json", {**content, "search_steps": log.steps})
     envs.close()
+    path = folder / "journal.jsonl"
+    steps = sum(sum(row["env_steps"]) for row in read_rows(path.read_bytes(), path)[0] if "env_steps" in row)
+    content = {"architectures": [c.tolist() for c in chosen], "labels": [space.label(c) for c in chosen]}
+    write_json(folder / "recommendation.json", {**content, "search_steps": steps})
     report.write(folder)
 
 

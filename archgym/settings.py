@@ -34,6 +34,9 @@ class Settings:
     """Inner environment steps of one member in a window; None: enough for an episode of the longest length in every
     inner environment (envs_per_member x the task's limit, and a quarter more), and for the lifetime to reach the task's
     budget."""
+    horizon: int | None = None
+    """Environment steps H that a learner's schedule is laid out for, counted in the steps that the learner itself has
+    been trained for (with `own` every architecture begins at 0); None: the lifetime, or the window with `fresh`."""
     envs_per_member: int = 4
     """Inner environments of one member."""
     transfer: str = "shared"
@@ -75,9 +78,9 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Refuse wrong names, types and ranges."""
-        for name in ("windows", "window_steps", "envs_per_member", "evaluation_episodes", "max_params"):
+        for name in ("windows", "window_steps", "horizon", "envs_per_member", "evaluation_episodes", "max_params"):
             value = getattr(self, name)
-            optional = name in ("window_steps", "max_params")
+            optional = name in ("window_steps", "horizon", "max_params")
             whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
             if not (optional and value is None) and not (whole and value > 0):
                 raise ValueError(f"{name}: expected a positive integer, got {value!r}.")
@@ -155,7 +158,9 @@ class Problem:
 
     @cached_property
     def horizon(self) -> int:
-        """Environment steps that one learner lives for: a lifetime, or a window where nothing is inherited."""
+        """Environment steps that one learner's schedule is laid out for."""
+        if self.settings.horizon is not None:
+            return int(self.settings.horizon)
         return self.window_steps * (1 if self.settings.transfer == "fresh" else self.settings.windows)
 
     @cached_property
