@@ -7,7 +7,7 @@ from pathlib import Path
 import archgym
 from archgym import lookup
 from archgym.launch import main as launch
-from archgym.launch import sentences
+from archgym.launch import parse, sentences
 
 USAGE = """usage: archgym COMMAND ...
 
@@ -37,7 +37,7 @@ def main(given: Sequence[str] | None = None) -> None:
             case "doctor":
                 from archgym import doctor
 
-                sys.exit(doctor.main(words))
+                sys.exit(doctor.main(parse(doctor.Args, words, "archgym doctor")))
             case "list":
                 list_names()
             case _:

@@ -2,12 +2,11 @@
 
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import tyro
 
 from archgym.inner_envs import backend, open_inner_envs
 from archgym.population import Population, find_device
@@ -27,7 +26,7 @@ class Args:
     """Where the networks lie."""
 
 
-def main(words: Sequence[str]) -> int:
+def main(args: Args) -> int:
     """Run all checks.
 
     Returns:
@@ -35,7 +34,6 @@ def main(words: Sequence[str]) -> int:
     """
     import torch
 
-    args = tyro.cli(Args, args=list(words), prog="archgym doctor")
     find_device(args.device)
     torch.set_num_threads(1)
     checks: tuple[tuple[str, Callable[[str], str]], ...] = (

@@ -34,6 +34,7 @@ TEXT, SMALL = 8.0, 7.0  # points
 GLYPH = 0.64  # width of a letter, in sizes of the text
 DASHES = (0, (4, 3))
 THOUSANDS = "{x:,.0f}"
+MEASURABLE = 1e-9  # spread of scores below which there is none
 FRAME_INCHES, FRAME_DPI = (9.6, 4.0), 100  # 960 x 400 pixels, both even, as video encoders want
 
 
@@ -197,6 +198,8 @@ def draw_trade_off(axes: Axes, points: Sequence[Point], incumbent: Point, defaul
     ring: dict[str, Any] = {"color": "none", "markeredgecolor": CHOSEN, "markeredgewidth": 2}
     axes.plot(*incumbent[:2], "o", markersize=9, label="incumbent", zorder=4, **ring)
     axes.margins(0.08, 0.14)
+    if np.ptp(scores) < MEASURABLE:  # one architecture alone: nothing but rounding, not worth an axis of 1e-16
+        axes.set_ylim(-0.1, 0.1)
     left, right = axes.get_xlim()
     ticks = [digit * 10.0**power for power in range(10) for digit in (1, 2, 5)]
     inside = [tick for tick in ticks if left <= tick <= right]

@@ -59,23 +59,30 @@ class Journal:
         self.rows: list[dict[str, Any]] = []
         self.cursor = 0  # calls made so far; below len(rows) while the record answers
         self.live = not resume  # whether the population stands where the cursor does
-        self._check = 0
-        self._states: dict[int, State] = {}
+        self.same_machine = True
+        self._checks: list[int] = []  # checksum behind each line, that of the header first
         self._saved_at, self._saved_rows = time.monotonic(), 0
         self._returned = time.perf_counter()
         header = {"schema": SCHEMA, "settings": json.loads(json.dumps(settings)), **_machine()}
-        if resume:
-            self._load(header)
-        elif path.exists() and path.stat().st_size:
+        begun = path.exists() and path.stat().st_size > 0
+        if resume and not begun:
+            raise ValueError(f"resume: expected a journal in {path.parent}, found none. Start without --resume.")
+        if begun and not resume:
             raise ValueError(f"journal: {path} is already there; resume it (--resume), or choose another folder.")
-        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        self._file = path.open("ab", buffering=0)
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # before reading: a line may be half-written
+            if resume:
+                self._load(header)
+            else:
+                self.checkpoint_path.unlink(missing_ok=True)
+                self._append({"call": "header", **header})
         except BlockingIOError:
-            os.close(self._file)
-            raise ValueError(f"journal: another process is writing {path}.") from None
-        if not resume:
-            self._append({"call": "header", **header})
+            self._file.close()
+            raise ValueError(f"journal: {path} is being written by another process or environment.") from None
+        except (OSError, ValueError):
+            self._file.close()
+            raise
 
     @property
     def timings(self) -> dict[str, float]:
@@ -106,7 +113,7 @@ class Journal:
         self, architectures: NDArray[np.int64], members: Sequence[int], episodes: int
     ) -> tuple[NDArray[np.float64], list[int]]:
         """Record and do `Population.evaluate`."""
-        inputs = {"call": "evaluate", "members": list(members), "action": np.asarray(architectures).tolist()}
+        inputs = {"call": "evaluate", "members": self._members(members), "action": np.asarray(architectures).tolist()}
 
         def play() -> dict[str, Any]:
             returns, steps = self.population.evaluate(architectures, members, episodes)
@@ -117,7 +124,7 @@ class Journal:
 
     def fork(self, source: int, target: int) -> None:
         """Record and do `Population.fork`."""
-        inputs = {"call": "fork", "source": source, "target": target}
+        inputs = {"call": "fork", "source": int(source), "target": int(target)}
         self._call(inputs, lambda: self.population.fork(source, target))
 
     def get_state(self) -> "State":
@@ -125,7 +132,6 @@ class Journal:
         self._go_live()
         state = self.population.get_state()
         state.meta["journal"] = {"rows": self.cursor, "path": str(self.path)}
-        self._states[self.cursor] = state
         return state
 
     def set_state(self, state: "State") -> None:
@@ -149,63 +155,66 @@ class Journal:
 
     def close(self) -> None:
         """Write a last checkpoint if windows were trained since the one before, and close the file."""
-        if self.live and self._saved_rows < self.cursor and self.population.lifetimes:
-            self._checkpoint()
-        os.close(self._file)
+        if self._file.closed:
+            return
+        try:
+            if self.live and self._saved_rows < self.cursor:
+                self._checkpoint()
+        finally:
+            self._file.close()
 
     def _members(self, members: Sequence[int] | None) -> list[int]:
         return list(range(self.population.members)) if members is None else [int(member) for member in members]
 
     def _call(self, inputs: dict[str, Any], execute: Callable[[], dict[str, Any] | None]) -> dict[str, Any]:
         """Answer a call from the record, or do it and record it."""
-        if self.cursor < len(self.rows):
-            recorded = self.rows[self.cursor]
-            for name, value in inputs.items():
-                if recorded.get(name) != value:
-                    raise ValueError(
-                        f"resume: call {self.cursor} of the agent is {name}={value!r}, but the journal holds "
-                        f"{recorded.get(name)!r}. The agent must repeat its decisions: seed it, and keep its settings."
-                    )
-            if not self.live:
-                self.cursor += 1
-                self._returned = time.perf_counter()
-                return recorded
-        self._go_live()
-        agent = time.perf_counter() - self._returned
-        before = self.timings
-        outcome = execute() or {}
-        if self.cursor < len(self.rows):
-            self._compare(self.rows[self.cursor], outcome)
-        else:
-            seconds = {name: round(value - before[name], 6) for name, value in self.timings.items()}
-            row = {**inputs, **outcome, "seconds": {**seconds, "agent": round(agent, 6)}}
-            self._append(row)
-            self.rows.append(row)
+        past = self.cursor < len(self.rows)
+        if past:
+            self._expect(self.rows[self.cursor], inputs)
+        if self.live or not past:
+            self._go_live()
+            agent, before = time.perf_counter() - self._returned, self.timings
+            self.live = False  # what breaks off from here on leaves a population between two calls: `_go_live` mends it
+            outcome = execute() or {}
+            if past:
+                self._compare(self.rows[self.cursor], outcome)
+            else:
+                seconds = {name: round(value - before[name], 6) for name, value in self.timings.items()}
+                row = {**inputs, **outcome, "seconds": {**seconds, "agent": round(agent, 6)}}
+                self._append(row)
+                self.rows.append(row)
+            self.live = True
         self.cursor += 1
         self._returned = time.perf_counter()
         return self.rows[self.cursor - 1]
+
+    def _expect(self, recorded: dict[str, Any], inputs: dict[str, Any]) -> None:
+        for name, value in inputs.items():
+            if recorded.get(name) != value:
+                raise ValueError(
+                    f"resume: call {self.cursor} of the agent is {name}={value!r}, but the journal holds "
+                    f"{recorded.get(name)!r}. The agent must repeat its decisions: seed it, and keep its settings."
+                )
 
     def _go_live(self) -> None:
         """Bring the population to the cursor: from the last checkpoint, or from the beginning."""
         if self.live:
             return
-        start, wanted = 0, {row["rows"] for row in self.rows[: self.cursor] if row["call"] == "set_state"}
+        start = 0
+        states: dict[int, State] = {}
+        jumps = {place: row["rows"] for place, row in enumerate(self.rows[: self.cursor]) if row["call"] == "set_state"}
         if self.checkpoint_path.exists():
-            state, rows, check = checkpoint.load(self.checkpoint_path)
-            if rows > len(self.rows) or self._checks[rows] != check:
-                raise ValueError(
-                    f"resume: {self.checkpoint_path} does not belong to {self.path}: one was altered or cut."
-                )
-            if rows <= self.cursor and all(row["rows"] >= rows for row in self.rows[rows:] if "rows" in row):
-                self.population.set_state(state)
-                start = rows
+            saved = checkpoint.place(self.checkpoint_path)[0]
+            if saved <= self.cursor and all(back >= saved for place, back in jumps.items() if place >= saved):
+                self.population.set_state(checkpoint.load(self.checkpoint_path))
+                start = saved
         for place in range(start, self.cursor):
-            if place in wanted:
-                self._states[place] = self.population.get_state()
-            self._compare(self.rows[place], self._again(self.rows[place]))
+            if place in jumps.values():
+                states[place] = self.population.get_state()
+            self._compare(self.rows[place], self._again(self.rows[place], states))
         self.live, self._saved_rows = True, start
 
-    def _again(self, row: dict[str, Any]) -> dict[str, Any]:
+    def _again(self, row: dict[str, Any], states: "dict[int, State]") -> dict[str, Any]:
         """Repeat a recorded call on the population."""
         if row["call"] == "reset":
             self.population.reset(row["seeds"], row["members"])
@@ -220,54 +229,46 @@ class Journal:
         elif row["call"] == "fork":
             self.population.fork(row["source"], row["target"])
         elif row["call"] == "set_state":
-            self.population.set_state(self._states[row["rows"]])
+            self.population.set_state(states[row["rows"]])
         return {}
 
     def _compare(self, recorded: dict[str, Any], outcome: dict[str, Any]) -> None:
         different = next((name for name, value in outcome.items() if recorded[name] != value), None)
         if different is None:
             return
-        sentence = (
-            f"resume: a window trained again gave {different}={outcome[different]!r}, "
-            f"but the journal holds {recorded[different]!r}"
-        )
         if self.same_machine:
-            raise ValueError(f"{sentence}. The journal or the checkpoint was altered.")
+            raise ValueError(
+                f"resume: a window trained again gave {different}={outcome[different]!r}, but the journal holds "
+                f"{recorded[different]!r}. The journal or the checkpoint was altered."
+            )
         warnings.warn(
-            f"{sentence}; processor or library versions differ, so the search goes on from here.", stacklevel=2
+            f"resume: windows trained again differ from {self.path}, as they may on another machine; the search goes "
+            "on from here.",
+            stacklevel=2,
         )
 
     def _append(self, row: dict[str, Any]) -> None:
         """Write one line whole, or leave the file as it was."""
         body = json.dumps(row, allow_nan=False)
-        check = zlib.crc32(body.encode(), self._check)
-        line = f'{{"check": "{check:08x}", {body[1:]}\n'.encode()
-        size = os.fstat(self._file).st_size
+        check = zlib.crc32(body.encode(), self._checks[-1] if self._checks else 0)
+        rest = memoryview(f'{{"check": "{check:08x}", {body[1:]}\n'.encode())
+        size = os.fstat(self._file.fileno()).st_size
         try:
-            written = os.write(self._file, line)
-            if written < len(line):
-                os.write(self._file, line[written:])
+            while rest:
+                rest = rest[self._file.write(rest) :]
         except OSError as error:
-            os.ftruncate(self._file, size)
-            raise OSError(
-                error.errno,
-                f"journal: cannot write ({os.strerror(error.errno or 0)}); it is intact up to here",
-                str(self.path),
-            ) from error
-        self._check = check
+            os.ftruncate(self._file.fileno(), size)
+            reason = f"cannot write the journal ({error.strerror}); it is intact up to here"
+            raise OSError(error.errno, reason, str(self.path)) from error
+        self._checks.append(check)
 
     def _load(self, header: dict[str, Any]) -> None:
-        """Read and verify an existing record; a half-written last line is dropped."""
-        if not self.path.exists() or not self.path.stat().st_size:
-            raise ValueError(f"resume: expected a journal in {self.path.parent}, found none. Start without --resume.")
+        """Read and verify an existing record and its checkpoint; a half-written last line is dropped."""
         data = self.path.read_bytes()
         whole = data.rfind(b"\n") + 1
-        if whole < len(data):
-            warnings.warn(f"resume: dropped a half-written last line of {self.path}.", stacklevel=3)
-            os.truncate(self.path, whole)
         found, self._checks = read_rows(data[:whole], self.path)
         if not found:
-            raise ValueError(f"resume: {self.path} holds no whole line. Start without --resume, in another folder.")
+            raise ValueError(f"resume: {self.path} holds no whole line. Start in another folder, without --resume.")
         recorded = found[0]
         for name, value in header["settings"].items():
             if recorded["settings"].get(name) != value:
@@ -275,16 +276,31 @@ class Journal:
                     f"resume: expected the settings that {self.path} was made with; {name} was "
                     f"{recorded['settings'].get(name)!r} and is now {value!r}."
                 )
-        self.same_machine = all(recorded.get(name) == value for name, value in _machine().items())
         self.rows = found[1:]
-        self._check = self._checks[-1]
+        if self.checkpoint_path.exists():
+            saved, check = checkpoint.place(self.checkpoint_path)
+            if saved >= len(self._checks) or self._checks[saved] != check:
+                raise ValueError(
+                    f"resume: {self.checkpoint_path} does not belong to {self.path}: one was altered or cut."
+                )
+        if whole < len(data):
+            warnings.warn(f"resume: dropped a half-written last line of {self.path}.", stacklevel=3)
+            os.truncate(self.path, whole)
+        was, now = ({"processor": one["processor"], **one["versions"]} for one in (recorded, header))
+        changes = [f"{name} {was.get(name)} (now {value})" for name, value in now.items() if was.get(name) != value]
+        if changes:
+            self.same_machine = False
+            warnings.warn(
+                f"resume: {self.path} was made with {', '.join(changes)}; windows trained again may differ.",
+                stacklevel=3,
+            )
 
     def _maybe_checkpoint(self) -> None:
         if self.live and time.monotonic() - self._saved_at >= CHECKPOINT_SECONDS and self.cursor == len(self.rows):
             self._checkpoint()
 
     def _checkpoint(self) -> None:
-        checkpoint.save(self.checkpoint_path, self.population.get_state(), self.cursor, self._check)
+        checkpoint.save(self.checkpoint_path, self.population.get_state(), self.cursor, self._checks[self.cursor])
         self._saved_at, self._saved_rows = time.monotonic(), self.cursor
 
 

@@ -125,10 +125,10 @@ class Population:
         for group in groups:
             supernets = [stores[row].supernet for row in group.rows]
             check_in(supernets, group.subnets, [not outcome.diverged[row] for row in group.rows])
-        for life, store, label in zip(lives, stores, labels, strict=True):
+        for row, (life, store, label) in enumerate(zip(lives, stores, labels, strict=True)):
             store.steps += self.problem.window_steps
             store.windows += 1
-            life.last = label
+            life.last = life.last if outcome.diverged[row] else label
         clock = self._took("switch", clock)
         env_steps = [self.problem.window_steps] * len(members)
         raw = outcome.returns.copy()
@@ -217,33 +217,37 @@ class Population:
         """
         if len(state.meta["lifetimes"]) != self.members:
             raise ValueError(f"state: expected {self.members} members, got {len(state.meta['lifetimes'])}.")
-        networks = self.problem.space
+        space, shared = self.problem.space, self.transfer.name == "shared"
         lifetimes = []
-        for member, plain in enumerate(state.meta["lifetimes"]):
+        for plain in state.meta["lifetimes"]:
             life = Lifetime(**{name: value for name, value in plain.items() if name != "stores"})
-            self.replay.set(member, None)
             for key, entry in plain["stores"].items():
-                network = None if self.transfer.name == "shared" else networks.network_of(networks.parse(key))
+                if shared != (key == ""):
+                    raise ValueError(f"state: it belongs to another transfer than {self.transfer.name!r}.")
+                network = None if shared else space.network_of(space.parse(key))
                 store = Store(Supernet(self._layout(network), np.random.default_rng(0), self.device))
-                for name in FIELDS:
-                    saved = state.tensors[f"{entry['name']}/{name}"]
-                    if saved.shape != store.supernet.fields[name].shape:
-                        raise ValueError("state: it belongs to another search space or task.")
-                    store.supernet.fields[name] = saved.to(self.device, copy=True)
+                saved = {name: state.tensors[f"{entry['name']}/{name}"] for name in FIELDS}
+                if any(saved[name].shape != store.supernet.fields[name].shape for name in FIELDS):
+                    raise ValueError("state: it belongs to another search space or task.")
+                store.supernet.fields = {name: saved[name].to(self.device, copy=True) for name in FIELDS}
                 store.steps, store.windows = entry["steps"], entry["windows"]
                 if "head" in entry:
-                    content = Content(
-                        state.tensors[f"{entry['name']}/observations"].to(self.device, copy=True),
+                    observations = state.tensors[f"{entry['name']}/observations"]
+                    if observations.shape != self.replay.observations.shape[1:]:
+                        raise ValueError("state: it belongs to another envs_per_member or buffer_size.")
+                    store.replay = Content(
+                        observations.to(self.device, copy=True),
                         state.tensors[f"{entry['name']}/steps_taken"].to(self.device, copy=True),
                         entry["head"],
                         entry["filled"],
                     )
-                    if key == life.active:
-                        self.replay.set(member, content)
-                    else:
-                        store.replay = content
                 life.stores[key] = store
             lifetimes.append(life)
+        for member, life in enumerate(lifetimes):
+            active = life.stores.get(life.active) if life.active is not None else None
+            self.replay.set(member, active.replay if active else None)
+            if active:
+                active.replay = None
         self.lifetimes = lifetimes
 
     def _layout(self, network: Network | None) -> Layout:
@@ -336,14 +340,11 @@ def find_device(name: str) -> torch.device:
     Raises:
         ValueError: If there is no such device here.
     """
-    available = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
-    kind = str(name).split(":")[0]
-    if kind not in available:
+    cards = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+    available = ["cpu", *(["cuda"] if cards else []), *cards]
+    if name not in available:
         raise ValueError(f"device: expected one of {', '.join(available)} on this machine, got {name!r}.")
-    device = torch.device(name)
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ValueError(f"device: expected an index below {torch.cuda.device_count()}, got {name!r}.")
-    return device
+    return torch.device(name)
 
 
 def trainer_config(trainer: Any, settings: Settings) -> Any:

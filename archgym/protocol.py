@@ -8,11 +8,11 @@ fresh seeds, and only these are reported, as differences from the default on the
 import json
 import os
 import shutil
-import subprocess
-import sys
+import threading
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from archgym import report
+from archgym import lookup, report, search
 from archgym.progress import Progress
-from archgym.search import SearchArgs, flags, write_json
+from archgym.search import SearchArgs, write_json
 from archgym.search_space import Architecture, SearchSpace
 from archgym.settings import Problem, Settings
 from archgym.stats import mean_interval
@@ -51,13 +51,15 @@ def train(job: Job) -> dict[str, Any]:
     """Train from scratch, or read what an earlier run has done; may keep the weights of the best seed.
 
     Returns:
-        `curves` (seeds x windows, raw return), `scores` (seeds: normalised area under the curve), `last_fifth` (seeds:
-        raw return), `steps` of all seeds.
+        `order` (what was asked for), `curves` (seeds x windows, raw return), `scores` (seeds: normalised area under the
+        curve), `last_fifth` (seeds: raw return), `steps` of all seeds.
     """
     file = job.folder / f"{job.name}.result.json"
+    order = {"settings": job.settings, "action": job.action, "seeds": job.seeds}
     if file.exists():
         done: dict[str, Any] = json.loads(file.read_text())
-        return done
+        if done["order"] == order:
+            return done
     import torch
 
     from archgym.export import save
@@ -73,6 +75,7 @@ def train(job: Job) -> dict[str, Any]:
     curves = np.array([[result.raw_return for result in window] for window in windows]).T  # (seeds, windows)
     last = curves[:, -max(1, curves.shape[1] // 5) :].mean(1)
     result = {
+        "order": order,
         "curves": curves.tolist(),
         "scores": np.mean([[result.normalised_return for result in window] for window in windows], axis=0).tolist(),
         "last_fifth": last.tolist(),
@@ -94,27 +97,26 @@ class Control:
 
     def __init__(self, args: SearchArgs, name: str) -> None:
         self.args, self.needed = args, name != CONTROL
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: SpawnProcess | None = None
 
     def __enter__(self) -> "Control":
         return self
 
     def __exit__(self, *error: object) -> None:
-        if self.process is not None and self.process.poll() is None:
+        if self.process is not None:
             self.process.kill()
-            self.process.wait()
+            self.process.join()
 
     def start(self, folder: Path) -> None:
         """Start it, or go on with it."""
         if not self.needed:
             return
-        out = folder / CONTROL
-        resume = ["--resume"] if (out / "journal.jsonl").exists() else []
-        command = [sys.executable, "-m", "archgym", "search", CONTROL, *shared_flags(self.args), "--out", str(out)]
-        with (folder / f"{CONTROL}.log").open("ab") as log:
-            self.process = subprocess.Popen(
-                command + resume, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL
-            )
+        journal = folder / CONTROL / "journal.jsonl"
+        begun = journal.exists() and journal.stat().st_size > 0
+        own = {name: getattr(self.args, name) for name in SearchArgs.__dataclass_fields__}
+        args = SearchArgs(**{**own, "retrain": None, "out": folder / CONTROL, "resume": begun})
+        self.process = get_context("spawn").Process(target=search_at_random, args=(args, folder / f"{CONTROL}.log"))
+        self.process.start()
 
     def finish(self, folder: Path) -> None:
         """Wait for it.
@@ -122,8 +124,47 @@ class Control:
         Raises:
             ValueError: If it failed.
         """
-        if self.process is not None and self.process.wait():
-            raise ValueError(f"random search, the control, failed: see {folder / f'{CONTROL}.log'}.")
+        if self.process is not None:
+            self.process.join()
+            if self.process.exitcode:
+                raise ValueError(f"random search, the control, failed: see {folder / f'{CONTROL}.log'}.")
+
+
+def search_at_random(args: SearchArgs, log: Path) -> None:
+    """Run the control; what it says goes to a file."""
+    import torch
+
+    end_with_parent()
+    with log.open("ab") as file:
+        for stream in (1, 2):
+            os.dup2(file.fileno(), stream)
+    torch.set_num_threads(1)
+    agent = lookup.load("archgym.agents", CONTROL, "agent")
+    search.run(agent.Agent, agent.Args(**vars(args)), CONTROL)
+
+
+def end_with_parent() -> None:
+    """End this process when its parent is gone: a search that was killed leaves nobody behind who goes on with it."""
+    parent = parent_process()
+    assert parent is not None, "called in the main process"
+
+    def wait() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def check(args: SearchArgs) -> None:
+    """Refuse what training from scratch could not do, before the search and not after it.
+
+    Raises:
+        ValueError: If a setting of the trainer does not fit so few steps.
+    """
+    from archgym.population import Population
+
+    assert args.retrain is not None
+    Population(Problem(retraining(Settings.from_keywords(args.environment()), args.retrain)[0]), 1)
 
 
 def run(folder: Path, args: SearchArgs, name: str, control: Control) -> None:
@@ -234,7 +275,7 @@ def retrain(
     title = f"{stage}: {len(jobs)} architectures x {count} seeds from scratch"
     with (
         Progress(title, len(jobs)) as progress,
-        ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool,
+        ProcessPoolExecutor(workers, get_context("spawn"), initializer=end_with_parent) as pool,
     ):
         futures: dict[Future[dict[str, Any]], str] = {pool.submit(train, job): label for label, job in jobs.items()}
         results = {}
@@ -247,12 +288,6 @@ def retrain(
 def slug(stage: str, label: str) -> str:
     """Name the files of one training."""
     return f"{stage}-{label.replace('=', '-').replace(' ', '_')}"
-
-
-def shared_flags(args: SearchArgs) -> list[str]:
-    """Write the arguments that every search has, so that the control gets the same."""
-    own = {name: getattr(args, name) for name in SearchArgs.__dataclass_fields__}
-    return flags(SearchArgs(**{**own, "retrain": None}))
 
 
 def print_table(content: dict[str, Any]) -> None:

@@ -1,5 +1,7 @@
 """One search: an agent acts on an environment until the lifetimes end, and leaves a run folder behind."""
 
+import functools
+import importlib.util
 import json
 import shlex
 import time
@@ -68,7 +70,11 @@ class SearchArgs:
             *("task", "space", "windows", "window_steps", "transfer", "reward"),
             *("cost_weight", "max_params", "preset", "device"),
         )
-        return {name: getattr(self, name) for name in names} | parse_settings(self.inner)
+        inner = parse_settings(self.inner)
+        for name in inner:
+            if name in SearchArgs.__dataclass_fields__ or name == "journal":
+                raise ValueError(f"--inner: expected settings without a flag of their own, got {name}.")
+        return {name: getattr(self, name) for name in names} | inner
 
 
 class Agent(Protocol):
@@ -116,24 +122,15 @@ def run(
     Raises:
         ValueError: If an argument is wrong; nothing has been trained or written then.
     """
-    seed_check(args.seed)
+    check(args)
     folder = run_folder(args, name)
-    journal = folder / "journal.jsonl"
-    fresh = not folder.exists()
-    if not args.resume and journal.exists():
-        raise ValueError(f"--out: {folder} already holds a search; go on with --resume, or choose another folder.")
-    check_environment(args)
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        envs = gym.make_vec(
-            args.env_id, num_envs=args.num_envs, journal=str(journal), resume=args.resume, **args.environment()
-        )
-        agent = agent_class(envs, args)
-    except (ValueError, TypeError):
-        if fresh and not args.resume and not any(folder.iterdir()):
-            folder.rmdir()
-        raise
+    make = functools.partial(gym.make_vec, args.env_id, num_envs=args.num_envs, **args.environment())
+    agent_class(make(journal=""), args)  # a rehearsal: what is wrong is refused before anything is written
+    if not args.resume:
+        folder.mkdir(parents=True, exist_ok=True)
+    envs = make(journal=str(folder / "journal.jsonl"), resume=args.resume)
     write_config(folder, args, name, envs)
+    agent = agent_class(envs, args)
     begun(folder)
     log = act(envs, agent, args, name, folder)
     finish(envs, agent, log, folder)
@@ -145,13 +142,13 @@ def act(envs: Any, agent: Agent, args: SearchArgs, name: str, folder: Path) -> L
     from archgym.progress import Progress
 
     log, begin = Log(), time.monotonic()
+    space: SearchSpace = envs.unwrapped.search_space
     total = args.windows * envs.num_envs
     with Progress(f"{name} on {args.task}", total) as progress, EventWriter(folder) as writer:
         observations, _ = envs.reset(seed=args.seed)
         for window in range(args.windows):
             actions = agent.act(observations)
             observations, rewards, _, _, infos = envs.step(actions)
-            space = envs.unwrapped.search_space
             log.actions.append(np.stack([space.canonical(action) for action in actions]))
             log.rewards.append(rewards)
             log.steps += int(infos["env_steps"].sum())
@@ -224,19 +221,18 @@ def run_folder(args: SearchArgs, name: str) -> Path:
     return Path("runs") / f"{args.env_id.split(':')[-1]}__{name}__{args.seed}__{int(time.time())}"
 
 
-def check_environment(args: SearchArgs) -> None:
-    """Refuse an unknown environment id; everything else is refused by the environment itself."""
-    known = [name for name in gym.registry if name.startswith("ArchSearch-")]
-    if ":" not in args.env_id and args.env_id not in known:
-        raise unknown("environment", args.env_id, known)
+def check(args: SearchArgs) -> None:
+    """Refuse what nothing else would refuse with a sentence."""
+    if args.seed < 0:
+        raise ValueError(f"--seed: expected an integer of at least 0, got {args.seed}.")
     if args.retrain is not None and args.retrain < 1:
         raise ValueError(f"--retrain: expected a positive number of steps, got {args.retrain}.")
-
-
-def seed_check(seed: int) -> None:
-    """Refuse seeds that no generator takes."""
-    if seed < 0:
-        raise ValueError(f"--seed: expected an integer of at least 0, got {seed}.")
+    module, _, name = args.env_id.rpartition(":")
+    if module and importlib.util.find_spec(module.split(".")[0]) is None:
+        raise ValueError(f"unknown environment {args.env_id!r}: there is no module {module!r} to import.")
+    known = [name for name in gym.registry if name.startswith("ArchSearch-")]
+    if module in ("", "archgym") and name not in known:
+        raise unknown("environment", args.env_id, known)
 
 
 def write_config(folder: Path, args: SearchArgs, name: str, envs: Any) -> None:
@@ -268,8 +264,13 @@ def flags(args: SearchArgs) -> list[str]:
     words: list[str] = []
     for item in fields(args):
         value = getattr(args, item.name)
-        if value != item.default and item.name not in ("out", "resume"):
-            words += [f"--{item.name.replace('_', '-')}", *map(str, value if isinstance(value, tuple) else (value,))]
+        if value == item.default or item.name in ("out", "resume"):
+            continue
+        flag = item.name.replace("_", "-")
+        if isinstance(value, bool):
+            words.append(f"--{flag}" if value else f"--no-{flag}")
+        else:
+            words += [f"--{flag}", *map(str, value if isinstance(value, tuple) else (value,))]
     return words
 
 

@@ -40,9 +40,12 @@ class Choice:
     options: tuple[Option, ...]
 
     def __post_init__(self) -> None:
-        """Refuse an empty or repeated list of options."""
+        """Refuse an empty or repeated list of options, and what `SearchSpace.parse` could not read."""
         if not self.options or len(set(map(str, self.options))) != len(self.options):
             raise ValueError(f"choice {self.name!r}: expected distinct options, got {self.options!r}.")
+        for word in (self.name, *map(str, self.options)):
+            if not word or set(word) & set(" ,=\t\n"):
+                raise ValueError(f"choice {self.name!r}: expected words without spaces, ',' and '=', got {word!r}.")
 
 
 @dataclass(frozen=True)
@@ -101,11 +104,13 @@ class SearchSpace:
 
     @cached_property
     def default_architecture(self) -> Architecture:
-        """The control arm's architecture, or the nearest cheaper one that the constraints allow."""
+        """The control arm's architecture, or a cheaper one that the constraints allow, or else the first of all."""
         architecture = self.encode_options(self.default)
         while self._violated(architecture) is not None:
             smaller = [index for index in range(len(architecture)) if architecture[index] > 0]
             if not smaller:
+                for first in self.enumerate():
+                    return first
                 raise ValueError(f"search space {self.name!r}: no architecture has {self._violated(architecture)}.")
             largest = max(smaller, key=lambda index: (architecture[index] / self.counts[index], -index))
             architecture = architecture.copy()
@@ -169,6 +174,9 @@ class SearchSpace:
         if label.strip() == "default":
             return self.default_architecture
         pairs = [part.partition("=") for part in label.replace(",", " ").split()]
+        names = [name for name, _, _ in pairs]
+        if len(set(names)) < len(names):
+            raise ValueError(f"architecture of {self.name!r}: expected each choice once, got {label!r}.")
         return self.canonical(self.encode_options({name: value for name, _, value in pairs}))
 
     def encode_options(self, options: Mapping[str, Option]) -> Architecture:
@@ -252,20 +260,33 @@ class SearchSpace:
             yield from self.enumerate((*prefix, option))
 
     def neighbours(self, architecture: Architecture) -> list[Architecture]:
-        """List the distinct architectures that differ in one choice (and in what it makes active or inactive)."""
-        own = tuple(self.canonical(architecture).tolist())
-        found: dict[tuple[int, ...], Architecture] = {}
-        for position, count in enumerate(self.counts):
-            if position in self._inactive_positions(np.array(own)):
-                continue
-            for option in range(count):
-                vector = np.array(own, dtype=np.int64)
-                vector[position] = option
-                vector[list(self._inactive_positions(vector))] = 0
-                key = tuple(vector.tolist())
-                if key != own and self._violated(vector) is None:
-                    found[key] = vector
-        return list(found.values())
+        """List the distinct architectures that differ in one choice (and in what it makes active or inactive).
+
+        What becomes active takes every option, so that neighbours of each other are so both ways.
+        """
+        own = self.canonical(architecture)
+        inactive = self._inactive_positions(own)
+        active = {position: index for position, index in enumerate(own.tolist()) if position not in inactive}
+        return [
+            neighbour
+            for position in active
+            for option in range(self.counts[position])
+            if option != active[position]
+            for neighbour in self._with({**active, position: option})
+        ]
+
+    def _with(self, decided: Mapping[int, int], prefix: tuple[int, ...] = ()) -> Iterator[Architecture]:
+        """Iterate over the architectures whose active choices have these options, by position."""
+        position = len(prefix)
+        cheapest = np.array(prefix + (0,) * (len(self.choices) - position), dtype=np.int64)
+        if position == len(self.choices):
+            if self._violated(cheapest) is None:
+                yield cheapest
+        elif position in self._inactive_positions(cheapest):
+            yield from self._with(decided, (*prefix, 0))
+        else:
+            for option in [decided[position]] if position in decided else range(self.counts[position]):
+                yield from self._with(decided, (*prefix, option))
 
     def _inactive_positions(self, architecture: Architecture) -> frozenset[int]:
         if self.inactive is _all_active:

@@ -4,6 +4,7 @@ One dataclass feeds the environments, the command line and the header of every r
 """
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -69,7 +70,8 @@ class Settings:
 
     @classmethod
     def from_keywords(cls, keywords: Mapping[str, Any]) -> "Settings":
-        """Sort keyword arguments into settings and trainer settings."""
+        """Sort keyword arguments into settings and trainer settings; numbers of numpy become Python's."""
+        keywords = {name: value.item() if isinstance(value, np.generic) else value for name, value in keywords.items()}
         own = {item.name for item in dataclasses.fields(cls)}
         trainer = {name: value for name, value in keywords.items() if name not in own}
         given = {name: value for name, value in keywords.items() if name in own}
@@ -81,14 +83,22 @@ class Settings:
         for name in ("windows", "window_steps", "horizon", "envs_per_member", "evaluation_episodes", "max_params"):
             value = getattr(self, name)
             optional = name in ("window_steps", "horizon", "max_params")
-            whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+            whole = isinstance(value, int) and not isinstance(value, bool)
             if not (optional and value is None) and not (whole and value > 0):
                 raise ValueError(f"{name}: expected a positive integer, got {value!r}.")
         for kind, known in (("transfer", TRANSFERS), ("reward", REWARDS)):
             if getattr(self, kind) not in known:
                 raise unknown(kind, getattr(self, kind), known)
-        if not 0 <= self.cost_weight < float("inf"):
+        for name in ("task", "space", "device", "trainer", "preset"):
+            if not isinstance(getattr(self, name), str):
+                raise ValueError(f"{name}: expected a name, got {getattr(self, name)!r}.")
+        for name in ("random_return", "reference_return"):
+            if getattr(self, name) is not None and not _is_number(getattr(self, name)):
+                raise ValueError(f"{name}: expected a finite number, got {getattr(self, name)!r}.")
+        if not _is_number(self.cost_weight) or self.cost_weight < 0:
             raise ValueError(f"cost_weight: expected a number of at least 0, got {self.cost_weight!r}.")
+        if not isinstance(self.exact, bool):
+            raise ValueError(f"exact: expected True or False, got {self.exact!r}.")
 
     def to_dict(self) -> dict[str, Any]:
         """Give the settings as JSON takes them."""
@@ -114,8 +124,11 @@ class Problem:
                 f"window_steps: expected a multiple of envs_per_member ({per_member}), so that every inner environment "
                 f"gets the same number of steps and at least one; got {self.window_steps}. Nearest: {nearest}."
             )
-        if self.random_return == self.reference_return:
-            raise ValueError(f"reference_return: expected a value other than random_return, got {self.random_return}.")
+        if self.reference_return <= self.random_return:
+            raise ValueError(
+                f"reference_return: expected a value above random_return ({self.random_return}), "
+                f"got {self.reference_return}."
+            )
         self.space.default_architecture  # noqa: B018  (refuses constraints that nothing fulfils)
 
     @cached_property
@@ -126,7 +139,10 @@ class Problem:
     @cached_property
     def space(self) -> SearchSpace:
         """The search space, with its constraints."""
-        space: SearchSpace = load("archgym.search_spaces", self.settings.space, "search space").SPACE
+        module = load("archgym.search_spaces", self.settings.space, "search space")
+        if not hasattr(module, "SPACE"):
+            raise ValueError(f"search space {self.settings.space!r}: expected a module that defines SPACE.")
+        space: SearchSpace = module.SPACE
         if self.settings.max_params is None:
             return space
         return space.constrained(max_params(space, self.settings.max_params, self.inputs, self.outputs))
@@ -183,3 +199,8 @@ class Problem:
 def spaces() -> list[str]:
     """List the bundled search spaces."""
     return names("archgym.search_spaces")
+
+
+def _is_number(value: object) -> bool:
+    """Tell whether a setting is a finite number, and not True or False."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

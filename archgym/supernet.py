@@ -93,15 +93,15 @@ class Layout:
                 self.parameters.items(), sizes, np.cumsum([0, *sizes]).tolist(), strict=False
             )
         }
-        self._cache: dict[Network, Tensor] = {}
+
+    def __deepcopy__(self, memo: object) -> "Layout":
+        """Share it among copies of a supernet: it never changes."""
+        return self
 
     def positions(self, network: Network) -> Tensor:
         """Positions of a network's numbers in the flat vector, (network's parameter count,) int64."""
-        if network in self._cache:
-            return self._cache[network]
         crop = self.family.crop(network, self.inputs, self.outputs)
-        self._cache[network] = torch.cat([self._positions[name][part].flatten() for name, part in crop.items()])
-        return self._cache[network]
+        return torch.cat([self._positions[name][part].flatten() for name, part in crop.items()])
 
     def views(self, network: Network, flat: Tensor) -> dict[str, Tensor]:
         """Cut a network's flat numbers (G, parameter count) into its tensors (G, *shape), without copying."""

@@ -43,7 +43,7 @@ class Lifetime:
     Attributes:
         seed: Everything that happens in it derives from this.
         windows: Windows done.
-        last: The architecture trained in the window before, as a label.
+        last: The architecture trained in the window before, as a label; a diverged window leaves it as it was.
         stores: By key: "" for a store of all architectures, else the architecture's label; `fresh` keeps the last one.
         active: Key of the store whose replay lies in the ring.
         last_return: Normalised return of the window before.

@@ -38,11 +38,9 @@ class Lives:
 
     def __init__(self, members: int, keywords: Mapping[str, Any]) -> None:
         keywords = dict(keywords)
-        path, resume = _journal_path(keywords.pop("journal", None)), bool(keywords.pop("resume", False))
+        journal, resume = keywords.pop("journal", None), bool(keywords.pop("resume", False))
         if isinstance(members, bool) or not isinstance(members, int | np.integer) or members < 1:
             raise ValueError(f"num_envs: expected a positive integer, got {members!r}.")
-        if resume and path is None:
-            raise ValueError("resume: expected a journal to resume (journal=...), got none.")
         self.members, self.problem = int(members), Problem(Settings.from_keywords(keywords))
         from archgym.population import Population  # here: importing archgym loads no torch
 
@@ -54,19 +52,33 @@ class Lives:
                 "every inner environment can finish an episode: it caps the return that can be measured.",
                 stacklevel=4,
             )
+        path = _journal_path(journal)
+        if resume and path is None:
+            raise ValueError("resume: expected a journal to resume (journal=...), got none.")
         if path is not None:
             settings = {**self.problem.settings.to_dict(), "num_envs": self.members}
             self.population = Journal(population, path, settings, resume)
         self.lifetimes = [Lifetime(self.problem) for _ in range(self.members)]
+        self.begun = np.zeros(self.members, dtype=bool)
 
     def reset(self, seeds: Sequence[int], members: Sequence[int]) -> None:
         """Begin new lifetimes."""
         self.population.reset(seeds, members)
         for member in members:
             self.lifetimes[member] = Lifetime(self.problem)
+        self.begun[list(members)] = True
+
+    def need(self, members: Sequence[int]) -> None:
+        """Refuse members that are not there, or have no lifetime yet."""
+        for member in members:
+            if isinstance(member, bool) or not isinstance(member, int | np.integer) or not 0 <= member < self.members:
+                raise ValueError(f"member: expected an integer from 0 to {self.members - 1}, got {member!r}.")
+            if not self.begun[member]:
+                raise gym.error.ResetNeeded("expected a lifetime under way; call reset() first.")
 
     def train(self, actions: ArrayLike, members: Sequence[int]) -> list[WindowResult]:
         """Check architectures (M, choices) and train each for one window."""
+        self.need(range(self.members))
         architectures = np.stack([self.problem.space.canonical(action) for action in np.asarray(actions)])
         results = self.population.train_window(architectures, members)
         for member, result in zip(members, results, strict=True):
@@ -77,11 +89,13 @@ class Lives:
         """Score architectures (N, choices) greedily with the present weights of members (N,)."""
         if isinstance(episodes, bool) or not isinstance(episodes, int | np.integer) or episodes < 1:
             raise ValueError(f"episodes: expected a positive integer, got {episodes!r}.")
+        self.need(members)
         vectors = np.stack([self.problem.space.canonical(one) for one in np.asarray(architectures)])
         return self.population.evaluate(vectors, members, int(episodes))[0]
 
     def module(self, member: int, architecture: ArrayLike) -> "nn.Module":
         """Build a plain module with the member's present weights."""
+        self.need([member])
         from archgym.export import module
 
         chosen = self.problem.space.canonical(architecture)
@@ -89,13 +103,21 @@ class Lives:
 
     def save(self, folder: str | Path, member: int, architecture: ArrayLike) -> None:
         """Write `best.json` and `best.safetensors` with the member's present weights."""
+        self.need([member])
         from archgym.export import save
 
         chosen = self.problem.space.canonical(architecture)
         save(Path(folder), self.problem, chosen, self.population.weights(member, chosen))
 
+    def fork(self, source: int, target: int) -> None:
+        """Make a member a copy of another."""
+        self.need([source, target])
+        self.population.fork(source, target)
+        self.lifetimes[target] = Lifetime(self.problem, self.lifetimes[source].history)
+
     def get_state(self, generators: Sequence[np.random.Generator]) -> "State":
         """Copy the state of population, histories and generators."""
+        self.need(range(self.members))
         state = self.population.get_state()
         histories = [[vars(result) for result in life.history] for life in self.lifetimes]
         state.meta["view"] = {"histories": histories, "generators": [g.bit_generator.state for g in generators]}
@@ -109,6 +131,7 @@ class Lives:
         self.lifetimes = [Lifetime(self.problem, history) for history in histories]
         for own, saved in zip(generators, view["generators"], strict=True):
             own.bit_generator.state = saved
+        self.begun[:] = True
 
     def close(self) -> None:
         """Close the journal."""
@@ -152,10 +175,10 @@ def action_space(problem: Problem) -> gym.spaces.MultiDiscrete:
 
 
 def _journal_path(given: str | None) -> Path | None:
-    """Find the journal of a new environment: the keyword, or the variable (numbered from the second one on)."""
+    """Find the journal of a new environment: the keyword ("": none), or the variable (numbered from the second on)."""
     global _recorded
     if given is not None:
-        return Path(given)
+        return Path(given) if given else None
     named = os.environ.get(JOURNAL_VARIABLE)
     if not named:
         return None

@@ -74,7 +74,6 @@ class ArchSearchEnv(gym.Env[NDArray[Any], NDArray[np.int64]]):
         self.search_space = self.problem.space
         self.action_space = core.action_space(self.problem)
         self.observation_space = observation_space(self.search_space)
-        self._begun = False
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -84,7 +83,6 @@ class ArchSearchEnv(gym.Env[NDArray[Any], NDArray[np.int64]]):
         if seed is not None:
             self.action_space.seed(seed)
         self._lives.reset([core.lifetime_seed(self.np_random)], [0])
-        self._begun = True
         self._show()
         return self._life.observation(), {}
 
@@ -95,7 +93,7 @@ class ArchSearchEnv(gym.Env[NDArray[Any], NDArray[np.int64]]):
             ValueError: If the action is not an architecture of the space.
             gymnasium.error.ResetNeeded: Before the first reset and after the end of a lifetime.
         """
-        if not self._begun or self._life.over:
+        if self._life.over:
             raise gym.error.ResetNeeded("step: expected a lifetime with windows left; call reset() to begin one.")
         result = self._lives.train([action], [0])[0]
         self._show()
@@ -136,12 +134,10 @@ class ArchSearchEnv(gym.Env[NDArray[Any], NDArray[np.int64]]):
     def set_state(self, state: Any) -> None:
         """Go on from a state of an environment with the same arguments; call `reset` before, through the wrappers."""
         self._lives.set_state(state, [self.np_random])
-        self._begun = True
 
     def fork(self) -> "ArchSearchEnv":
         """Make an environment of its own in the same state; it has no journal."""
-        keywords = {name: value for name, value in self._keywords.items() if name not in ("journal", "resume")}
-        copy = ArchSearchEnv(self.render_mode, **keywords)
+        copy = ArchSearchEnv(self.render_mode, **{**self._keywords, "journal": "", "resume": False})
         copy.reset(seed=0)
         copy.set_state(self.get_state())
         return copy

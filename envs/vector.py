@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 from gymnasium.utils.seeding import np_random
 from gymnasium.vector import AutoresetMode, VectorEnv
@@ -11,7 +10,7 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import ArrayLike, NDArray
 
 from archgym.envs import core
-from archgym.envs.lifetimes import Lifetime, observation_space
+from archgym.envs.lifetimes import observation_space
 
 
 class ArchSearchVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray[Any]]):
@@ -39,7 +38,6 @@ class ArchSearchVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDAr
         self.action_space = batch_space(self.single_action_space, self.num_envs)
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self._generators = [np_random()[0] for _ in range(self.num_envs)]
-        self._begun = np.zeros(self.num_envs, dtype=bool)
         self._over = np.zeros(self.num_envs, dtype=bool)  # lifetimes that the next step resets
 
     def reset(
@@ -55,7 +53,7 @@ class ArchSearchVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDAr
             ValueError: If seeds or mask do not fit the number of members.
         """
         seeds = (
-            [None if seed is None else seed + k for k in range(self.num_envs)]
+            [None if seed is None else int(seed) + k for k in range(self.num_envs)]
             if seed is None or isinstance(seed, int | np.integer)
             else list(seed)
         )
@@ -82,8 +80,6 @@ class ArchSearchVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDAr
             ValueError: If an action is not an architecture of the space.
             gymnasium.error.ResetNeeded: Before the first reset.
         """
-        if not self._begun.all():
-            raise gym.error.ResetNeeded("step: expected lifetimes under way; call reset() first.")
         given = np.asarray(actions)
         if given.shape[:1] != (self.num_envs,):
             raise ValueError(f"actions: expected {self.num_envs} architectures, got an array of shape {given.shape}.")
@@ -122,11 +118,11 @@ class ArchSearchVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDAr
         Returns:
             Mean raw returns, (N,).
         """
-        chosen = list(range(self.num_envs)) if members is None else [int(member) for member in members]
-        if len(chosen) != len(np.asarray(architectures)) or not all(0 <= m < self.num_envs for m in chosen):
+        chosen = list(range(self.num_envs)) if members is None else list(members)
+        if len(chosen) != len(np.asarray(architectures)):
             raise ValueError(
-                f"evaluate: expected one member from 0 to {self.num_envs - 1} per architecture, got {chosen} "
-                f"for {len(np.asarray(architectures))} architectures."
+                f"evaluate: expected one architecture for each of the {len(chosen)} members, "
+                f"got {len(np.asarray(architectures))}."
             )
         return self._lives.evaluate(architectures, episodes, chosen)
 
@@ -145,16 +141,12 @@ class ArchSearchVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDAr
     def set_state(self, state: Any) -> None:
         """Go on from a state of an environment with the same arguments; call `reset` before, through the wrappers."""
         self._lives.set_state(state, self._generators)
-        self._begun[:] = True
         self._over = np.array([life.over for life in self._lives.lifetimes])
 
     def fork(self, source: int, target: int) -> None:
         """Make a member a copy of another: weights, replay, age, history and the seed of what comes."""
-        for member in (source, target):
-            if not 0 <= member < self.num_envs:
-                raise ValueError(f"fork: expected members from 0 to {self.num_envs - 1}, got {member}.")
-        self._lives.population.fork(source, target)
-        self._lives.lifetimes[target] = Lifetime(self.problem, self._lives.lifetimes[source].history)
+        self._lives.fork(source, target)
+        self._generators[target].bit_generator.state = self._generators[source].bit_generator.state
         self._over[target] = self._over[source]
 
     @property
@@ -168,7 +160,6 @@ class ArchSearchVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDAr
 
     def _reset(self, members: list[int]) -> None:
         self._lives.reset([core.lifetime_seed(self._generators[member]) for member in members], members)
-        self._begun[members] = True
         self._over[members] = False
 
     def _observations(self) -> NDArray[np.float32]:

@@ -50,7 +50,7 @@ ARROWS: dict[str, set[str]] = {
     "report": VIEWED,
     "search": VIEWED | {"progress", "report"},
     "protocol": VIEWED | {"progress", "report", "search"},
-    "launch": {"protocol", "search"},
+    "launch": {"lookup", "protocol", "search"},
     "agents": {"lookup", "search_space", "stats", "search", "launch"},
     "doctor": VIEWED,
     "__main__": VIEWED | {"table_builder", "report", "doctor", "launch"},

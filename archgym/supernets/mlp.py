@@ -22,7 +22,8 @@ def parameters(networks: Sequence[MLP], inputs: int, outputs: int) -> dict[str, 
     """Name the tensors that hold all these networks.
 
     A weight starts uniform within 1/sqrt(fan-in), torch's rule for linear layers, with the fan-in of the narrowest
-    network that uses it: exact for the narrowest, at most sqrt(2) times too wide for wider ones when widths double.
+    network that uses it: exact for the narrowest; where n widths double, the widest one's sums start at most
+    sqrt((n + 1) / 2) times too wide.
     """
     tensors: dict[str, Parameter] = {}
 

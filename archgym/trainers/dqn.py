@@ -62,10 +62,14 @@ class Config:
             if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
                 raise ValueError(f"{name}: expected a positive integer, got {value!r}.")
         for name in ("gamma", "tau", "start_e", "end_e", "exploration_fraction"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name}: expected a number from 0 to 1, got {getattr(self, name)!r}.")
-        if not 0 < self.learning_rate < float("inf"):
-            raise ValueError(f"learning_rate: expected a positive number, got {self.learning_rate!r}.")
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+                raise ValueError(f"{name}: expected a number from 0 to 1, got {value!r}.")
+        rate = self.learning_rate
+        if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate < float("inf"):
+            raise ValueError(f"learning_rate: expected a positive number, got {rate!r}.")
+        if not isinstance(self.double, bool):
+            raise ValueError(f"double: expected True or False, got {self.double!r}.")
 
     def resolved(self, horizon: int) -> "Config":
         """Fill in what follows the horizon.
@@ -132,8 +136,11 @@ class Outcome:
 class Learner:
     """The gradient step of one group, on its flat parameter vectors."""
 
-    def __init__(self, config: Config, group: Group, device: torch.device) -> None:
+    def __init__(
+        self, config: Config, group: Group, samplers: Sequence[np.random.Generator], device: torch.device
+    ) -> None:
         self.config, self.group, self.subnets = config, group, group.subnets
+        self.samplers, self.draws, self.device = samplers, list[Tensor](), device
         fields = self.subnets.fields
         self.rows = torch.tensor(group.rows, device=device)
         self.weights = {name: view.detach().requires_grad_() for name, view in self.subnets.views("weight").items()}
@@ -151,6 +158,13 @@ class Learner:
     def greedy(self, observations: Tensor) -> Tensor:
         """Best actions (G, E) for observations (G, E, observation size)."""
         return self.subnets.forward(self.weights, observations).argmax(-1)
+
+    def draw(self) -> Tensor:
+        """Draw where the next minibatch lies, (G, B) in [0, 1): each member from its own generator."""
+        if not self.draws:
+            block = np.stack([rng.random((DRAWS, self.config.batch_size)) for rng in self.samplers], axis=1)
+            self.draws = list(torch.from_numpy(block).to(self.device))
+        return self.draws.pop(0)
 
     def update(self, batch: Batch) -> None:
         """Make one gradient step from a minibatch (G, B)."""
@@ -190,9 +204,13 @@ class Learner:
 
     @torch.no_grad()
     def finish(self) -> NDArray[np.bool_]:
-        """Count the gradient steps and tell which members have a number that is not finite, (G,)."""
+        """Count the gradient steps and tell which members have a number that is not finite, (G,).
+
+        Moments count too: a number whose second moment has overflowed looks sound and never moves again.
+        """
         self.subnets.fields["steps"] += self.gradient_steps
-        return ~self.subnets.fields["weight"].isfinite().all(1).cpu().numpy()
+        finite = torch.stack([field.isfinite().all(1) for field in self.subnets.fields.values()]).all(0)
+        return ~finite.cpu().numpy()
 
 
 class Trainer:
@@ -235,13 +253,12 @@ class Trainer:
         ring = torch.tensor(list(members), device=self.device)
         explorers = [generator(seed, Consumer.EXPLORATION, window) for seed, window in streams]
         samplers = [generator(seed, Consumer.REPLAY, window) for seed, window in streams]
-        learners = [Learner(self.config, group, self.device) for group in groups]
+        learners = [Learner(self.config, group, [samplers[row] for row in group.rows], self.device) for group in groups]
         before = np.empty((count, 1), dtype=np.int64)
         for group in groups:
             before[group.rows] = group.steps
         episodes = EpisodeCounter(count, per_member, self.episode_limit)
         assert self.config.learning_starts is not None, "the settings are resolved before training"
-        draws: list[Tensor] = []
 
         clock = time.perf_counter()
         observations = envs.reset().reshape(count, per_member, -1)
@@ -267,15 +284,9 @@ class Trainer:
 
             start, end = slot * per_member, (slot + 1) * per_member
             for _ in range(end // self.config.train_frequency - start // self.config.train_frequency):
-                ready = [one for one in learners if one.group.steps + end > self.config.learning_starts]
-                if not ready:
-                    break
-                if not draws:
-                    block = np.stack([rng.random((DRAWS, self.config.batch_size)) for rng in samplers], axis=1)
-                    draws = list(torch.from_numpy(block).to(self.device))  # DRAWS x (M, B)
-                uniforms = draws.pop(0)
-                for learner in ready:
-                    learner.update(replay.sample(ring[learner.rows], uniforms[learner.rows]))
+                for learner in learners:
+                    if learner.group.steps + start >= self.config.learning_starts:  # transitions with a successor
+                        learner.update(replay.sample(ring[learner.rows], learner.draw()))
             for learner in learners:
                 frequency = self.config.target_network_frequency
                 steps = learner.group.steps

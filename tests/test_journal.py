@@ -1,0 +1,627 @@
+"""The record of a search: what stands in it, that it resumes bit for bit, and what is wrong with a damaged one."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import warnings
+import zlib
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+import archgym
+from archgym import journal
+
+SHORT = {"windows": 3, "envs_per_member": 2, "window_steps": 40, "learning_starts": 8, "batch_size": 8}
+KEYWORDS = {**SHORT, "evaluation_episodes": 2}
+
+pytestmark = pytest.mark.filterwarnings("ignore:window_steps=.* is shorter")
+
+
+def make(path: Path, *, resume: bool = False, **keywords: Any) -> Any:
+    return gym.make_vec("ArchSearch-DQN-v0", num_envs=2, journal=str(path), resume=resume, **{**KEYWORDS, **keywords})
+
+
+def calls(envs: Any) -> Iterator[Any]:
+    """Do everything that a record knows, with all results; what comes first of a call that fails is never given."""
+    space, rng = envs.unwrapped.search_space, np.random.default_rng(8)
+
+    def draw() -> Any:
+        return np.stack([space.sample(rng), space.sample(rng)])
+
+    def step() -> Any:
+        observations, rewards, over, _, infos = envs.step(draw())
+        return [observations.tolist(), rewards.tolist(), over.tolist(), {k: v.tolist() for k, v in infos.items()}]
+
+    yield envs.reset(seed=4)[0].tolist()
+    yield step()
+    early = envs.get_state()
+    yield step()
+    yield envs.evaluate(draw(), 2).tolist()
+    yield envs.fork(np.int64(0), 1)
+    yield step()
+    yield envs.set_state(early)
+    yield step()
+    late = envs.get_state()
+    yield envs.evaluate(draw(), 2, np.array([1, 0])).tolist()
+    yield envs.reset(seed=[None, 9], options={"reset_mask": np.array([False, True])})[0].tolist()
+    yield step()
+    yield envs.set_state(late)
+    yield step()
+    yield step()  # begins new lifetimes
+    yield step()
+    yield envs.export(draw()[0], 1)(torch.ones(1, 4)).tolist()
+
+
+CALLS = 15  # and the export, which is not recorded
+
+
+def leave(envs: Any) -> None:
+    """Let go of a record as a killed process does: without a last checkpoint."""
+    envs.unwrapped._lives.population._file.close()
+    envs.unwrapped.closed = True
+
+
+def rows_of(path: Path) -> list[dict[str, Any]]:
+    """Read a record without its times."""
+    rows = journal.read_rows(path.read_bytes(), path)[0]
+    return [{name: value for name, value in row.items() if name != "seconds"} for row in rows]
+
+
+def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Write rows with right checksums, whoever made them up."""
+    check, lines = 0, []
+    for row in rows:
+        body = json.dumps(row)
+        check = zlib.crc32(body.encode(), check)
+        lines.append(f'{{"check": "{check:08x}", {body[1:]}\n')
+    path.write_text("".join(lines))
+
+
+def begun(folder: Path, count: int = 4, **keywords: Any) -> Path:
+    """Make a record of the first calls, left as by a kill."""
+    path = folder / "journal.jsonl"
+    envs = make(path, **keywords)
+    list(islice(calls(envs), count))
+    leave(envs)
+    return path
+
+
+def resumed(path: Path, **keywords: Any) -> list[Any]:
+    """Go on with a record to the end."""
+    envs = make(path, resume=True, **keywords)
+    told = list(calls(envs))
+    envs.close()
+    return told
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Any], list[dict[str, Any]]]:
+    """Play without an interruption: what the calls gave, and the record."""
+    path = tmp_path_factory.mktemp("whole") / "journal.jsonl"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        envs = make(path)
+    told = list(calls(envs))
+    envs.close()
+    return told, rows_of(path)
+
+
+# What stands in it
+
+
+def test_a_row_holds_what_was_asked_and_what_came_of_it(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    envs = make(path)
+    told = list(calls(envs))
+    rows = journal.read_rows(path.read_bytes(), path)[0]
+    header, reset, train = rows[:3]
+    assert header["call"] == "header"
+    assert header["settings"] == {**envs.problem.settings.to_dict(), "num_envs": 2}
+    assert header["versions"]["archgym"] == archgym.__version__
+    assert header["versions"]["torch"].startswith(torch.__version__.split("+")[0])
+    assert reset["call"] == "reset"
+    assert reset["members"] == [0, 1]
+    assert len(set(reset["seeds"])) == 2
+    _, rewards, _, infos = told[1]
+    space = envs.search_space
+    assert train["call"] == "train_window"
+    assert train["reward"] == rewards
+    assert [space.label(np.array(action)) for action in train["action"]] == infos["architecture"]
+    for name in ("raw_return", "parameters", "flops", "env_steps", "gradient_steps", "diverged", "switched"):
+        assert train[name] == infos[name]
+    assert train["seconds"].keys() == {"open", "switch", "evaluate", "env", "act", "learn", "agent"}
+    assert all(seconds >= 0 for seconds in train["seconds"].values())
+    assert [row["call"] for row in rows[1:]] == [
+        *("reset", "train_window", "train_window", "evaluate", "fork", "train_window", "set_state", "train_window"),
+        *("evaluate", "reset", "train_window", "set_state", "train_window", "train_window", "reset", "train_window"),
+    ]
+    assert rows[4]["raw_return"] == told[3]
+    assert (rows[5]["source"], rows[5]["target"]) == (0, 1)
+    assert rows[7]["rows"] == 2  # the state that stood behind the second row
+    assert rows[9]["members"] == [1, 0]
+
+
+def test_each_line_carries_a_checksum_of_all_lines_up_to_it(tmp_path: Path) -> None:
+    path = begun(tmp_path)
+    rows = journal.read_rows(path.read_bytes(), path)[0]
+    again = tmp_path / "again.jsonl"
+    write_rows(again, rows)
+    assert again.read_bytes() == path.read_bytes()
+    assert len(rows) == 5
+
+
+def test_recording_changes_nothing(whole: tuple[list[Any], Any], tmp_path: Path) -> None:
+    told = list(calls(make(tmp_path / "unused", journal="")))
+    assert told == whole[0]
+    assert not any(tmp_path.iterdir())
+
+
+# It resumes
+
+
+@pytest.mark.parametrize("behind", [None, 0, 2], ids=["no checkpoint", "fresh checkpoint", "older checkpoint"])
+@pytest.mark.parametrize("transfer", ["shared", "own", "fresh"])
+def test_a_search_killed_after_any_call_resumes_bit_for_bit(
+    transfer: str, behind: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal, "CHECKPOINT_SECONDS", 1e9 if behind is None else 0.0)
+    path = tmp_path / "whole" / "journal.jsonl"
+    path.parent.mkdir()
+    envs = make(path, transfer=transfer)
+    told = []
+    for result in calls(envs):
+        told.append(result)
+        shutil.copytree(path.parent, tmp_path / str(len(told)))
+    leave(envs)
+    rows = rows_of(path)
+    saved = path.with_suffix(".checkpoint.safetensors").name
+    for count in range(1, CALLS + 1):
+        folder = tmp_path / str(count)
+        assert (folder / saved).exists() == (behind is not None and count > 1)
+        if behind and count > behind + 1:
+            shutil.copy(tmp_path / str(count - behind) / saved, folder / saved)
+        assert resumed(folder / path.name, transfer=transfer) == told, f"after call {count}"
+        assert rows_of(folder / path.name) == rows, f"after call {count}"
+
+
+def test_a_search_may_be_killed_again_and_again(whole: tuple[list[Any], list[Any]], tmp_path: Path) -> None:
+    path = begun(tmp_path, 2)
+    for count in (1, 3, 3, 7, 5, 12):
+        envs = make(path, resume=True)
+        assert list(islice(calls(envs), count)) == whole[0][:count]
+        leave(envs)
+    assert resumed(path) == whole[0]
+    assert rows_of(path) == whole[1]
+
+
+def test_closing_in_the_middle_leaves_a_checkpoint_that_resumes(
+    whole: tuple[list[Any], list[Any]], tmp_path: Path
+) -> None:
+    path = tmp_path / "journal.jsonl"
+    for count in (9, 3, 6, 11):  # the second and third stop where the record goes on, after a state was asked for
+        envs = make(path, resume=path.exists())
+        assert list(islice(calls(envs), count)) == whole[0][:count]
+        envs.close()
+        assert path.with_suffix(".checkpoint.safetensors").exists()
+    assert resumed(path) == whole[0]
+
+
+def test_a_finished_search_resumes_without_training(whole: tuple[list[Any], list[Any]], tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    envs = make(path)
+    list(calls(envs))
+    envs.close()
+    before = path.read_bytes()
+    envs = make(path, resume=True)
+    replayed = [envs.reset(seed=4)[0].tolist()]
+    rng = np.random.default_rng(8)
+    for _ in range(2):
+        envs.step(np.stack([envs.search_space.sample(rng) for _ in range(2)]))
+    assert replayed == whole[0][:1]
+    assert envs.timings["env"] == 0
+    leave(envs)
+    assert resumed(path) == whole[0]
+    assert path.read_bytes() == before
+
+
+def test_a_checkpoint_is_written_at_most_every_thirty_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert journal.CHECKPOINT_SECONDS == 30
+    path = tmp_path / "journal.jsonl"
+    saved = path.with_suffix(".checkpoint.safetensors")
+    envs = make(path)
+    told = calls(envs)
+    list(islice(told, 3))
+    assert not saved.exists()
+    monkeypatch.setattr(journal, "CHECKPOINT_SECONDS", 0.0)
+    list(islice(told, 3))
+    stamp = saved.stat().st_mtime_ns
+    monkeypatch.setattr(journal, "CHECKPOINT_SECONDS", 30.0)
+    list(islice(told, 3))
+    assert saved.stat().st_mtime_ns == stamp
+    leave(envs)
+
+
+@pytest.mark.filterwarnings("ignore:resume. dropped a half-written")
+@pytest.mark.parametrize("lost", [1, 9, 300])
+def test_a_half_written_last_line_is_dropped_with_a_message_and_nothing_else_is_lost(
+    lost: int, whole: tuple[list[Any], list[Any]], tmp_path: Path
+) -> None:
+    path = begun(tmp_path, 6)
+    data = path.read_bytes()
+    path.write_bytes(data[:-lost])
+    with pytest.warns(UserWarning, match="dropped a half-written last line of .*journal.jsonl"):
+        envs = make(path, resume=True)
+    assert path.read_bytes() == b"".join(data.splitlines(keepends=True)[:-1])
+    leave(envs)
+    assert resumed(path) == whole[0]
+    assert rows_of(path) == whole[1]
+
+
+def test_a_window_that_was_interrupted_is_trained_again_from_its_beginning(
+    whole: tuple[list[Any], list[Any]], tmp_path: Path
+) -> None:
+    """Ctrl-C, in a notebook that goes on, and in a process that closes what it has."""
+    keywords = {"window_steps": 4000, "windows": 2}
+
+    def steps(envs: Any) -> Iterator[Any]:
+        yield envs.reset(seed=1)[0].tolist()
+        for action in ([0, 0, 0], [1, 1, 1], [2, 2, 2]):
+            yield envs.step(np.tile(action, (2, 1)))[1].tolist()
+
+    straight = list(steps(make(tmp_path / "unused", journal="", **keywords)))
+    path = tmp_path / "journal.jsonl"
+    envs = make(path, **keywords)
+    told = [next(story := steps(envs)), next(story)]
+    action = np.tile([1, 1, 1], (2, 1))
+    handler = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    signal.setitimer(signal.ITIMER_REAL, 0.1)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            envs.step(action)
+    finally:
+        signal.signal(signal.SIGALRM, handler)
+    shutil.copytree(tmp_path, tmp_path / "left")
+    told += [envs.step(action)[1].tolist(), envs.step(action)[1].tolist()]
+    assert told == straight
+    envs.close()
+
+    path = tmp_path / "left" / "journal.jsonl"
+    envs = make(path, resume=True, **keywords)
+    assert list(islice(steps(envs), 2)) == straight[:2]
+    handler = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    signal.setitimer(signal.ITIMER_REAL, 0.1)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            envs.step(action)
+    finally:
+        signal.signal(signal.SIGALRM, handler)
+    envs.close()
+    assert list(steps(make(path, resume=True, **keywords))) == straight
+
+
+# What is wrong is told in one sentence
+
+
+def refusal(path: Path, sentence: str, **keywords: Any) -> None:
+    """A resume is refused, and what is there stays as it is."""
+    before = {file: file.read_bytes() for file in path.parent.iterdir()}
+    with pytest.raises(ValueError, match=sentence) as caught:
+        resumed(path, **keywords)
+    assert "\n" not in str(caught.value)
+    assert {file: file.read_bytes() for file in path.parent.iterdir()} == before
+
+
+def alter(lines: list[bytes]) -> list[bytes]:
+    at = lines[2].index(b'"reward": [') + len(b'"reward": [')
+    digit = next(index for index in range(at, at + 9) if lines[2][index : index + 1].isdigit())
+    other = b"1" if lines[2][digit : digit + 1] != b"1" else b"2"
+    return [*lines[:2], lines[2][:digit] + other + lines[2][digit + 1 :], *lines[3:]]
+
+
+@pytest.mark.parametrize(
+    ("damage", "sentence"),
+    [
+        (alter, "line 3 of .* was altered"),
+        (lambda lines: [lines[0].replace(b'"own"', b'"fresh"'), *lines[1:]], "line 1 of .* was altered"),
+        (lambda lines: [*lines[:2], *lines[3:]], "line 3 of .* was altered, or a line before it is missing"),
+        (lambda lines: lines[1:], "line 1 of .* was altered"),
+        (lambda lines: [lines[0], lines[2], lines[1], *lines[3:]], "line 2 of .* was altered"),
+        (lambda lines: [*lines[:3], lines[2], *lines[3:]], "line 4 of .* was altered"),
+        (lambda lines: [*lines[:2], lines[2][:50] + b"\n", *lines[3:]], "line 3 of .* was altered"),
+        (lambda lines: [b"no journal at all\n"], "line 1 of .* was altered"),
+        (lambda lines: [lines[0][:100]], "holds no whole line"),
+        (lambda lines: [], "expected a journal in .*, found none. Start without --resume"),
+    ],
+    ids=["altered", "header", "removed", "beheaded", "swapped", "doubled", "cut", "foreign", "torn header", "empty"],
+)
+def test_a_damaged_record_is_refused(
+    damage: Callable[[list[bytes]], list[bytes]], sentence: str, tmp_path: Path
+) -> None:
+    path = begun(tmp_path, 4, transfer="own")
+    path.write_bytes(b"".join(damage(path.read_bytes().splitlines(keepends=True))))
+    refusal(path, sentence, transfer="own")
+
+
+def test_a_resume_of_an_empty_folder_is_refused(tmp_path: Path) -> None:
+    refusal(tmp_path / "journal.jsonl", "expected a journal in .*, found none")
+
+
+def test_a_record_of_another_schema_is_refused(tmp_path: Path) -> None:
+    path = begun(tmp_path)
+    header, *rest = journal.read_rows(path.read_bytes(), path)[0]
+    write_rows(path, [{**header, "schema": 2}, *rest])
+    refusal(path, "expected schema 1, got 2")
+
+
+@pytest.mark.parametrize(
+    ("other", "sentence"),
+    [
+        ({"windows": 4}, "windows was 3 and is now 4"),
+        ({"transfer": "own"}, "transfer was 'shared' and is now 'own'"),
+        ({"gamma": 0.5}, "trainer_settings was .* and is now .*'gamma': 0.5"),
+        ({"exact": True}, "exact was False and is now True"),
+    ],
+)
+def test_a_resume_with_other_settings_is_refused(other: dict[str, Any], sentence: str, tmp_path: Path) -> None:
+    refusal(begun(tmp_path), f"expected the settings that .* was made with; {sentence}", **other)
+
+
+def test_a_resume_with_another_number_of_members_is_refused(tmp_path: Path) -> None:
+    path = begun(tmp_path)
+    with pytest.raises(ValueError, match="num_envs was 2 and is now 3"):
+        gym.make_vec("ArchSearch-DQN-v0", num_envs=3, journal=str(path), resume=True, **KEYWORDS)
+
+
+def test_a_record_that_is_there_is_not_written_over(tmp_path: Path) -> None:
+    path = begun(tmp_path)
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match="is already there; resume it"):
+        make(path)
+    assert path.read_bytes() == before
+
+
+def test_a_new_record_forgets_the_checkpoint_of_an_old_one(whole: tuple[list[Any], list[Any]], tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    envs = make(path)
+    list(islice(calls(envs), 9))
+    envs.close()
+    path.unlink()
+    begun(tmp_path, 6)
+    assert resumed(path) == whole[0]
+
+
+def test_an_agent_that_decides_otherwise_is_told_so(tmp_path: Path) -> None:
+    path = begun(tmp_path)
+    envs = make(path, resume=True)
+    envs.reset(seed=4)
+    other = np.zeros((2, 3), dtype=np.int64)
+    with pytest.raises(
+        ValueError, match=r"call 1 of the agent is action=\[\[0, 0, 0\], .* but the journal holds .*see"
+    ):
+        envs.step(other)
+    with pytest.raises(
+        ValueError, match="call 1 of the agent is call='evaluate', but the journal holds 'train_window'"
+    ):
+        envs.evaluate(other)
+    leave(envs)
+    envs = make(path, resume=True)
+    with pytest.raises(ValueError, match="call 0 of the agent is seeds="):
+        envs.reset(seed=5)
+    leave(envs)
+
+
+def test_two_processes_never_write_one_record(whole: tuple[list[Any], list[Any]], tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    envs = make(path)
+    told = calls(envs)
+    list(islice(told, 3))
+    with path.open("ab") as file:
+        file.write(b'{"check": "half a li')  # as if the first process were writing just now
+    before = path.read_bytes()
+    code = (
+        "import warnings; warnings.simplefilter('ignore')\n"
+        "import gymnasium, archgym, sys, json\n"
+        f"gymnasium.make_vec('ArchSearch-DQN-v0', num_envs=2, journal={str(path)!r}, resume=True, **{KEYWORDS!r})\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "is being written by another process" in done.stderr.splitlines()[-1]
+    assert path.read_bytes() == before
+    with pytest.raises(ValueError, match="is being written by another process or environment"):
+        make(path, resume=True)
+    leave(envs)
+    with pytest.warns(UserWarning, match="half-written"):
+        assert resumed(path) == whole[0]
+
+
+def test_a_state_of_another_environment_is_refused_by_a_record(tmp_path: Path) -> None:
+    free, recorded = make(tmp_path / "unused", journal=""), make(tmp_path / "journal.jsonl")
+    for envs in (free, recorded):
+        envs.reset(seed=4)
+    with pytest.raises(ValueError, match="expected a state that this journal's own get_state gave"):
+        recorded.set_state(free.get_state())
+    leave(recorded)
+
+
+# Checkpoints
+
+
+def with_checkpoint(folder: Path, count: int = 9) -> tuple[Path, Path]:
+    path = folder / "journal.jsonl"
+    envs = make(path)
+    list(islice(calls(envs), count))
+    envs.close()
+    return path, path.with_suffix(".checkpoint.safetensors")
+
+
+def flip(data: bytes, place: int) -> bytes:
+    return data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda data: flip(data, len(data) - 1000),
+        lambda data: data.replace(b'\\"windows\\": ', b'\\"windows\\":9', 1),
+        lambda data: data[: len(data) // 2],
+        lambda data: data[:5],
+        lambda data: b"",
+        lambda data: b"no checkpoint at all, whatever its name says",
+    ],
+    ids=["a flipped bit", "another number", "cut", "cut short", "empty", "foreign"],
+)
+def test_a_damaged_checkpoint_is_refused_and_the_record_alone_is_enough(
+    damage: Callable[[bytes], bytes], whole: tuple[list[Any], list[Any]], tmp_path: Path
+) -> None:
+    path, saved = with_checkpoint(tmp_path)
+    data = saved.read_bytes()
+    saved.write_bytes(damage(data))
+    assert saved.read_bytes() != data
+    refusal(path, "checkpoint: .* is damaged .* Delete it: the journal alone is enough")
+    saved.unlink()
+    assert resumed(path) == whole[0]
+
+
+def test_a_file_of_other_tensors_is_no_checkpoint(tmp_path: Path) -> None:
+    path, saved = with_checkpoint(tmp_path)
+    save_file({"weight": torch.zeros(3)}, saved)
+    refusal(path, "is damaged .it is no checkpoint")
+
+
+def test_a_checkpoint_of_another_search_is_refused(tmp_path: Path) -> None:
+    path, saved = with_checkpoint(tmp_path)
+    (tmp_path / "other").mkdir()
+    envs = make(tmp_path / "other" / "journal.jsonl")
+    envs.reset(seed=77)
+    envs.step(np.zeros((2, 3), dtype=np.int64))
+    envs.close()
+    shutil.copy(tmp_path / "other" / saved.name, saved)
+    shutil.rmtree(tmp_path / "other")
+    refusal(path, "checkpoint.safetensors does not belong to .*: one was altered or cut")
+
+
+def test_a_record_cut_behind_its_checkpoint_is_refused(tmp_path: Path) -> None:
+    path, _ = with_checkpoint(tmp_path)
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:4]))
+    refusal(path, "does not belong to .*: one was altered or cut")
+
+
+def test_a_record_that_training_does_not_confirm_is_refused(tmp_path: Path) -> None:
+    path = begun(tmp_path, 3)
+    rows = journal.read_rows(path.read_bytes(), path)[0]
+    rows[2]["reward"][1] += 0.125
+    write_rows(path, rows)
+    refusal(path, "a window trained again gave reward=.* but the journal holds .* was altered")
+
+
+# Another machine
+
+
+def test_a_record_of_another_machine_goes_on_with_a_warning(
+    whole: tuple[list[Any], list[Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = journal._machine()
+    versions = {**here["versions"], "torch": "1.0"}
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr(journal, "_machine", lambda: {"processor": "abacus", "versions": versions})
+        path = begun(tmp_path, 4)
+    with pytest.warns(UserWarning, match=r"made with processor abacus \(now .*\), torch 1.0 \(now .*may differ"):
+        assert resumed(path) == whole[0]
+
+
+def test_windows_that_differ_on_another_machine_warn_and_the_record_counts(
+    whole: tuple[list[Any], list[Any]], tmp_path: Path
+) -> None:
+    path = begun(tmp_path, 4)
+    rows = journal.read_rows(path.read_bytes(), path)[0]
+    rows[0]["processor"] = "abacus"
+    rows[2]["reward"][1] += 0.125
+    write_rows(path, rows)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        told = resumed(path)
+    said = [str(one.message) for one in caught]
+    assert any("was made with processor abacus" in one for one in said)
+    assert any("windows trained again differ" in one for one in said)
+    assert told[1][1][1] == whole[0][1][1][1] + 0.125
+    assert told[3:] == whole[0][3:]
+
+
+# Nowhere to write
+
+FULL_DISK = """
+import itertools, resource, runpy, sys, warnings
+warnings.simplefilter("ignore")
+names = runpy.run_path(sys.argv[1])
+path, limit, seconds = names["Path"](sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
+names["journal"].CHECKPOINT_SECONDS = seconds
+envs = names["make"](path)
+told, soft = names["calls"](envs), resource.getrlimit(resource.RLIMIT_FSIZE)
+given = list(itertools.islice(told, 2))
+resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + limit, soft[1]))
+try:
+    for one in told:
+        given.append(one)
+except OSError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize(
+    ("limit", "seconds", "sentence"),
+    [(100, 30.0, "cannot write the journal"), (20_000, 0.0, "cannot write the checkpoint")],
+    ids=["the record", "a checkpoint"],
+)
+def test_a_full_disk_ends_the_run_with_a_sentence_and_an_intact_record(
+    limit: int, seconds: float, sentence: str, whole: tuple[list[Any], list[Any]], tmp_path: Path
+) -> None:
+    path = tmp_path / "journal.jsonl"
+    command = [sys.executable, "-c", FULL_DISK, __file__, str(path), str(limit), str(seconds)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert sentence in done.stdout
+    assert "File too large" in done.stdout
+    assert "Traceback" not in done.stderr
+    assert path.read_bytes().endswith(b"\n")
+    assert not list(tmp_path.glob("*.tmp"))
+    assert resumed(path) == whole[0]
+    assert rows_of(path) == whole[1]
+
+
+def test_a_window_whose_row_found_no_room_is_trained_again(
+    whole: tuple[list[Any], list[Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "journal.jsonl"
+    envs = make(path)
+    told = list(islice(calls(envs), 2))
+    file = envs._lives.population._file
+    rng = np.random.default_rng(8)
+    actions = [np.stack([envs.search_space.sample(rng) for _ in range(2)]) for _ in range(2)]
+    envs._lives.population._file = Path("/dev/full").open("ab", buffering=0)
+    with pytest.raises(OSError, match="No space left on device"):
+        envs.step(actions[1])
+    envs._lives.population._file.close()
+    envs._lives.population._file = file
+    assert told == whole[0][:2]
+    assert envs.step(actions[1])[1].tolist() == whole[0][2][1]
+    envs.close()
+    assert resumed(path) == whole[0]
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_anything_is_trained(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("a regular file, where a folder is needed")
+    with pytest.raises(NotADirectoryError):
+        make(file / "journal.jsonl")
+    with pytest.raises(FileNotFoundError):
+        make(tmp_path / "nowhere" / "journal.jsonl")
+    assert list(tmp_path.iterdir()) == [file]

@@ -1,0 +1,151 @@
+from collections import deque
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from archgym.replay import ACTION, REWARD, TERMINATED, VALID, Batch, Replay
+
+CPU = torch.device("cpu")
+SIZE = 2  # numbers in an observation
+
+
+class Reference:
+    """One member's ring as a list of time slots, oldest first."""
+
+    def __init__(self, slots: int) -> None:
+        self.slots: deque[tuple[Tensor, Tensor]] = deque(maxlen=slots)
+
+    def transitions(self) -> Iterator[list[Any]]:
+        """Every slot but the newest with the observation that follows it, oldest first."""
+        slots = list(self.slots)
+        for (observation, step), (following, _) in pairwise(slots):
+            for env in range(len(observation)):
+                yield [*observation[env].tolist(), *step[env].tolist(), *following[env].tolist()]
+
+
+def rows(batch: Batch, member: int = 0) -> list[list[Any]]:
+    """Write the drawn transitions of one member as `Reference.transitions` does."""
+    steps = [batch.actions.float(), batch.rewards, batch.terminated, batch.valid]
+    columns = [batch.observations, torch.stack(steps, dim=-1), batch.next_observations]
+    found: list[list[Any]] = torch.cat(columns, dim=-1)[member].tolist()
+    return found
+
+
+def every(count: int, members: int = 1) -> Tensor:
+    """Draws that hit each of `count` transitions once, oldest first."""
+    return ((torch.arange(count, dtype=torch.float64) + 0.5) / count).repeat(members, 1)
+
+
+def slot(rng: np.random.Generator, envs: int, members: int = 1) -> tuple[Tensor, Tensor]:
+    observations = torch.from_numpy(rng.normal(size=(members, envs, SIZE)).astype(np.float32))
+    steps = torch.from_numpy(rng.integers(0, 2, (members, envs, 4)).astype(np.float32))
+    steps[..., REWARD] = torch.from_numpy(rng.normal(size=(members, envs)).astype(np.float32))
+    return observations, steps
+
+
+def written(replay: Replay, count: int, seed: int = 0) -> Reference:
+    """Write so many slots of random numbers to member 0."""
+    rng, reference = np.random.default_rng(seed), Reference(replay.slots)
+    for _ in range(count):
+        observations, steps = slot(rng, replay.envs)
+        replay.write(torch.tensor([0]), observations, steps)
+        reference.slots.append((observations[0], steps[0]))
+    return reference
+
+
+@pytest.mark.parametrize("count", [2, 3, 5, 6, 7, 20])
+def test_every_transition_but_those_of_the_newest_slot_can_be_drawn(count: int) -> None:
+    replay = Replay(1, 3, SIZE, 12, CPU)  # five slots
+    expected = list(written(replay, count).transitions())
+    assert len(expected) == 3 * (min(count, 5) - 1)
+    assert rows(replay.sample(torch.tensor([0]), every(len(expected)))) == expected
+
+
+@settings(max_examples=30)
+@given(st.integers(1, 4), st.integers(1, 20), st.lists(st.integers(1, 7), min_size=2, max_size=25), st.integers(0, 99))
+def test_rings_equal_plain_lists_whoever_writes_when(envs: int, capacity: int, who: list[int], seed: int) -> None:
+    replay, rng = Replay(3, envs, SIZE, capacity, CPU), np.random.default_rng(seed)
+    references = [Reference(replay.slots) for _ in range(3)]
+    for bits in who:
+        members = [member for member in range(3) if bits >> member & 1]
+        observations, steps = slot(rng, envs, len(members))
+        replay.write(torch.tensor(members), observations, steps)
+        for row, member in enumerate(members):
+            references[member].slots.append((observations[row], steps[row]))
+    for member, reference in enumerate(references):
+        expected = list(reference.transitions())
+        assert int(replay.filled[member]) == len(reference.slots)
+        if expected:
+            assert rows(replay.sample(torch.tensor([member]), every(len(expected)))) == expected
+
+
+def test_members_of_different_fill_are_sampled_together_each_from_its_own_ring() -> None:
+    replay, rng = Replay(2, 1, SIZE, 4, CPU), np.random.default_rng(0)
+    references = [Reference(replay.slots) for _ in range(2)]
+    for members in ([0, 1], [0], [0, 1], [0], [0], [0]):
+        observations, steps = slot(rng, 1, len(members))
+        replay.write(torch.tensor(members), observations, steps)
+        for row, member in enumerate(members):
+            references[member].slots.append((observations[row], steps[row]))
+    batch = replay.sample(torch.tensor([1, 0]), torch.tensor([[0.3, 0.9], [0.1, 0.9]], dtype=torch.float64))
+    first, second = (list(reference.transitions()) for reference in references)
+    assert rows(batch, 0) == [second[0], second[0]]
+    assert rows(batch, 1) == [first[0], first[3]]
+
+
+def test_the_last_observation_of_a_window_follows_its_last_step_and_leads_nowhere() -> None:
+    replay = Replay(1, 1, SIZE, 10, CPU)
+    for value, valid in ((1.0, 1.0), (2.0, 1.0), (3.0, 0.0), (7.0, 1.0), (8.0, 1.0)):  # two windows; 3 closes the first
+        replay.write(torch.tensor([0]), torch.full((1, 1, SIZE), value), torch.tensor([[[0.0, value, 0.0, valid]]]))
+    batch = replay.sample(torch.tensor([0]), every(4))
+    assert batch.observations[0, :, 0].tolist() == [1.0, 2.0, 3.0, 7.0]
+    assert batch.next_observations[0, :, 0].tolist() == [2.0, 3.0, 7.0, 8.0]
+    assert batch.valid[0].tolist() == [1.0, 1.0, 0.0, 1.0]
+
+
+def test_columns_are_told_apart() -> None:
+    replay = Replay(1, 1, SIZE, 3, CPU)
+    step = torch.zeros(1, 1, 4)
+    step[..., ACTION], step[..., REWARD], step[..., TERMINATED], step[..., VALID] = 5.0, 0.25, 1.0, 0.0
+    for _ in range(2):
+        replay.write(torch.tensor([0]), torch.zeros(1, 1, SIZE), step)
+    batch = replay.sample(torch.tensor([0]), every(1))
+    assert (batch.actions.dtype, batch.actions.tolist()) == (torch.int64, [[5]])
+    assert [batch.rewards.item(), batch.terminated.item(), batch.valid.item()] == [0.25, 1.0, 0.0]
+
+
+@pytest.mark.parametrize(("capacity", "envs", "slots"), [(10, 4, 4), (12, 4, 4), (13, 4, 5), (1, 4, 2), (7, 1, 8)])
+def test_capacity_is_rounded_up_to_whole_slots_and_one_more(capacity: int, envs: int, slots: int) -> None:
+    replay = Replay(1, envs, SIZE, capacity, CPU)
+    assert replay.slots == slots
+    assert capacity <= len(list(written(replay, 50).transitions())) < capacity + envs
+
+
+@pytest.mark.parametrize("count", [2, 3, 10, 1001])
+def test_the_largest_random_number_draws_the_youngest_transition(count: int) -> None:
+    replay = Replay(1, 3, SIZE, 3 * 1000, CPU)
+    expected = list(written(replay, count).transitions())
+    ends = torch.tensor([[0.0, np.nextafter(1.0, 0.0)]], dtype=torch.float64)
+    assert rows(replay.sample(torch.tensor([0]), ends)) == [expected[0], expected[-1]]
+
+
+def test_a_ring_can_be_taken_out_and_put_into_another_place() -> None:
+    replay = Replay(3, 2, SIZE, 8, CPU)
+    expected = list(written(replay, 7).transitions())
+    content = replay.get(0)
+    written(replay, 3, seed=1)  # what was taken out is a copy
+    replay.set(2, content)
+    replay.set(0, None)
+    assert rows(replay.sample(torch.tensor([2]), every(len(expected)))) == expected
+    assert replay.filled.tolist() == [0, 0, 5]
+    assert not replay.observations[:2].any()
+    assert not replay.steps[:2].any()
+    written(replay, 2)
+    assert rows(replay.sample(torch.tensor([2]), every(len(expected)))) == expected, "what was put in is a copy"

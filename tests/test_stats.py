@@ -1,0 +1,149 @@
+import numpy as np
+import pytest
+from scipy import stats as reference
+
+from archgym.stats import bootstrap_interval, detrend, mean_interval, ranking, shrunken_means, student_t
+
+
+def test_with_many_members_any_trend_is_taken_out_exactly() -> None:
+    rng = np.random.default_rng(0)
+    noise = rng.normal(size=(12, 16))
+    noise -= noise.mean(1, keepdims=True)
+    for trend in (np.zeros(12), np.linspace(0, 5, 12), np.exp(np.arange(12) / 3), rng.normal(size=12)):
+        np.testing.assert_allclose(detrend(noise + trend[:, None]), noise, atol=1e-12)
+
+
+@pytest.mark.parametrize(("members", "reach"), [(1, 4), (2, 2), (3, 1), (4, 1), (7, 1), (8, 0), (16, 0)])
+def test_the_trend_is_averaged_over_at_least_eight_rewards(members: int, reach: int) -> None:
+    assert members * (2 * reach + 1) >= 8
+    impulse = np.zeros((21, members))
+    impulse[10] = 1.0
+    moved = np.flatnonzero(detrend(impulse)[:, 0] != 0)
+    expected = [] if reach == 0 else list(range(10 - reach, 10 + reach + 1))
+    assert moved.tolist() == expected
+    if reach:
+        np.testing.assert_allclose(detrend(impulse)[10], 1 - 1 / (2 * reach + 1))
+
+
+def test_with_few_members_a_steady_rise_is_taken_out_but_at_the_ends() -> None:
+    residual = detrend(np.linspace(0, 2, 24)[:, None] + np.zeros((24, 1)))
+    np.testing.assert_allclose(residual[4:-4], 0, atol=1e-12)
+    assert (residual[:4] < 0).all()
+    assert (residual[-4:] > 0).all()
+
+
+def test_detrending_needs_no_rewards_and_changes_none() -> None:
+    assert detrend(np.zeros((0, 4))).shape == (0, 4)
+    rewards = np.arange(6.0).reshape(3, 2)
+    detrend(rewards)
+    np.testing.assert_array_equal(rewards, np.arange(6.0).reshape(3, 2))
+
+
+def test_one_reward_has_no_residual() -> None:
+    assert detrend([[0.7]]).tolist() == [[0.0]]
+
+
+def test_shrunken_means_start_with_four_average_rewards() -> None:
+    means = shrunken_means(["a", "b", "a", "c", "a", "a"], [1.0, 1.0, 1.0, -2.0, 1.0, 1.0])
+    assert means == {"a": 4 / 8, "b": 1 / 5, "c": -2 / 5}
+    assert shrunken_means([], []) == {}
+
+
+def test_shrinkage_minimises_the_error_at_the_noise_it_is_made_for() -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.normal(0, 0.5, 4000)  # signal to noise of 0.5
+    for visits in (1, 4):
+        sample = truth[:, None] + rng.normal(0, 1, (4000, visits))
+        keys = np.repeat(np.arange(4000), visits).tolist()
+        shrunken = np.array(list(shrunken_means(keys, sample.ravel()).values()))
+        error = np.mean((shrunken - truth) ** 2)
+        assert error < np.mean((sample.mean(1) - truth) ** 2)
+        for other in (0.7, 1.4):
+            assert error < np.mean((other * shrunken - truth) ** 2)
+
+
+def search(quality: np.ndarray, actions: np.ndarray, noise: float, seed: int) -> np.ndarray:
+    """Rewards of a search: they rise over the windows, and one visit says little."""
+    rng = np.random.default_rng(seed)
+    rise = np.linspace(0, 1, len(actions))[:, None]
+    values: np.ndarray = quality[actions] + rise + rng.normal(0, noise, actions.shape)
+    return values
+
+
+def test_the_incumbent_is_never_the_luckiest_single_reward() -> None:
+    actions, rewards = np.zeros((20, 8, 1), dtype=int), np.full((20, 8), 0.5)
+    actions[:, :4], rewards[:, :4] = 1, 0.8  # architecture 1 is better by 0.3, and seen 80 times
+    actions[7, 3], rewards[7, 3] = 2, 1.2  # one visit, and the highest reward of all
+    assert ranking(actions, rewards) == [(1,), (2,), (0,)]
+
+
+def test_late_visits_are_not_better_for_being_late() -> None:
+    actions = np.zeros((24, 16), dtype=int)
+    actions[12:] = 1  # most members try the better one early, when all rewards are low ...
+    actions[:, 0], actions[:, 1] = 0, 1  # ... and one stays with each
+    rewards = search(np.array([0.3, 0.0]), actions, 0.0, 0)
+    assert rewards[actions == 1].mean() > rewards[actions == 0].mean() + 0.1
+    assert ranking(actions[..., None], rewards)[0] == (0,)
+
+
+def test_ranking_finds_the_best_of_a_noisy_search_more_often_than_the_highest_reward_does() -> None:
+    rng, hits = np.random.default_rng(0), np.zeros(2)
+    for seed in range(200):
+        quality = rng.normal(0, 0.5, 9)
+        actions = rng.integers(0, 9, (24, 16))
+        rewards = search(quality, actions, 1.0, seed)
+        luckiest = actions.ravel()[rewards.argmax()]
+        hits += [ranking(actions[..., None], rewards)[0] == (quality.argmax(),), luckiest == quality.argmax()]
+    assert hits[0] > 1.5 * hits[1]
+
+
+def test_rankings_hold_every_architecture_once() -> None:
+    actions = np.random.default_rng(0).integers(0, 3, (10, 4, 2))
+    ranked = ranking(actions, np.random.default_rng(1).normal(size=(10, 4)))
+    assert sorted(ranked) == sorted({tuple(one) for one in actions.reshape(-1, 2).tolist()})
+
+
+@pytest.mark.parametrize("level", [0.5, 0.8, 0.95])
+def test_student_t_is_as_close_as_documented(level: float) -> None:
+    for freedom in range(1, 51):
+        exact = reference.t.ppf((1 + level) / 2, freedom)
+        assert student_t(freedom, level) == pytest.approx(exact, rel=1e-9 if freedom < 3 else 2e-3)
+        if freedom >= 10:
+            assert student_t(freedom, level) == pytest.approx(exact, rel=1e-5)
+
+
+def test_the_interval_of_a_mean_is_students() -> None:
+    values = np.random.default_rng(0).normal(size=7)
+    expected = reference.t.interval(0.95, 6, values.mean(), reference.sem(values))
+    np.testing.assert_allclose(mean_interval(values), expected, rtol=1e-4)
+    assert mean_interval([3.0, 3.0]) == (3.0, 3.0)
+
+
+@pytest.mark.parametrize("count", [2, 3, 5, 10])
+def test_the_interval_of_a_mean_covers_it_as_often_as_it_says(count: int) -> None:
+    samples = np.random.default_rng(count).normal(1.0, 2.0, (4000, count))
+    ends = np.array([mean_interval(sample) for sample in samples])
+    covered = ((ends[:, 0] <= 1.0) & (ends[:, 1] >= 1.0)).mean()
+    assert covered == pytest.approx(0.95, abs=0.0125)  # standard deviation 0.0034
+
+
+@pytest.mark.parametrize("values", [[], [1.0]])
+def test_an_interval_of_fewer_than_two_values_is_refused(values: list[float]) -> None:
+    with pytest.raises(ValueError, match=f"mean_interval: expected at least 2 values, got {len(values)}"):
+        mean_interval(values)
+
+
+def test_bootstrap_intervals_repeat_with_their_seed_and_widen_with_their_level() -> None:
+    values = np.random.default_rng(0).normal(size=30)
+    first = bootstrap_interval(values, draws=2000)
+    assert first == bootstrap_interval(values, draws=2000)
+    assert first != bootstrap_interval(values, draws=2000, seed=1)
+    wide = bootstrap_interval(values, level=0.99, draws=2000)
+    assert wide[0] < first[0] < values.mean() < first[1] < wide[1]
+
+
+def test_bootstrap_intervals_of_many_values_cover_the_mean_as_often_as_they_say() -> None:
+    samples = np.random.default_rng(0).exponential(1.0, (400, 50))
+    ends = np.array([bootstrap_interval(sample, seed=seed, draws=400) for seed, sample in enumerate(samples)])
+    covered = ((ends[:, 0] <= 1.0) & (ends[:, 1] >= 1.0)).mean()
+    assert covered == pytest.approx(0.94, abs=0.04)

@@ -1,0 +1,172 @@
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from archgym.population import Population
+from archgym.seeding import Consumer, generator
+from archgym.settings import Problem, Settings
+from archgym.supernet import FIELDS
+from archgym.window import WindowResult
+
+SMALL = {
+    "windows": 6, "window_steps": 120, "learning_starts": 40, "batch_size": 16, "train_frequency": 4,
+    "target_network_frequency": 60, "learning_rate": 1e-3, "exploration_fraction": 0.5,
+}  # fmt: skip
+A, B, C = [0, 0, 1], [1, 1, 2], [0, 2, 0]  # depth, width, activation: they share slices
+
+
+def population(transfer: str, members: int = 1, **keywords: Any) -> Population:
+    made = Population(Problem(Settings.from_keywords({**SMALL, "transfer": transfer, **keywords})), members)
+    made.reset(range(members))
+    return made
+
+
+def run(made: Population, plan: Sequence[Sequence[int]]) -> list[WindowResult]:
+    """Train member 0 for these windows, and all others in the same way."""
+    return [made.train_window(np.array([architecture] * made.members))[0] for architecture in plan]
+
+
+def label(made: Population, architecture: Sequence[int]) -> str:
+    return made.problem.space.label(np.array(architecture))
+
+
+def fields(made: Population, key: str) -> dict[str, torch.Tensor]:
+    return {name: field.clone() for name, field in made.lifetimes[0].stores[key].supernet.fields.items()}
+
+
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return all(torch.equal(one[name], other[name]) for name in FIELDS)
+
+
+def part(made: Population, architecture: Sequence[int]) -> torch.Tensor:
+    """Positions of an architecture in the shared supernet."""
+    layout = made.lifetimes[0].stores[""].supernet.layout
+    return layout.positions(made.problem.space.network_of(np.array(architecture)))
+
+
+# shared
+
+
+def test_shared_inherits_the_weights_moments_and_steps_of_overlapping_slices() -> None:
+    made = population("shared")
+    run(made, [A])
+    before = fields(made, "")
+    run(made, [B])
+    after = fields(made, "")
+    overlap = set(part(made, A).tolist()) & set(part(made, B).tolist())
+    assert overlap
+    only = torch.tensor(sorted(set(part(made, A).tolist()) - overlap))
+    shared, new = torch.tensor(sorted(overlap)), torch.tensor(sorted(set(part(made, B).tolist()) - overlap))
+    for name in FIELDS:
+        assert torch.equal(after[name][only], before[name][only]), name
+    assert after["steps"][shared].unique().tolist() == [50.0]
+    assert after["steps"][new].unique().tolist() == [30.0]
+    assert after["steps"][only].unique().tolist() == [20.0]
+    assert not torch.equal(after["weight"][shared], before["weight"][shared])
+
+
+def test_shared_goes_on_with_replay_and_exploration() -> None:
+    made = population("shared")
+    first, second = run(made, [A, B])
+    assert second.epsilon < first.epsilon
+    assert second.gradient_steps == 30, "from the first step on: the replay is full enough"
+    assert int(made.replay.filled[0]) == 2 * 31
+
+
+def test_shared_synchronises_the_target_at_a_switch_and_only_then() -> None:
+    made = population("shared", target_network_frequency=10_000)  # nothing else moves the target
+    run(made, [A])
+    start = fields(made, "")["target"]
+    run(made, [A])
+    assert torch.equal(fields(made, "")["target"], start), "no switch"
+    weight = fields(made, "")["weight"]
+    run(made, [B])
+    target, inside = fields(made, "")["target"], part(made, B)
+    assert torch.equal(target[inside], weight[inside]), "the weights that the window began with"
+    assert not torch.equal(target[inside], start[inside])
+    outside = torch.ones(len(target), dtype=torch.bool)
+    outside[inside] = False
+    assert torch.equal(target[outside], start[outside])
+
+
+# own
+
+
+@pytest.mark.parametrize(("exact", "members"), [(True, 1), (False, 1), (False, 3)])
+def test_own_continues_a_repeat_visit_as_if_nothing_had_happened_between(exact: bool, members: int) -> None:
+    made, straight = (population("own", members, exact=exact) for _ in range(2))
+    away = run(made, [A, B, A, C, B, A])
+    stayed = run(straight, [A, A, A])
+    for index, result in zip((0, 2, 5), stayed, strict=True):
+        differing = {name for name in vars(result) if vars(result)[name] != vars(away[index])[name]}
+        assert differing <= {"switched"}
+    assert same(fields(made, label(made, A)), fields(straight, label(straight, A)))
+    ring = made.replay.get(0), straight.replay.get(0)
+    assert torch.equal(ring[0].observations, ring[1].observations)
+    assert torch.equal(ring[0].steps, ring[1].steps)
+
+
+def test_own_repeats_the_curve_from_scratch_of_every_architecture() -> None:
+    alone = run(population("own"), [B, B])
+    between = run(population("own"), [A, B, A, A, B])
+    assert [between[1].reward, between[4].reward] == [result.reward for result in alone]
+    assert [between[1].gradient_steps, between[4].gradient_steps] == [20, 30]
+
+
+def test_own_neither_touches_nor_synchronises_an_architecture_that_rests() -> None:
+    made = population("own", target_network_frequency=10_000)
+    run(made, [A])
+    first = fields(made, label(made, A))
+    run(made, [B, C])
+    assert same(fields(made, label(made, A)), first)
+    run(made, [A])
+    assert torch.equal(fields(made, label(made, A))["target"], first["target"])
+    assert set(made.lifetimes[0].stores) == {label(made, one) for one in (A, B, C)}
+
+
+# fresh
+
+
+def test_fresh_inherits_nothing() -> None:
+    one, other = run(population("fresh"), [A, B]), run(population("fresh"), [C, B])
+    assert [one[1].switched, other[1].switched] == [True, True]
+    assert one[1] == other[1]
+    assert one[1].gradient_steps == 20, "it waits for its own replay"
+    assert one[1].epsilon == one[0].epsilon
+
+
+def test_fresh_begins_every_window_with_weights_and_a_replay_of_its_own() -> None:
+    made = population("fresh", learning_starts=119)  # no gradient step: weights stay as they began
+    begun = []
+    for window, architecture in enumerate((A, A, B)):
+        run(made, [architecture])
+        (store,) = made.lifetimes[0].stores.values()
+        expected = store.supernet.layout.initial(generator(0, Consumer.WEIGHTS, window))
+        assert torch.equal(store.supernet.fields["weight"], expected)
+        assert int(made.replay.filled[0]) == 31
+        begun.append(made.replay.get(0).observations[0])
+    assert not torch.equal(begun[0], begun[1]), "other episodes in every window"
+
+
+def test_fresh_windows_of_one_architecture_are_independent_repetitions() -> None:
+    results = run(population("fresh"), [A, A, A])
+    assert len({result.raw_return for result in results}) == 3
+    assert len({result.loss for result in results}) == 3
+
+
+# all of them
+
+
+@pytest.mark.parametrize("transfer", ["shared", "own", "fresh"])
+def test_the_first_window_is_the_same_whatever_comes_later(transfer: str) -> None:
+    assert run(population(transfer), [A, B])[0] == run(population(transfer), [A, C])[0]
+
+
+def test_own_and_fresh_begin_like_an_exact_network_of_their_own() -> None:
+    first = [run(population(transfer, windows=1), [A])[0] for transfer in ("own", "fresh")]
+    assert first[0] == first[1]
+    shared = run(population("shared", windows=1), [A])[0]
+    assert shared.loss != first[0].loss, "slices of a supernet start by the narrowest network that uses them"
