@@ -33,8 +33,7 @@ class Settings:
     """Windows in a lifetime."""
     window_steps: int | None = None
     """Inner environment steps of one member in a window; None: enough for an episode of the longest length in every
-    inner environment (envs_per_member x the task's limit, and a quarter more), and for the lifetime to reach the task's
-    budget."""
+    inner environment (envs_per_member x the task's limit, and a quarter more)."""
     horizon: int | None = None
     """Environment steps H that a learner's schedule is laid out for, counted in the steps that the learner itself has
     been trained for (with `own` every architecture begins at 0); None: the lifetime, or the window with `fresh`."""
@@ -168,9 +167,7 @@ class Problem:
         """Inner environment steps of one member in a window."""
         if self.settings.window_steps is not None:
             return int(self.settings.window_steps)
-        per_member = self.settings.envs_per_member
-        share = -(-self.task.budget // self.settings.windows // per_member) * per_member
-        return max(self.full_window_steps, share)
+        return self.full_window_steps
 
     @cached_property
     def horizon(self) -> int:

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 BACKENDS = ("envpool", "gymnasium", "gymnasium-vector")
 DEFAULT_EPISODE_LIMIT = 1000  # env steps, for ids that Gymnasium knows without a limit
-DEFAULT_BUDGET = 100_000  # env steps, for tasks outside the table
 RANDOM_EPISODES = 20  # that measure a task outside the table
 
 
@@ -39,8 +38,10 @@ class Task:
     """Mean return that counts as solved."""
     reference_source: str
     """Who says so."""
-    budget: int = DEFAULT_BUDGET
-    """Environment steps within which a default DQN learns it."""
+    budget: int | None = None
+    """Environment steps within which the default DQN learns it: the median of 10 members of the default architecture
+    has a normalised return of 0.9 in a window by then (`archgym search fixed --num-envs 10`). None: not measured, or
+    not learned within 400,000."""
     backend: str = "gymnasium"
     """`envpool`, `gymnasium`, or `gymnasium-vector` for the vector environment that the id is registered with, whose
     `reset` must take one seed per environment and whose episodes must restart on the next step."""
@@ -64,9 +65,9 @@ MEASURED = "python benchmarks/reference_returns.py --episodes 1000"  # every ran
 TASKS: dict[str, Task] = {
     task.id: task
     for task in (
-        Task("CartPole-v1", 500, 22.3, 475.0, THRESHOLD, budget=60_000, backend="envpool"),
+        Task("CartPole-v1", 500, 22.3, 475.0, THRESHOLD, budget=100_000, backend="envpool"),
         Task("Acrobot-v1", 500, -499.2, -100.0, THRESHOLD, budget=60_000, backend="envpool"),
-        Task("MountainCar-v0", 200, -200.0, -110.0, THRESHOLD, budget=150_000, backend="envpool"),
+        Task("MountainCar-v0", 200, -200.0, -110.0, THRESHOLD, budget=None, backend="envpool"),
         Task("LunarLander-v3", 1000, -187.3, 200.0, THRESHOLD, budget=300_000, backend="envpool"),
         Task(
             "NASDQNPendulum-v0",
@@ -74,7 +75,7 @@ TASKS: dict[str, Task] = {
             -57.5,
             -8.0,
             f"hand-written expert, {MEASURED}",
-            budget=100_000,
+            budget=60_000,
             backend="gymnasium-vector",
         ),
     )
