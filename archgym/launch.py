@@ -66,7 +66,7 @@ def parse(args_class: type[Any], words: Sequence[str], prog: str) -> Any:
 def _wrong_value(args_class: type[Any], words: list[str], said: str) -> str:
     """Tell which flag has a wrong value: tyro has named it, the type stands in the dataclass."""
     kinds = {item.name: getattr(item.type, "__name__", item.type) for item in dataclasses.fields(args_class)}
-    named = re.search(r"--([\w-]+)", said)
+    named = re.search(r"--(\w[\w-]*)", said)
     name = named[1].replace("-", "_") if named else ""
     if name not in kinds:
         return " ".join(re.sub(r"[^\x20-\x7e]", " ", said).split())

@@ -247,14 +247,14 @@ def write_config(folder: Path, args: SearchArgs, name: str, envs: Any) -> None:
     path = folder / "config.json"
     if args.resume and path.exists():
         recorded = json.loads(path.read_text())
+        if recorded["agent"] != name:
+            raise ValueError(f"--resume: {folder} holds a search of {recorded['agent']!r}, not of {name!r}.")
         for key, value in config["args"].items():
             if key not in ("resume", "out", "retrain") and recorded["args"].get(key) != value:
                 raise ValueError(
                     f"--resume: expected the arguments that {folder} was made with; {key} was "
                     f"{recorded['args'].get(key)!r} and is now {value!r}."
                 )
-        if recorded["agent"] != name:
-            raise ValueError(f"--resume: {folder} holds a search of {recorded['agent']!r}, not of {name!r}.")
         return
     write_json(path, config)
 

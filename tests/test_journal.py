@@ -23,7 +23,7 @@ from safetensors.torch import save_file
 import archgym
 from archgym import journal
 
-SHORT = {"windows": 3, "envs_per_member": 2, "window_steps": 40, "learning_starts": 8, "batch_size": 8}
+SHORT = {"windows": 3, "envs_per_member": 2, "window_steps": 24, "learning_starts": 6, "batch_size": 8}
 KEYWORDS = {**SHORT, "evaluation_episodes": 2}
 
 pytestmark = pytest.mark.filterwarnings("ignore:window_steps=.* is shorter")

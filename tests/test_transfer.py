@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -136,10 +137,12 @@ def test_fresh_inherits_nothing() -> None:
     assert one[1] == other[1]
     assert one[1].gradient_steps == 20, "it waits for its own replay"
     assert one[1].epsilon == one[0].epsilon
+    repeated = run(population("fresh"), [B, B])[1]
+    assert repeated == replace(one[1], switched=False), "nor from itself"
 
 
 def test_fresh_begins_every_window_with_weights_and_a_replay_of_its_own() -> None:
-    made = population("fresh", learning_starts=119)  # no gradient step: weights stay as they began
+    made = population("fresh", learning_starts=119, buffer_size=1000)  # no gradient step: weights stay as they began
     begun = []
     for window, architecture in enumerate((A, A, B)):
         run(made, [architecture])

@@ -1,0 +1,358 @@
+"""The command line: what it prints and writes, and one sentence for everything that is wrong."""
+
+import dataclasses
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import pytest
+import tyro
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+import archgym
+from archgym import journal, lookup, search
+from archgym.__main__ import main
+from archgym.search_spaces.mlp import SPACE
+
+ROOT = Path(__file__).resolve().parent.parent
+AGENTS = lookup.names("archgym.agents")
+INNER = ("envs_per_member=1", "batch_size=8", "learning_starts=20")
+TINY = ["--windows", "2", "--window-steps", "60", "--num-envs", "2", "--inner", *INNER]
+FILES = {"config.json", "journal.jsonl", "best.json", "best.safetensors", "recommendation.json", "report.html"}
+FILES |= {"journal.checkpoint.safetensors"}
+
+pytestmark = pytest.mark.filterwarnings("ignore:window_steps=.* is shorter")
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def archgym_says(*words: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
+    """Run one command in this process: its exit code, and what it said where."""
+    try:
+        main(words)
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
+    else:
+        code = 0
+    said = capsys.readouterr()
+    return code, said.out, said.err
+
+
+def rewards_of(folder: Path) -> list[Any]:
+    path = folder / "journal.jsonl"
+    return [row["reward"] for row in journal.read_rows(path.read_bytes(), path)[0] if "reward" in row]
+
+
+def tiny(agent: str, out: Path, **arguments: Any) -> tuple[Any, Any]:
+    """Give an agent's module and arguments of two short windows."""
+    module = lookup.load("archgym.agents", agent, "agent")
+    short = {"windows": 2, "window_steps": 60, "num_envs": 2, "inner": INNER, "out": out}
+    return module, module.Args(**{**short, **arguments})
+
+
+# What works
+
+
+def test_list_names_everything_that_has_a_name(capsys: pytest.CaptureFixture[str]) -> None:
+    from archgym.tasks import TASKS
+
+    code, said, _ = archgym_says("list", capsys=capsys)
+    assert code == 0
+    names = {line.split()[0] for line in said.splitlines() if line.startswith("  ")}
+    ids = {id for id in gym.registry if id.startswith("ArchSearch-")}
+    assert names == {*TASKS, *lookup.names("archgym.search_spaces"), *AGENTS, *ids}
+    assert "27 architectures: depth (3), width (3), activation (3)" in said
+    assert "4,056 architectures" in said
+
+
+def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
+    assert archgym_says("--version", capsys=capsys)[:2] == (0, f"{archgym.__version__}\n")
+
+
+@pytest.mark.parametrize("words", [(), ("--help",), ("-h",), ("search",), ("search", "--help")])
+def test_usage_is_shown_to_whoever_asks(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    code, said, wrong = archgym_says(*words, capsys=capsys)
+    assert (code, wrong) == (0, "")
+    assert said.startswith("usage: archgym")
+
+
+def test_doctor_finds_nothing_wrong(capsys: pytest.CaptureFixture[str]) -> None:
+    code, said, _ = archgym_says("doctor", capsys=capsys)
+    assert code == 0, said
+    lines = said.splitlines()
+    assert len(lines) == 6
+    assert all(line.startswith("ok ") for line in lines[:-1])
+    assert lines[-1] == "all checks passed"
+
+
+def test_doctor_fails_where_an_action_has_no_effect(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from archgym import doctor
+
+    monkeypatch.setattr(doctor, "SETTINGS", {**doctor.SETTINGS, "learning_rate": 1e-12})
+    code, said, _ = archgym_says("doctor", capsys=capsys)
+    assert code == 1
+    assert "FAIL  a window changes exactly the weights of the chosen subnet" in said
+    assert "1 of 5 checks failed" in said
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+def test_an_agent_runs_repeats_under_its_seed_and_leaves_a_whole_folder(agent: str, tmp_path: Path) -> None:
+    told = []
+    for name, seed in (("one", 4), ("two", 4), ("three", 5)):
+        module, args = tiny(agent, tmp_path / name, seed=seed)
+        folder = search.run(module.Agent, args, agent)
+        assert folder == tmp_path / name
+        told.append(rewards_of(folder))
+    assert issubclass(module.Args, search.SearchArgs)
+    assert module.__doc__
+    assert [len(rewards) for rewards in told[0]] == [2, 2]
+    assert told[0] == told[1] != told[2]
+
+    folder = tmp_path / "one"
+    events = [file.name for file in folder.iterdir() if file.name.startswith("events.out.tfevents.")]
+    assert len(events) == 1
+    assert {file.name for file in folder.iterdir()} == {*FILES, *events}
+    config = json.loads((folder / "config.json").read_text())
+    assert config["agent"] == agent
+    assert config["versions"]["archgym"] == archgym.__version__
+    assert config["settings"]["windows"] == 2
+    assert config["command"].startswith(f"archgym search {agent} --windows 2")
+    recommended = json.loads((folder / "recommendation.json").read_text())
+    assert 1 <= len(recommended["architectures"]) <= search.RECOMMENDATIONS
+    assert recommended["search_steps"] >= 2 * 2 * 60
+    best = json.loads((folder / "best.json").read_text())
+    assert best["architecture"] == SPACE.label(SPACE.canonical(best["action"]))
+
+    scalars = EventAccumulator(str(folder)).Reload()
+    tags = set(scalars.Tags()["scalars"])
+    assert tags >= {"charts/episodic_return", "charts/SPS", "charts/epsilon", "losses/td_loss", "losses/q_values"}
+    assert [event.step for event in scalars.Scalars("charts/reward")] == [120, 240]
+    assert [event.value for event in scalars.Scalars("charts/reward")] == pytest.approx([sum(r) / 2 for r in told[0]])
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+def test_the_command_in_the_configuration_gives_the_same_arguments_again(agent: str, tmp_path: Path) -> None:
+    module, args = tiny(agent, tmp_path, seed=9, task="Acrobot-v1", cost_weight=0.25, max_params=9000, retrain=7)
+    given = dataclasses.replace(args, out=None)
+    assert tyro.cli(module.Args, args=search.flags(args)) == given
+
+
+def test_flags_of_true_and_false_are_written_as_they_are_read() -> None:
+    @dataclasses.dataclass(frozen=True)
+    class Args(search.SearchArgs):
+        eager: bool = False
+        careful: bool = True
+
+    args = Args(eager=True, careful=False)
+    assert search.flags(args) == ["--eager", "--no-careful"]
+    assert tyro.cli(Args, args=search.flags(args)) == args
+
+
+def test_a_script_a_module_and_the_command_do_the_same(tmp_path: Path) -> None:
+    ways = {
+        "script": [str(ROOT / "agents" / "lstm_reinforce.py")],
+        "module": ["-m", "archgym.agents.lstm_reinforce"],
+        "command": ["-m", "archgym", "search", "lstm-reinforce"],
+    }
+    flags = [*TINY, "--seed", "6"]
+    processes = {
+        name: subprocess.Popen(
+            [sys.executable, *way, *flags, "--out", name], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        for name, way in ways.items()
+    }
+    for name, process in processes.items():
+        said, wrong = process.communicate()
+        assert process.returncode == 0, wrong
+        for file in ("report.html", "journal.jsonl", "best.json", "best.safetensors", "config.json"):
+            assert str(Path(name, file)) in said
+    assert rewards_of(tmp_path / "script") == rewards_of(tmp_path / "module") == rewards_of(tmp_path / "command")
+
+
+def test_a_search_without_flags_takes_the_defaults(capsys: pytest.CaptureFixture[str]) -> None:
+    """The words of the command itself are no flags of the agent."""
+    code = (
+        "import sys; sys.argv = ['archgym', 'search', 'fixed']\n"
+        "from archgym import search\n"
+        "search.run = lambda agent, args, name: print(args == type(args)(), name) or search.Path()\n"
+        "from archgym.__main__ import main; main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.startswith("True fixed\n"), done.stderr
+
+
+def test_a_search_imports_the_module_of_its_own_agent_only() -> None:
+    code = (
+        "import sys\nfrom archgym.__main__ import main\n"
+        "try: main(['search', 'fixed', '--windows', '0'])\n"
+        "except SystemExit as end: assert end.code == 2\n"
+        "print(sorted(name for name in sys.modules if name.startswith('archgym.agents')))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout == "['archgym.agents', 'archgym.agents.fixed']\n", done.stderr
+
+
+def test_a_default_run_folder_tells_environment_agent_and_seed(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    code, said, _ = archgym_says("search", "fixed", *TINY, "--seed", "7", capsys=capsys)
+    assert code == 0
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert folder.name.startswith("ArchSearch-DQN-v0__fixed__7__")
+    assert f"runs/{folder.name}/report.html" in said
+
+
+def test_a_finished_search_resumes_to_the_same_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["search", "random-search", *TINY, "--out", "run"]
+    assert archgym_says(*words, capsys=capsys)[0] == 0
+    before = {name: (tmp_path / "run" / name).read_bytes() for name in FILES - {"report.html"}}
+    assert archgym_says(*words, "--resume", capsys=capsys)[0] == 0
+    assert {name: (tmp_path / "run" / name).read_bytes() for name in before} == before
+
+
+def test_the_report_is_written_anew(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert archgym_says("search", "fixed", *TINY, "--out", "run", capsys=capsys)[0] == 0
+    page = tmp_path / "run" / "report.html"
+    page.unlink()
+    assert archgym_says("report", "run", capsys=capsys)[:2] == (0, "run/report.html\n")
+    assert "<svg" in page.read_text(encoding="utf-8")
+
+
+# What is wrong: exit code 2, one sentence, nothing written
+
+FIXED = ("search", "fixed")
+WRONG: dict[tuple[str, ...], str] = {
+    (
+        "serach",
+        "fixed",
+    ): "unknown command 'serach': expected one of doctor, list, report, search. Did you mean 'search'?",
+    ("search", "fixd"): "unknown agent 'fixd': expected one of .* Did you mean 'fixed'?",
+    ("search", "mylab.agents.mine"): "unknown agent 'mylab.agents.mine': there is no module 'mylab' to import.",
+    (*FIXED, "--task", "CartPol-v1"): "unknown task 'CartPol-v1': expected one of .* Did you mean 'CartPole-v1'?",
+    (*FIXED, "--task", "Pendulum-v1"): "task 'Pendulum-v1': .*actions",
+    (*FIXED, "--space", "mpl"): "unknown search space 'mpl': expected one of .* Did you mean 'mlp'?",
+    (
+        *FIXED,
+        "--transfer",
+        "shard",
+    ): "unknown transfer 'shard': expected one of fresh, own, shared. Did you mean 'shared'?",
+    (*FIXED, "--reward", "profit"): "unknown reward 'profit': expected one of evaluation, improvement, return.",
+    (
+        *FIXED,
+        "--preset",
+        "clenrl",
+    ): "unknown preset 'clenrl': expected one of cleanrl, default. Did you mean 'cleanrl'?",
+    (*FIXED, "--env-id", "ArchSearch-DQN"): "unknown environment .* Did you mean 'ArchSearch-DQN-v0'?",
+    (*FIXED, "--env-id", "archgym:CartPole-v1"): "unknown environment 'archgym:CartPole-v1': expected one of",
+    (*FIXED, "--env-id", "nosuch:Some-v0"): "unknown environment .* there is no module 'nosuch' to import.",
+    (*FIXED, "--windows", "0"): "windows: expected a positive integer, got 0.",
+    (*FIXED, "--windows", "-3"): "windows: expected a positive integer, got -3.",
+    (*FIXED, "--windows", "2.5"): "--windows: expected int, got '2.5'.",
+    (*FIXED, "--windows=many"): "--windows: expected int, got 'many'.",
+    (*FIXED, "--window-steps", "0"): "window_steps: expected a positive integer, got 0.",
+    (*FIXED, "--window-steps", "x"): r"--window-steps: expected int \| None, got 'x'.",
+    (
+        *FIXED,
+        "--window-steps",
+        "3",
+    ): r"window_steps: expected a multiple of envs_per_member \(4\), .* got 3. Nearest: 4.",
+    (*FIXED, "--num-envs", "0"): "num_envs: expected a positive integer, got 0.",
+    (*FIXED, "--num-envs", "two"): "--num-envs: expected int, got 'two'.",
+    (*FIXED, "--retrain", "0"): "--retrain: expected a positive number of steps, got 0.",
+    (*FIXED, "--retrain", "-5"): "--retrain: expected a positive number of steps, got -5.",
+    (*FIXED, "--retrain", "1e5"): r"--retrain: expected int \| None, got '1e5'.",
+    (*FIXED, "--retrain", "2500", "--inner", "learning_starts=9000"): "learning_starts: expected fewer than the 2500",
+    (*FIXED, "--max-params", "10"): "max_params: expected at least 1282 .* got 10.",
+    (*FIXED, "--cost-weight", "-1"): "cost_weight: expected a number of at least 0, got -1.0.",
+    (*FIXED, "--cost-weight", "dear"): "--cost-weight: expected float, got 'dear'.",
+    (*FIXED, "--seed", "-1"): "--seed: expected an integer of at least 0, got -1.",
+    (*FIXED, "--seed"): "--seed: expected int, got nothing.",
+    (*FIXED, "--device", "tpu"): "device: expected one of cpu.* got 'tpu'.",
+    (*FIXED, "--device", "cuda:99"): "device: expected one of cpu.* got 'cuda:99'.",
+    (*FIXED, "--inner", "gamma"): "--inner: expected name=value, got 'gamma'.",
+    (*FIXED, "--inner", "gama=0.9"): "unknown .* 'gama': .* Did you mean 'gamma'?",
+    (*FIXED, "--inner", "gamma=high"): "gamma: expected a number from 0 to 1, got 'high'.",
+    (*FIXED, "--inner", "windows=3"): "--inner: expected settings without a flag of their own, got windows.",
+    (*FIXED, "--inner", "journal=x"): "--inner: expected settings without a flag of their own, got journal.",
+    (*FIXED, "--windos", "3"): "unknown argument '--windos': expected one of .* Did you mean '--windows'?",
+    (*FIXED, "stray"): "unknown argument 'stray': expected one of",
+    (*FIXED, "--architecture", "depth=7 width=32 activation=relu"): "unknown option of 'depth' '7': .* 2, 3, 4.",
+    (*FIXED, "--architecture", "depth=2"): "expected a value of width, activation, got none.",
+    ("search", "lstm-reinforce", "--controller", "ens"): "unknown controller 'ens': .* Did you mean 'enas'?",
+    (*FIXED, "--resume"): r"--resume: expected the folder of the search to go on with \(--out DIR\), got none.",
+    (
+        *FIXED,
+        "--resume",
+        "--out",
+        "nowhere",
+    ): "resume: expected a journal in nowhere, found none. Start without --resume.",
+    ("doctor", "--device", "tpu"): "device: expected one of cpu.* got 'tpu'.",
+    ("doctor", "--devise", "cpu"): "unknown argument '--devise': expected one of --device. Did you mean '--device'?",
+    ("report",): "report: expected one run folder, got 0 arguments.",
+    ("report", "nowhere"): "nowhere",
+}
+
+
+@pytest.mark.parametrize("words", WRONG, ids=" ".join)
+def test_wrong_input_gives_one_sentence_and_writes_nothing(
+    words: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, said, wrong = archgym_says(*words, capsys=capsys)
+    assert code == 2
+    assert said == ""
+    (line,) = wrong.splitlines()
+    assert line.startswith("archgym: ")
+    assert re.search(WRONG[words], line)
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_wrong_resume_gives_one_sentence_and_leaves_the_folder_as_it_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["search", "lstm-reinforce", *TINY, "--out", "run"]
+    assert archgym_says(*words, capsys=capsys)[0] == 0
+    (tmp_path / "empty").mkdir()
+    folder = tmp_path / "run"
+    before = {file: file.read_bytes() for file in folder.iterdir()}
+    for given, sentence in (
+        (words, r"journal: run/journal.jsonl is already there; resume it \(--resume\), or choose another folder."),
+        ([*words, "--resume", "--windows", "3"], "expected the settings .* windows was 2 and is now 3."),
+        ([*words, "--resume", "--task", "Acrobot-v1"], "task was 'CartPole-v1' and is now 'Acrobot-v1'."),
+        ([*words, "--resume", "--num-envs", "3"], "num_envs was 2 and is now 3."),
+        ([*words, "--resume", "--seed", "2"], "expected the arguments .* seed was 1 and is now 2."),
+        (
+            [*words, "--resume", "--learning-rate", "1"],
+            "expected the arguments .* learning_rate was 0.005 and is now 1.0.",
+        ),
+        (
+            ["search", "fixed", *words[2:], "--resume"],
+            "--resume: run holds a search of 'lstm-reinforce', not of 'fixed'.",
+        ),
+        ([*words[:-1], "empty", "--resume"], "resume: expected a journal in empty, found none."),
+        ([*words[:-1], "run/config.json"], "run/config.json: File exists"),
+        ([*words[:-1], "run/config.json/deeper"], "run/config.json/deeper: Not a directory"),
+    ):
+        code, said, wrong = archgym_says(*given, capsys=capsys)
+        assert (code, said) == (2, "")
+        (line,) = wrong.splitlines()
+        assert re.search(sentence, line), line
+        assert {file: file.read_bytes() for file in folder.iterdir()} == before
+        assert not any((tmp_path / "empty").iterdir())
+
+
+def test_wrong_input_is_the_same_for_a_process_of_its_own(tmp_path: Path) -> None:
+    command = [str(Path(sys.executable).with_name("archgym")), "search", "random-search", "--windows", "none"]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "archgym: --windows: expected int, got 'none'.\n"
+    assert not any(tmp_path.iterdir())

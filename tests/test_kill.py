@@ -1,0 +1,90 @@
+"""A search that is really killed, again and again, ends with the very rewards of one that was left alone."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from archgym import journal, lookup, search
+
+SEARCH = {"num_envs": 2, "windows": 30, "window_steps": 160, "seed": 3}
+INNER = ("envs_per_member=2", "batch_size=32", "learning_starts=40")
+NEW_ROWS, DELAY = 7, 0.1  # a process is stopped after fewer new rows than this, and up to so many seconds later
+KILL, INTERRUPT = signal.SIGKILL, signal.SIGINT
+RUN = (
+    "import sys, warnings; warnings.simplefilter('ignore')\n"
+    "from archgym import journal; journal.CHECKPOINT_SECONDS = float(sys.argv.pop(1))\n"
+    "from archgym.__main__ import main; main()\n"
+)
+
+
+def rows_of(folder: Path) -> list[dict[str, Any]]:
+    path = folder / "journal.jsonl"
+    rows = journal.read_rows(path.read_bytes(), path)[0]
+    return [{name: value for name, value in row.items() if name != "seconds"} for row in rows]
+
+
+def start(agent: str, folder: Path, seconds: float, *, resume: bool) -> subprocess.Popen[str]:
+    flags = [part for name, value in SEARCH.items() for part in (f"--{name.replace('_', '-')}", str(value))]
+    command = [sys.executable, "-c", RUN, str(seconds), "search", agent, *flags, "--inner", *INNER]
+    command += ["--out", str(folder), *(["--resume"] if resume else [])]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ)
+
+
+def wait_for(condition: Any, process: subprocess.Popen[str]) -> None:
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.005)
+
+
+@pytest.mark.filterwarnings("ignore:window_steps=160 is shorter")
+@pytest.mark.parametrize(
+    ("agent", "checkpoint_seconds", "stops"),
+    [("random-search", 0.3, (KILL, KILL, KILL)), ("lstm-reinforce", 30.0, (KILL, INTERRUPT, KILL))],
+)
+def test_a_search_killed_at_random_instants_ends_like_one_that_was_left_alone(
+    agent: str, checkpoint_seconds: float, stops: tuple[signal.Signals, ...], tmp_path: Path
+) -> None:
+    module = lookup.load("archgym.agents", agent, "agent")
+    alone = search.run(module.Agent, module.Args(**SEARCH, inner=INNER, out=tmp_path / "alone"), agent)
+    straight = rows_of(alone)
+
+    folder, rng = tmp_path / "killed", np.random.default_rng(len(agent))
+    record = folder / "journal.jsonl"
+
+    def lines() -> int:
+        return record.read_bytes().count(b"\n") if record.exists() else 0
+
+    for stop in stops:
+        begin, events = lines(), set(folder.glob("events*"))
+        process = start(agent, folder, checkpoint_seconds, resume=begin > 0)
+        # Events are begun anew, by a resume too: from then on it is under way.
+        wait_for(lambda events=events: lines() and set(folder.glob("events*")) - events, process)
+        target = begin + int(rng.integers(NEW_ROWS))
+        wait_for(lambda target=target: lines() >= target, process)
+        time.sleep(rng.uniform(0, DELAY))
+        process.send_signal(stop)
+        _, said = process.communicate()
+        assert process.returncode == (-KILL if stop == KILL else 130), said
+        assert "Traceback" not in said
+        assert begin <= lines() < len(straight)
+    assert lines() > 2
+
+    process = start(agent, folder, checkpoint_seconds, resume=True)
+    _, said = process.communicate()
+    assert process.returncode == 0, said
+    resumed = rows_of(folder)
+    assert [row.get("action") for row in resumed] == [row.get("action") for row in straight]
+    assert [row.get("reward") for row in resumed] == [row.get("reward") for row in straight]
+    assert resumed == straight
+    for file in ("best.safetensors", "best.json", "recommendation.json"):
+        assert (folder / file).read_bytes() == (alone / file).read_bytes()
+    assert json.loads((folder / "config.json").read_text())["agent"] == agent
+    assert len(list(folder.glob("events*"))) == 1

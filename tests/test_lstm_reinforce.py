@@ -1,0 +1,247 @@
+"""The LSTM controller: it learns on a landscape that is known, and is the distribution that it says it is."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import ttest_1samp
+
+from archgym.agents import lstm_reinforce
+from archgym.agents.lstm_reinforce import Agent, Args
+from archgym.search_space import SearchSpace, max_params
+from archgym.search_spaces.mlp import SPACE
+from archgym.search_spaces.mlp_wide import SPACE as WIDE
+
+WINDOWS, MEMBERS, SEEDS = 24, 16, 40
+LEVEL = 1e-4  # one-sided, of each comparison with uniform sampling
+LIMITED = SPACE.constrained(max_params(SPACE, 5000, 4, 2))
+WIDE_LIMITED = WIDE.constrained(max_params(WIDE, 3000, 4, 2))
+
+
+def agent_on(space: SearchSpace, **arguments: Any) -> Agent:
+    """Make the agent on something that has a space, which is all that it asks for."""
+    given = {"windows": WINDOWS, "num_envs": MEMBERS, **arguments}
+    return Agent(SimpleNamespace(unwrapped=SimpleNamespace(search_space=space)), Args(**given))
+
+
+def observations(members: int) -> np.ndarray:
+    return np.zeros((members, 1), dtype=np.float32)
+
+
+def probabilities(agent: Agent, architectures: Any) -> np.ndarray:
+    vectors = np.asarray(architectures, dtype=np.int64)
+    with torch.no_grad():
+        return np.exp(agent.controller(len(vectors), given=vectors)[1].double().numpy())
+
+
+def everything(space: SearchSpace) -> np.ndarray:
+    return np.stack(list(space.enumerate()))
+
+
+# It learns
+
+
+def landscape(kind: str, rng: np.random.Generator) -> dict[tuple[int, ...], float]:
+    """Plant a true value for each of the 27, with mean 0 and deviation 1: unrelated ones, or sums over the choices."""
+    architectures = [tuple(vector) for vector in everything(SPACE).tolist()]
+    effects = [rng.normal(size=count) for count in SPACE.counts]
+    values = rng.normal(size=len(architectures))
+    if kind == "sums":
+        values = np.array([sum(e[o] for e, o in zip(effects, one, strict=True)) for one in architectures])
+    return dict(zip(architectures, ((values - values.mean()) / values.std()).tolist(), strict=True))
+
+
+def search(kind: str, seed: int, **arguments: Any) -> tuple[float, float, float, float]:
+    """Search a landscape: true values of the recommendation, of the first and the last fifth, largest probability."""
+    rng = np.random.default_rng([7, seed])
+    truth, agent = landscape(kind, rng), agent_on(SPACE, seed=seed, **arguments)
+    sampled = []
+    for window in range(WINDOWS):
+        actions = agent.act(observations(MEMBERS))
+        values = np.array([truth[tuple(action)] for action in actions.tolist()])
+        rising = 1 - np.exp(-window / 6)
+        agent.learn(rising + 0.1 * values + rng.normal(0, 0.2, MEMBERS), {})  # noise: twice the signal's deviation
+        sampled.append(values.mean())
+    best = tuple(agent.recommend(1)[0].tolist())
+    largest = float(probabilities(agent, everything(SPACE)).max())
+    return truth[best], float(np.mean(sampled[:5])), float(np.mean(sampled[-5:])), largest
+
+
+@pytest.mark.parametrize("kind", ["sums", "unrelated"])
+def test_sixteen_members_in_24_windows_beat_uniform_sampling_at_a_signal_to_noise_ratio_of_one_half(kind: str) -> None:
+    recommended, first, last, _ = np.array([search(kind, seed) for seed in range(SEEDS)]).T
+    # Uniform sampling has the true mean 0.
+    assert ttest_1samp(recommended, 0.0, alternative="greater").pvalue < LEVEL
+    assert ttest_1samp(last, 0.0, alternative="greater").pvalue < LEVEL
+    assert ttest_1samp(recommended - last, 0.0, alternative="greater").pvalue < 0.05
+    assert abs(first.mean()) < 0.1  # before the first update it samples uniformly, or nearly so
+
+
+def test_enas_published_settings_leave_it_near_uniform_in_a_search_of_this_size() -> None:
+    largest = np.array([search("sums", seed, controller="enas")[3] for seed in range(5)])
+    assert largest.mean() < 2 / 27
+    assert np.array([search("sums", seed)[3] for seed in range(5)]).mean() > 4 / 27
+
+
+def test_a_search_repeats_under_its_seed() -> None:
+    assert search("sums", 3) == search("sums", 3)
+
+
+# It is a distribution over the architectures of the space
+
+
+@pytest.mark.parametrize("space", [SPACE, LIMITED, WIDE, WIDE_LIMITED], ids=["mlp", "limited", "wide", "wide limited"])
+@pytest.mark.parametrize("controller", ["default", "enas"])
+def test_the_probabilities_of_all_architectures_sum_to_one(space: SearchSpace, controller: str) -> None:
+    found = probabilities(agent_on(space, controller=controller), everything(space))
+    assert len(found) == space.size
+    assert (found > 0).all()
+    assert found.sum() == pytest.approx(1, abs=1e-4)
+
+
+@pytest.mark.parametrize("space", [SPACE, LIMITED, WIDE, WIDE_LIMITED], ids=["mlp", "limited", "wide", "wide limited"])
+def test_every_sample_is_an_architecture_of_the_space(space: SearchSpace) -> None:
+    agent = agent_on(space)
+    for action in agent.act(observations(300)):
+        assert action.tolist() == space.canonical(action).tolist()
+
+
+def test_samples_follow_the_probabilities() -> None:
+    agent, count = agent_on(LIMITED), 20_000
+    with torch.no_grad():
+        agent.controller.heads[1].bias[0] += 2.0  # away from uniform
+    actions = agent.act(observations(count))
+    architectures = everything(LIMITED)
+    expected = probabilities(agent, architectures)
+    counts = np.array([(actions == vector).all(1).sum() for vector in architectures])
+    assert expected.max() > 1.5 * expected.min()
+    assert np.abs(counts - count * expected).max() < 5 * np.sqrt(count * expected.max())
+
+
+def test_the_log_probabilities_it_learns_from_are_those_of_what_it_chose() -> None:
+    agent = agent_on(WIDE)
+    actions = agent.act(observations(8))
+    assert agent.log_probability.exp().detach().numpy() == pytest.approx(probabilities(agent, actions), rel=1e-5)
+
+
+def test_the_entropy_of_a_uniform_controller_is_that_of_its_choices() -> None:
+    agent = agent_on(SPACE)
+    with torch.no_grad():
+        for head in agent.controller.heads:
+            head.weight.zero_()
+            head.bias.zero_()
+    agent.act(observations(4))
+    assert agent.entropy.detach().numpy() == pytest.approx(np.log(27), rel=1e-6)
+
+
+def test_a_choice_depends_on_all_choices_before_it_and_not_on_the_last_alone() -> None:
+    agent = agent_on(SPACE)
+
+    def third_given(first: int, second: int) -> np.ndarray:
+        joint = probabilities(agent, [[first, second, option] for option in range(3)])
+        return joint / joint.sum()
+
+    assert np.abs(third_given(0, 1) - third_given(2, 1)).max() > 1e-4
+    assert np.abs(third_given(0, 1) - third_given(0, 2)).max() > 1e-4
+
+
+def test_it_recommends_the_most_probable_architectures() -> None:
+    agent = agent_on(LIMITED)
+    with torch.no_grad():
+        agent.controller.heads[0].bias[0] += 1.0
+    architectures = everything(LIMITED)
+    order = np.argsort(-probabilities(agent, architectures), kind="stable")
+    assert [vector.tolist() for vector in agent.recommend(3)] == architectures[order[:3]].tolist()
+
+
+def test_a_space_too_large_to_rank_whole_is_ranked_by_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lstm_reinforce, "ENUMERATED", 10)
+    agent = agent_on(SPACE)
+    with torch.no_grad():
+        agent.controller.heads[0].bias[1] += 5.0
+        agent.controller.heads[1].bias[2] += 5.0
+        agent.controller.heads[2].bias[0] += 5.0
+    assert agent.recommend(1)[0].tolist() == [1, 2, 0]
+    found = agent.recommend(100)
+    assert len({tuple(vector) for vector in np.array(found).tolist()}) == len(found)
+
+
+# What it learns from
+
+
+def test_each_member_is_compared_with_the_others_at_the_same_window() -> None:
+    rewards = np.array([0.5, -1.0, 0.25, 2.0])
+    found = agent_on(SPACE, num_envs=4).advantage(rewards)
+    expected = [(reward - np.delete(rewards, member).mean()) / rewards.std() for member, reward in enumerate(rewards)]
+    assert found == pytest.approx(expected)
+    assert agent_on(SPACE, num_envs=4).advantage(rewards + 10) == pytest.approx(expected)  # a rising tide is no merit
+    assert np.isfinite(agent_on(SPACE, num_envs=4).advantage(np.ones(4))).all()
+
+
+@pytest.mark.parametrize("winner", [0, 1, 2, 3])
+def test_what_earned_more_than_the_others_becomes_more_probable(winner: int) -> None:
+    agent = agent_on(SPACE, num_envs=4, warmup=0.0, entropy_coefficient=0.0)
+    actions = np.array([[0, 0, 0], [1, 1, 1], [2, 2, 2], [0, 1, 2]])
+    before = probabilities(agent, actions)
+    _, agent.log_probability, agent.entropy = agent.controller(4, given=actions)
+    rewards = np.zeros(4)
+    rewards[winner] = 1.0
+    agent.learn(rewards, {})
+    gain = probabilities(agent, actions) / before
+    assert gain.argmax() == winner
+    assert gain[winner] > 1
+
+
+def test_one_member_alone_is_compared_with_a_moving_average() -> None:
+    agent = agent_on(SPACE, num_envs=1, baseline_decay=0.5)
+    found = [float(agent.advantage(np.array([reward]))[0]) for reward in (1.0, 2.0, 4.0)]
+    assert found == [0.0, 2.0 - 1.0, 4.0 - 1.5]
+
+
+def test_enas_takes_its_published_settings_and_a_moving_average_over_all_members() -> None:
+    agent = agent_on(SPACE, num_envs=2, controller="enas")
+    assert agent.optimizer.param_groups[0]["lr"] == 1e-3
+    assert (agent.controller.temperature, agent.controller.tanh_constant) == (5.0, 2.5)
+    assert {name: agent.settings[name] for name in lstm_reinforce.ENAS} == lstm_reinforce.ENAS
+    assert agent.advantage(np.array([1.0, 3.0])).tolist() == [-1.0, 1.0]
+    assert agent.advantage(np.array([2.0, 5.0])) == pytest.approx([0.0, 3.0])  # less 2, the mean of the window before
+    assert agent.baseline == pytest.approx(0.999 * 2 + 0.001 * 3.5)
+    with torch.no_grad():
+        agent.controller.heads[0].bias[0] += 1000.0
+    first = probabilities(agent, everything(SPACE)).reshape(3, 9).sum(1)
+    assert first[0] < 1 / (1 + 2 * np.exp(-5))  # however sure it is, logits end at 2.5
+
+
+def test_nothing_is_learned_in_the_first_fifth_of_the_windows() -> None:
+    agent = agent_on(SPACE, windows=10, num_envs=4)
+    changes = []
+    for _ in range(4):
+        before = [parameter.clone() for parameter in agent.controller.parameters()]
+        agent.act(observations(4))
+        told = agent.learn(np.array([1.0, 0.0, 0.0, -1.0]), {})
+        changes.append(any(not torch.equal(*pair) for pair in zip(before, agent.controller.parameters(), strict=True)))
+        assert 0 < told["losses/controller_entropy"] <= np.log(27) + 1e-6
+    assert changes == [False, False, True, True]
+
+
+def test_the_entropy_bonus_pulls_towards_uniform() -> None:
+    spread = []
+    for coefficient in (0.0, 1.0):
+        agent = agent_on(SPACE, num_envs=4, warmup=0.0, entropy_coefficient=coefficient)
+        with torch.no_grad():
+            agent.controller.heads[0].bias[0] += 2.0
+        for _ in range(20):
+            agent.act(observations(4))
+            agent.learn(np.zeros(4), {})
+        spread.append(probabilities(agent, everything(SPACE)).max())
+    assert spread[1] < 0.8 * spread[0]
+
+
+def test_making_it_leaves_torchs_own_generator_alone() -> None:
+    torch.manual_seed(1)
+    expected = torch.rand(1)
+    torch.manual_seed(1)
+    agent_on(SPACE)
+    assert torch.equal(torch.rand(1), expected)
