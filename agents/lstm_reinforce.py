@@ -109,6 +109,12 @@ class Agent:
     def __init__(self, envs: Any, args: Args) -> None:
         if args.controller not in ("default", "enas"):
             raise unknown("controller", args.controller, ("default", "enas"))
+        for name in ENAS if args.controller == "enas" else ():
+            if getattr(args, name) != getattr(Args, name):
+                raise ValueError(f"{name}: expected no value beside controller 'enas', got {getattr(args, name)}.")
+        for name in ("learning_rate", "hidden_size", "temperature"):
+            if not getattr(args, name) > 0:
+                raise ValueError(f"{name}: expected a positive number, got {getattr(args, name)}.")
         settings = {**vars(args), **(ENAS if args.controller == "enas" else {})}
         self.settings, self.windows, self.seen = settings, args.windows, 0
         self.space: SearchSpace = envs.unwrapped.search_space

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from archgym.population import State
+    from archgym.state import State
 
 
 def save(path: Path, state: "State", rows: int, check: int) -> None:
@@ -61,7 +61,7 @@ def load(path: Path) -> "State":
     Raises:
         ValueError: If the file is damaged.
     """
-    from archgym.population import State
+    from archgym.state import State
 
     meta, tensors = _read(path, whole=True)
     if meta["content"] != str(_content(meta, tensors)):

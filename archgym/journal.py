@@ -28,7 +28,8 @@ from archgym.window import WindowResult
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from archgym.population import Population, State
+    from archgym.population import Population
+    from archgym.state import State
 
 SCHEMA = 1
 PREFIX = len(b'{"check": "00000000", ')  # of every line; the row follows

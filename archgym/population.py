@@ -8,7 +8,7 @@ import copy
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -16,25 +16,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from archgym.greedy import play
 from archgym.inner_envs import open_inner_envs
 from archgym.lookup import load, unknown
-from archgym.replay import Content, Replay
+from archgym.replay import Replay
+from archgym.rewards import REWARD_LIMITS, limited, reward
 from archgym.search_space import Architecture, Network
 from archgym.seeding import Consumer, env_seeds
 from archgym.settings import Problem, Settings
-from archgym.supernet import FIELDS, Layout, Supernet, check_in, check_out, family_of, variants
+from archgym.state import State, capture, restore
+from archgym.supernet import Layout, check_in, check_out, family_of, variants
 from archgym.transfer import Lifetime, Store, Transfer
 from archgym.window import WindowResult
-
-REWARD_LIMITS = (-1.0, 2.0)
-
-
-@dataclass
-class State:
-    """Everything that the future of a population depends on; `meta` is JSON, `tensors` go to safetensors."""
-
-    meta: dict[str, Any]
-    tensors: dict[str, Tensor]
 
 
 class Population:
@@ -134,34 +127,47 @@ class Population:
         raw = outcome.returns.copy()
         if self.problem.settings.reward == "evaluation":
             episodes = self.problem.settings.evaluation_episodes
-            raw, extra = self._play(architectures, members, episodes)
+            raw, extra = self.evaluate(architectures, members, episodes)
             env_steps = [steps + more for steps, more in zip(env_steps, extra, strict=True)]
-        results = []
-        for row, life in enumerate(lives):
-            normalised = self.problem.normalise(float(raw[row]))
-            network, diverged = networks[row], bool(outcome.diverged[row])
-            results.append(
-                WindowResult(
-                    action=architectures[row].tolist(),
-                    reward=self._reward(life, normalised, network, diverged),
-                    raw_return=float(raw[row]),
-                    normalised_return=normalised,
-                    episodes=int(outcome.episodes[row]),
-                    cut_share=float(outcome.cut[row]),
-                    env_steps=env_steps[row],
-                    gradient_steps=int(outcome.gradient_steps[row]),
-                    parameters=network.parameters(self.problem.inputs, self.problem.outputs),
-                    flops=network.flops(self.problem.inputs, self.problem.outputs),
-                    diverged=diverged,
-                    loss=_finite(outcome.loss[row]),
-                    value=_finite(outcome.value[row]),
-                    epsilon=float(outcome.epsilon[row]),
-                    replay_fill=float(self.replay.filled[members[row]]) / self.replay.slots,
-                    switched=switched[row],
-                )
-            )
-            life.windows += 1
-        return results
+        return [
+            self._result(row, member, architectures[row], float(raw[row]), env_steps[row], outcome, switched[row])
+            for row, member in enumerate(members)
+        ]
+
+    def _result(
+        self,
+        row: int,
+        member: int,
+        architecture: Architecture,
+        raw: float,
+        env_steps: int,
+        outcome: Any,
+        switched: bool,
+    ) -> WindowResult:
+        """Write down what a window came to, and count it."""
+        life, network = self.lifetimes[member], self.problem.space.network_of(architecture)
+        normalised, diverged = self.problem.normalise(raw), bool(outcome.diverged[row])
+        earned = REWARD_LIMITS[0] if diverged else reward(self.problem, network, normalised, life.last_return)
+        life.last_return = REWARD_LIMITS[0] if diverged else limited(normalised)
+        life.windows += 1
+        return WindowResult(
+            action=architecture.tolist(),
+            reward=earned,
+            raw_return=raw,
+            normalised_return=normalised,
+            episodes=int(outcome.episodes[row]),
+            cut_share=float(outcome.cut[row]),
+            env_steps=env_steps,
+            gradient_steps=int(outcome.gradient_steps[row]),
+            parameters=network.parameters(self.problem.inputs, self.problem.outputs),
+            flops=network.flops(self.problem.inputs, self.problem.outputs),
+            diverged=diverged,
+            loss=_finite(outcome.loss[row]),
+            value=_finite(outcome.value[row]),
+            epsilon=float(outcome.epsilon[row]),
+            replay_fill=float(self.replay.filled[member]) / self.replay.slots,
+            switched=switched,
+        )
 
     def evaluate(
         self, architectures: NDArray[np.int64], members: Sequence[int], episodes: int
@@ -176,7 +182,22 @@ class Population:
         Returns:
             Mean returns (N,), and the inner environment steps each took.
         """
-        return self._play(architectures, list(members), episodes)
+        clock = time.perf_counter()
+        space = self.problem.space
+        networks = [space.network_of(architecture) for architecture in architectures]
+        lives = [self.lifetimes[member] for member in members]
+        stores = [
+            self.transfer.store(life, space.label(architecture), network)
+            for life, architecture, network in zip(lives, architectures, networks, strict=True)
+        ]
+        groups = [
+            (rows, check_out([stores[row].supernet for row in rows], networks[rows[0]], [False] * len(rows)))
+            for rows in self._partition(networks)
+        ]
+        seeds = np.array([env_seeds(life.seed, Consumer.EVALUATION, count=episodes) for life in lives])
+        result = play(self.problem.task, groups, seeds, self.device)
+        self._took("evaluate", clock)
+        return result
 
     def fork(self, source: int, target: int) -> None:
         """Make a member a copy of another: same weights, replay, seed and age."""
@@ -192,22 +213,7 @@ class Population:
 
     def get_state(self) -> State:
         """Copy out everything that the future depends on."""
-        meta: dict[str, Any] = {"lifetimes": []}
-        tensors: dict[str, Tensor] = {}
-        for member, life in enumerate(self.lifetimes):
-            stores = {}
-            for number, (key, store) in enumerate(life.stores.items()):
-                replay = self.replay.get(member) if key == life.active else store.replay
-                name = f"{member}/{number}"
-                stores[key] = {"name": name, "steps": store.steps, "windows": store.windows}
-                tensors |= {f"{name}/{field}": store.supernet.fields[field].clone() for field in FIELDS}
-                if replay is not None:
-                    stores[key] |= {"head": replay.head, "filled": replay.filled}
-                    tensors[f"{name}/observations"] = replay.observations.clone()
-                    tensors[f"{name}/steps_taken"] = replay.steps.clone()
-            plain = {name: getattr(life, name) for name in ("seed", "windows", "last", "active", "last_return")}
-            meta["lifetimes"].append({**plain, "stores": stores})
-        return State(meta, tensors)
+        return capture(self.lifetimes, self.replay)
 
     def set_state(self, state: State) -> None:
         """Go on from a state of a population with the same problem and number of members.
@@ -215,40 +221,7 @@ class Population:
         Raises:
             ValueError: If it is another population's.
         """
-        if len(state.meta["lifetimes"]) != self.members:
-            raise ValueError(f"state: expected {self.members} members, got {len(state.meta['lifetimes'])}.")
-        space, shared = self.problem.space, self.transfer.name == "shared"
-        lifetimes = []
-        for plain in state.meta["lifetimes"]:
-            life = Lifetime(**{name: value for name, value in plain.items() if name != "stores"})
-            for key, entry in plain["stores"].items():
-                if shared != (key == ""):
-                    raise ValueError(f"state: it belongs to another transfer than {self.transfer.name!r}.")
-                network = None if shared else space.network_of(space.parse(key))
-                store = Store(Supernet(self._layout(network), np.random.default_rng(0), self.device))
-                saved = {name: state.tensors[f"{entry['name']}/{name}"] for name in FIELDS}
-                if any(saved[name].shape != store.supernet.fields[name].shape for name in FIELDS):
-                    raise ValueError("state: it belongs to another search space or task.")
-                store.supernet.fields = {name: saved[name].to(self.device, copy=True) for name in FIELDS}
-                store.steps, store.windows = entry["steps"], entry["windows"]
-                if "head" in entry:
-                    observations = state.tensors[f"{entry['name']}/observations"]
-                    if observations.shape != self.replay.observations.shape[1:]:
-                        raise ValueError("state: it belongs to another envs_per_member or buffer_size.")
-                    store.replay = Content(
-                        observations.to(self.device, copy=True),
-                        state.tensors[f"{entry['name']}/steps_taken"].to(self.device, copy=True),
-                        entry["head"],
-                        entry["filled"],
-                    )
-                life.stores[key] = store
-            lifetimes.append(life)
-        for member, life in enumerate(lifetimes):
-            active = life.stores.get(life.active) if life.active is not None else None
-            self.replay.set(member, active.replay if active else None)
-            if active:
-                active.replay = None
-        self.lifetimes = lifetimes
+        self.lifetimes = restore(state, self.members, self.problem.space, self.transfer, self.replay)
 
     def _layout(self, network: Network | None) -> Layout:
         if network not in self._layouts:
@@ -274,59 +247,6 @@ class Population:
         for row, key in enumerate(keys):
             groups.setdefault(key, []).append(row)
         return list(groups.values())
-
-    def _reward(self, life: Lifetime, normalised: float, network: Network, diverged: bool) -> float:
-        low, high = REWARD_LIMITS
-        if diverged:
-            life.last_return = low
-            return low
-        limited = min(high, max(low, normalised))
-        reward = limited - (life.last_return if self.problem.settings.reward == "improvement" else 0.0)
-        life.last_return = limited
-        if self.problem.settings.cost_weight:
-            sizes = self.problem.inputs, self.problem.outputs
-            default = self.problem.space.network_of(self.problem.space.default_architecture)
-            reward -= self.problem.settings.cost_weight * math.log(network.flops(*sizes) / default.flops(*sizes))
-        return min(high, max(low, reward))
-
-    @torch.no_grad()
-    def _play(
-        self, architectures: NDArray[np.int64], members: list[int], episodes: int
-    ) -> tuple[NDArray[np.float64], list[int]]:
-        clock = time.perf_counter()
-        space = self.problem.space
-        networks = [space.network_of(architecture) for architecture in architectures]
-        stores = [
-            self.transfer.store(self.lifetimes[member], space.label(architecture), network)
-            for member, architecture, network in zip(members, architectures, networks, strict=True)
-        ]
-        groups = []
-        for rows in self._partition(networks):
-            subnets = check_out([stores[row].supernet for row in rows], networks[rows[0]], [False] * len(rows))
-            groups.append((rows, subnets, subnets.views("weight")))
-        seeds = [
-            seed
-            for member in members
-            for seed in env_seeds(self.lifetimes[member].seed, Consumer.EVALUATION, count=episodes)
-        ]
-        envs = open_inner_envs(self.problem.task, seeds)
-        count = len(members)
-        returns, lengths = np.zeros((count, episodes)), np.zeros((count, episodes), dtype=np.int64)
-        alive = np.ones((count, episodes), dtype=bool)
-        observations = envs.reset()
-        while alive.any():
-            tensor = torch.from_numpy(observations).to(self.device).view(count, episodes, -1)
-            actions = np.empty((count, episodes), dtype=np.int64)
-            for rows, subnets, weights in groups:
-                actions[rows] = subnets.forward(weights, tensor[rows]).argmax(-1).cpu().numpy()
-            step = envs.step(actions.ravel())
-            returns += step.reward.reshape(count, episodes) * alive
-            lengths += alive
-            alive &= ~(step.terminated | step.truncated).reshape(count, episodes)
-            observations = step.observation
-        envs.close()
-        self._took("evaluate", clock)
-        return returns.mean(1), lengths.sum(1).tolist()
 
     def _took(self, phase: str, since: float) -> float:
         now = time.perf_counter()

@@ -18,7 +18,7 @@ from archgym.window import WindowResult
 if TYPE_CHECKING:
     from torch import nn
 
-    from archgym.population import State
+    from archgym.state import State
 
 JOURNAL_VARIABLE = "ARCHGYM_JOURNAL"
 RENDER_MODES = ("ansi", "human", "rgb_array")

@@ -13,7 +13,6 @@ from archgym.settings import Problem
 from archgym.stats import detrend, shrunken_means
 from archgym.window import WindowResult
 
-REWARD_LOW, REWARD_HIGH = -1.0, 2.0
 SCALARS = 11
 INFO = tuple(name for name in WindowResult.__dataclass_fields__ if name not in ("action", "reward"))
 

@@ -230,7 +230,7 @@ def test_the_report_is_written_anew(tmp_path: Path, capsys: pytest.CaptureFixtur
 
 # What is wrong: exit code 2, one sentence, nothing written
 
-FIXED = ("search", "fixed")
+FIXED, LSTM = ("search", "fixed"), ("search", "lstm-reinforce")
 WRONG: dict[tuple[str, ...], str] = {
     (
         "serach",
@@ -288,7 +288,10 @@ WRONG: dict[tuple[str, ...], str] = {
     (*FIXED, "stray"): "unknown argument 'stray': expected one of",
     (*FIXED, "--architecture", "depth=7 width=32 activation=relu"): "unknown option of 'depth' '7': .* 2, 3, 4.",
     (*FIXED, "--architecture", "depth=2"): "expected a value of width, activation, got none.",
-    ("search", "lstm-reinforce", "--controller", "ens"): "unknown controller 'ens': .* Did you mean 'enas'?",
+    (*LSTM, "--controller", "ens"): "unknown controller 'ens': .* Did you mean 'enas'?",
+    (*LSTM, "--controller", "enas", "--temperature", "2"): "temperature: expected no value beside controller 'enas'",
+    (*LSTM, "--temperature", "0"): "temperature: expected a positive number, got 0.0.",
+    (*LSTM, "--hidden-size", "-1"): "hidden_size: expected a positive number, got -1.",
     (*FIXED, "--resume"): r"--resume: expected the folder of the search to go on with \(--out DIR\), got none.",
     (
         *FIXED,

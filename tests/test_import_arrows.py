@@ -16,7 +16,7 @@ SPACES = {"lookup", "search_space", "search_spaces"}
 NETS = SPACES | {"supernets", "supernet"}
 INNER = {"lookup", "pendulum", "inner_envs", "tasks"}
 PARTS = NETS | INNER | {"settings", "window", "replay", "stats", "episodes"}
-WORLD = PARTS | {"transfer", "trainers", "table", "population"}
+WORLD = PARTS | {"transfer", "state", "greedy", "rewards", "trainers", "table", "population"}
 VIEWED = WORLD | {"export", "checkpoint", "journal", "drawing"}
 
 # From the bottom to the top: a module, or a folder, and what it may import. A new module gets a row here.
@@ -37,12 +37,15 @@ ARROWS: dict[str, set[str]] = {
     "supernets": NETS,
     "supernet": NETS,
     "transfer": NETS | {"replay"},
+    "state": NETS | {"replay", "transfer"},
+    "greedy": NETS | INNER,
+    "rewards": SPACES | {"settings"},
     "trainers": NETS | INNER | {"window", "replay", "stats", "episodes", "trainers"},
     "table": SPACES | INNER | {"settings", "window", "stats"},
     "population": WORLD - {"table", "population"},
     "export": NETS | INNER | {"settings"},
     "progress": set(),
-    "checkpoint": SPACES | {"population"},
+    "checkpoint": SPACES | {"state"},
     "journal": WORLD | {"checkpoint"},
     "drawing": SPACES | {"stats"},
     "envs": VIEWED | {"envs"},

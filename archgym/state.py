@@ -1,0 +1,95 @@
+"""The state of a population as tensors and JSON: everything that its future depends on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from archgym.replay import Content, Replay
+from archgym.search_space import SearchSpace
+from archgym.supernet import FIELDS, Supernet
+from archgym.transfer import Lifetime, Store, Transfer
+
+PLAIN = ("seed", "windows", "last", "active", "last_return")  # what a lifetime has beside its stores
+
+
+@dataclass
+class State:
+    """Everything that the future of a population depends on; `meta` is JSON, `tensors` go to safetensors."""
+
+    meta: dict[str, Any]
+    tensors: dict[str, Tensor]
+
+
+def capture(lifetimes: Sequence[Lifetime], replay: Replay) -> State:
+    """Copy the lifetimes of all members and their rings."""
+    meta: dict[str, Any] = {"lifetimes": []}
+    tensors: dict[str, Tensor] = {}
+    for member, life in enumerate(lifetimes):
+        stores = {}
+        for number, (key, store) in enumerate(life.stores.items()):
+            content = replay.get(member) if key == life.active else store.replay
+            name = f"{member}/{number}"
+            stores[key] = {"name": name, "steps": store.steps, "windows": store.windows}
+            tensors |= {f"{name}/{field}": store.supernet.fields[field].clone() for field in FIELDS}
+            if content is not None:
+                stores[key] |= {"head": content.head, "filled": content.filled}
+                tensors[f"{name}/observations"] = content.observations.clone()
+                tensors[f"{name}/steps_taken"] = content.steps.clone()
+        meta["lifetimes"].append({**{name: getattr(life, name) for name in PLAIN}, "stores": stores})
+    return State(meta, tensors)
+
+
+def restore(state: State, members: int, space: SearchSpace, transfer: Transfer, replay: Replay) -> list[Lifetime]:
+    """Build the lifetimes of a state, and fill the rings once everything is known to fit.
+
+    Args:
+        state: What `capture` gave, for a population with the same problem.
+        members: How many the population has.
+        space: Its search space.
+        transfer: Its rule.
+        replay: Its rings.
+
+    Raises:
+        ValueError: If the state is another population's; nothing has been changed then.
+    """
+    if len(state.meta["lifetimes"]) != members:
+        raise ValueError(f"state: expected {members} members, got {len(state.meta['lifetimes'])}.")
+    lifetimes = []
+    for plain in state.meta["lifetimes"]:
+        life = Lifetime(**{name: plain[name] for name in PLAIN})
+        for key, entry in plain["stores"].items():
+            life.stores[key] = _store(state, key, entry, space, transfer, replay)
+        lifetimes.append(life)
+    for member, life in enumerate(lifetimes):
+        active = life.stores.get(life.active) if life.active is not None else None
+        replay.set(member, active.replay if active else None)
+        if active:
+            active.replay = None
+    return lifetimes
+
+
+def _store(
+    state: State, key: str, entry: dict[str, Any], space: SearchSpace, transfer: Transfer, replay: Replay
+) -> Store:
+    shared, device = transfer.name == "shared", transfer.device
+    if shared != (key == ""):
+        raise ValueError(f"state: it belongs to another transfer than {transfer.name!r}.")
+    layout = transfer.layout(None if shared else space.network_of(space.parse(key)))
+    supernet = Supernet(layout, np.random.default_rng(0), device)
+    saved = {name: state.tensors[f"{entry['name']}/{name}"] for name in FIELDS}
+    if any(saved[name].shape != supernet.fields[name].shape for name in FIELDS):
+        raise ValueError("state: it belongs to another search space or task.")
+    supernet.fields = {name: saved[name].to(device, copy=True) for name in FIELDS}
+    store = Store(supernet, None, entry["steps"], entry["windows"])
+    if "head" in entry:
+        observations = state.tensors[f"{entry['name']}/observations"]
+        if observations.shape != replay.observations.shape[1:]:
+            raise ValueError("state: it belongs to another envs_per_member or buffer_size.")
+        steps = state.tensors[f"{entry['name']}/steps_taken"]
+        store.replay = Content(
+            observations.to(device, copy=True), steps.to(device, copy=True), entry["head"], entry["filled"]
+        )
+    return store
