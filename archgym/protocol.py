@@ -191,10 +191,12 @@ def run(folder: Path, args: SearchArgs, name: str, control: Control) -> None:
     candidates[DRAW] = [space.sample(rng) for _ in range(DRAWN)]
     candidates[DEFAULT] = [space.default_architecture]
 
-    trained = retrain(folder, settings, space, [a for group in candidates.values() for a in group], "selection", args)
-    means = {label: float(np.mean(result["scores"])) for label, result in trained.items()}
-    chosen = {arm: max(group, key=lambda a: means[space.label(a)]) for arm, group in candidates.items()}
-    reported = retrain(folder, settings, space, list(chosen.values()), "report", args)
+    every = [architecture for group in candidates.values() for architecture in group]
+    with ProcessPoolExecutor(os.cpu_count(), get_context("spawn"), initializer=end_with_parent) as pool:
+        trained = retrain(pool, folder, settings, space, every, "selection", args.seed)
+        means = {label: float(np.mean(result["scores"])) for label, result in trained.items()}
+        chosen = {arm: max(group, key=lambda a: means[space.label(a)]) for arm, group in candidates.items()}
+        reported = retrain(pool, folder, settings, space, list(chosen.values()), "report", args.seed)
     baseline = np.array(reported[space.label(chosen[DEFAULT])]["scores"])
     arms = []
     for arm, architecture in chosen.items():
@@ -250,12 +252,13 @@ def retraining(settings: Settings, steps: int) -> tuple[Settings, int]:
 
 
 def retrain(
+    pool: ProcessPoolExecutor,
     folder: Path,
     settings: Settings,
     space: SearchSpace,
     architectures: list[Architecture],
     stage: str,
-    args: SearchArgs,
+    seed: int,
 ) -> dict[str, dict[str, Any]]:
     """Train distinct architectures on the stage's seeds, one process per core.
 
@@ -263,7 +266,7 @@ def retrain(
         The result of each, by label.
     """
     count, key = (SELECTION_SEEDS, 1) if stage == "selection" else (REPORT_SEEDS, 2)
-    words = np.random.SeedSequence(args.seed, spawn_key=(STREAM, key)).generate_state(count, np.uint32)
+    words = np.random.SeedSequence(seed, spawn_key=(STREAM, key)).generate_state(count, np.uint32)
     (folder / "retrain").mkdir(exist_ok=True)
     jobs = {}
     for architecture in architectures:
@@ -271,14 +274,10 @@ def retrain(
         seeds = [int(word) for word in words]
         name, keep = slug(stage, label), stage == "report"
         jobs[label] = Job(settings.to_dict(), architecture.tolist(), seeds, folder / "retrain", name, keep)
-    workers = min(len(jobs), os.cpu_count() or 1)
     title = f"{stage}: {len(jobs)} architectures x {count} seeds from scratch"
-    with (
-        Progress(title, len(jobs)) as progress,
-        ProcessPoolExecutor(workers, get_context("spawn"), initializer=end_with_parent) as pool,
-    ):
-        futures: dict[Future[dict[str, Any]], str] = {pool.submit(train, job): label for label, job in jobs.items()}
-        results = {}
+    futures: dict[Future[dict[str, Any]], str] = {pool.submit(train, job): label for label, job in jobs.items()}
+    results = {}
+    with Progress(title, len(jobs)) as progress:
         for done, future in enumerate(as_completed(futures), start=1):
             results[futures[future]] = future.result()
             progress.update(done, f"score {np.mean(future.result()['scores']):.3f}  {futures[future]}")

@@ -78,13 +78,12 @@ class Replay:
         Returns:
             The transitions, (G, B, ...).
         """
-        count = (self.filled[members] - 1)[:, None]  # (G, 1) slots with a successor
-        draw = (uniform * (count * self.envs)).long()  # (G, B)
-        age, env = count - draw // self.envs, draw % self.envs  # age 1 is the youngest slot with a successor
-        time = (self.head[members][:, None] - 1 - age) % self.slots
-        base = members[:, None] * self.slots
-        here = (base + time) * self.envs + env
-        following = (base + (time + 1) % self.slots) * self.envs + env
+        # A member's ring laid out flat, (time x inner env): the successor lies `envs` positions on.
+        length, filled = self.slots * self.envs, self.filled[members][:, None]  # filled: (G, 1)
+        oldest = (self.head[members][:, None] - filled) * self.envs
+        position = oldest + (uniform * ((filled - 1) * self.envs)).long()  # (G, B)
+        ring = (members * length)[:, None]
+        here, following = ring + position % length, ring + (position + self.envs) % length
         size = self.observations.shape[-1]
         rows = self.steps.view(-1, 4)[here]  # (G, B, 4)
         return Batch(

@@ -1,6 +1,5 @@
 """One search: an agent acts on an environment until the lifetimes end, and leaves a run folder behind."""
 
-import functools
 import importlib.util
 import json
 import shlex
@@ -110,7 +109,8 @@ def run(
     """Run one search.
 
     Args:
-        agent_class: Called with the environment and the arguments.
+        agent_class: Called with the environment and the arguments; once before, on an environment without a record, to
+            see that it accepts them.
         args: What to search.
         name: The agent's, for folder and report.
         begun: Called with the run folder once everything is accepted and before anything is trained.
@@ -124,11 +124,14 @@ def run(
     """
     check(args)
     folder = run_folder(args, name)
-    make = functools.partial(gym.make_vec, args.env_id, num_envs=args.num_envs, **args.environment())
-    agent_class(make(journal=""), args)  # a rehearsal: what is wrong is refused before anything is written
+
+    def make(journal: str, resume: bool = False) -> Any:
+        return gym.make_vec(args.env_id, num_envs=args.num_envs, journal=journal, resume=resume, **args.environment())
+
+    agent_class(make(""), args)  # a rehearsal: what is wrong is refused before anything is written
     if not args.resume:
         folder.mkdir(parents=True, exist_ok=True)
-    envs = make(journal=str(folder / "journal.jsonl"), resume=args.resume)
+    envs = make(str(folder / "journal.jsonl"), args.resume)
     write_config(folder, args, name, envs)
     agent = agent_class(envs, args)
     begun(folder)

@@ -57,7 +57,8 @@ class ArchSearchEnv(gym.Env[NDArray[Any], NDArray[np.int64]]):
 
     ## Arguments
     See `archgym.settings.Settings`; beside these `render_mode` (`ansi`, `rgb_array`, `human`), `journal` (file of the
-    record), `resume` (go on with it) and the settings of the inner trainer (`archgym.trainers.dqn.Config`) by name.
+    record; None: as the variable ARCHGYM_JOURNAL says; "": none), `resume` (go on with it) and the settings of the
+    inner trainer (`archgym.trainers.dqn.Config`) by name.
     Times of the phases are in `env.unwrapped.timings`, in seconds.
 
     ## Version history

@@ -184,6 +184,15 @@ def test_reset_seeds_the_action_space_too() -> None:
     assert [env.action_space.sample().tolist() for _ in range(5)] != first
 
 
+def test_seed_zero_seeds_the_action_space() -> None:
+    samples = []
+    for _ in range(2):
+        env = make()
+        env.reset(seed=0)
+        samples.append([env.action_space.sample().tolist() for _ in range(5)])
+    assert samples[0] == samples[1]
+
+
 def test_the_vector_action_space_is_seeded_too() -> None:
     samples = []
     for seed in (5, 5, 6):
@@ -492,6 +501,22 @@ def test_a_forked_member_goes_the_same_way_in_this_lifetime_and_the_next() -> No
     returns = [infos["raw_return"].tolist() for *_, infos in told if infos]
     assert len(returns) == 5
     assert all(one == three != two for one, two, three in returns)
+
+
+def test_a_forked_member_is_as_old_as_its_source() -> None:
+    for pair in ((0, 1), (1, 0)):
+        envs = make_vec(2, windows=2)
+        envs.reset(seed=1)
+        envs.step(draw(envs, 2))
+        envs.reset(options={"reset_mask": np.array([False, True])})
+        *_, over, _, _ = envs.step(draw(envs, 2))
+        assert over.tolist() == [True, False]
+        envs.fork(*pair)
+        observations, _, over, _, infos = envs.step(draw(envs, 2))
+        began = pair == (0, 1)  # a lifetime that has ended is copied: both begin anew
+        assert over.tolist() == [not began] * 2
+        assert ("raw_return" in infos) == (not began)
+        assert observations[:, sum(envs.search_space.counts) + 2].tolist() == [1.0 if began else 0.0] * 2
 
 
 @pytest.mark.parametrize("pair", [(0, 3), (-1, 0), (0.5, 1), (True, 1)])

@@ -280,6 +280,21 @@ def test_a_half_written_last_line_is_dropped_with_a_message_and_nothing_else_is_
     assert rows_of(path) == whole[1]
 
 
+@pytest.mark.parametrize("seconds", [0.0, 1e9], ids=["checkpoints", "no checkpoint"])
+def test_a_population_that_is_lost_is_brought_back_before_any_call(
+    seconds: float, whole: tuple[list[Any], list[Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal, "CHECKPOINT_SECONDS", seconds)
+    path, told = tmp_path / "journal.jsonl", []
+    envs = make(path)
+    for result in calls(envs):
+        told.append(result)
+        envs._lives.population.live = False  # as after a call that broke off
+    leave(envs)
+    assert told == whole[0]
+    assert rows_of(path) == whole[1]
+
+
 def test_a_window_that_was_interrupted_is_trained_again_from_its_beginning(tmp_path: Path) -> None:
     """Ctrl-C in a notebook, which goes on; and in a process, which closes what it has and is resumed."""
     long = {"window_steps": 1500, "windows": 2}

@@ -147,6 +147,15 @@ def test_a_choice_depends_on_all_choices_before_it_and_not_on_the_last_alone() -
     assert np.abs(third_given(0, 1) - third_given(0, 2)).max() > 1e-4
 
 
+def test_every_option_of_every_choice_is_read_as_a_word_of_its_own() -> None:
+    agent = agent_on(SPACE)
+    agent.controller(1, given=np.array([[0, 1, 2]]))[1].sum().backward()
+    gradient = agent.controller.embed.weight.grad
+    assert gradient is not None
+    read = gradient.abs().sum(1).nonzero().flatten().tolist()
+    assert read == [0, 1 + 0, 1 + 3 + 1]  # the start, the first choice's option 0, the second one's option 1
+
+
 def test_it_recommends_the_most_probable_architectures() -> None:
     agent = agent_on(LIMITED)
     with torch.no_grad():

@@ -1,13 +1,16 @@
 """The comparison from scratch, end to end, and the network that is taken away from it."""
 
+import contextlib
+import io
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
 import time
+import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,29 +27,32 @@ from archgym.settings import Problem, Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 STEPS = 1250  # two windows of one inner environment each
-INNER = ("envs_per_member=1", "batch_size=16", "learning_starts=50")
+INNER = ("envs_per_member=1", "batch_size=16", "learning_starts=50", "train_frequency=50")
 FLAGS = ["--windows", "3", "--window-steps", "100", "--num-envs", "2", "--seed", "2", "--inner", *INNER]
 FLAGS += ["--retrain", str(STEPS)]
+ONE_CORE = "import os; os.cpu_count = lambda: 1; from archgym.__main__ import main; main()"
 ARMS = ["lstm-reinforce", "random-search", "drawn", "default"]
+
+pytestmark = pytest.mark.xdist_group("protocol")  # the comparison is made once, in one worker
 
 LOADER = """import json, struct
 import torch
 from torch.nn import functional as F
 
-def load(path):  # "best": reads best.json and best.safetensors, gives a function from observations to action values
-    card, data = json.load(open(path + ".json")), open(path + ".safetensors", "rb").read()
+def load(path):  # "best" reads best.json and best.safetensors; gives a function from observations to action values
+    card, data = json.load(open(path + ".json")), bytearray(open(path + ".safetensors", "rb").read())
     start = 8 + struct.unpack("<Q", data[:8])[0]
-    index = {name: entry for name, entry in json.loads(data[8:start]).items() if name != "__metadata__"}
     weights = {}
-    for name, entry in index.items():
-        begin, end = entry["data_offsets"]
-        weights[name] = torch.frombuffer(bytearray(data[start + begin:start + end])).view(entry["shape"])
+    for name, entry in json.loads(data[8:start]).items():
+        if name != "__metadata__":
+            begin, end = entry["data_offsets"]
+            weights[name] = torch.frombuffer(data[start + begin:start + end], dtype=torch.float32).view(entry["shape"])
     def network(x):
         for i, width in enumerate(card["hidden"]):
             y = F.linear(x, weights[f"layer_{i}.weight"], weights[f"layer_{i}.bias"])
             if card["layer_norm"]:
                 y = F.layer_norm(y, (width,), weights[f"norm_{i}.weight"], weights[f"norm_{i}.bias"])
-            y = getattr(torch, card["activation"], F.elu)(y)
+            y = {"relu": F.relu, "tanh": torch.tanh, "elu": F.elu}[card["activation"]](y)
             x = y + F.pad(x, (0, width - x.shape[-1])) if card["skip"] and i else y
         return F.linear(x, weights["head.weight"], weights["head.bias"])
     return network
@@ -66,15 +72,22 @@ def rows_of(folder: Path) -> list[dict[str, Any]]:
     return journal.read_rows(path.read_bytes(), path)[0]
 
 
+def search(folder: Path, *more: str) -> str:
+    """Search and compare in this process and, for the training from scratch, one other: what was printed."""
+    said = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(said), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        patch.setattr(os, "cpu_count", lambda: 1)
+        words = [*FLAGS, "--out", str(folder), *more]
+        launch.main(lstm_reinforce.Agent, lstm_reinforce.Args, "lstm-reinforce", words)
+    return said.getvalue()
+
+
 @pytest.fixture(scope="module")
 def compared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """Search and compare once: the run folder, and what was printed."""
     folder = tmp_path_factory.mktemp("protocol") / "run"
-    command = [sys.executable, "-W", "ignore", "-m", "archgym.agents.lstm_reinforce", *FLAGS, "--out", str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
-    return folder, done.stdout
+    return folder, search(folder)
 
 
 @pytest.fixture(scope="module")
@@ -210,12 +223,12 @@ def test_retraining_starts_from_scratch_in_full_windows_whatever_the_search_did(
 # Going on
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
 def test_a_comparison_killed_while_it_retrains_goes_on_and_ends_alike(
     compared: tuple[Path, str], content: dict[str, Any], tmp_path: Path
 ) -> None:
     folder = tmp_path / "run"
-    command = [sys.executable, "-W", "ignore", "-m", "archgym", "search", "lstm-reinforce", *FLAGS]
-    command += ["--out", str(folder)]
+    command = [sys.executable, "-W", "ignore", "-c", ONE_CORE, "search", "lstm-reinforce", *FLAGS, "--out", str(folder)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     while len(list(folder.glob("retrain/*.result.json"))) < 2:
         assert process.poll() is None, process.communicate()
@@ -231,8 +244,7 @@ def test_a_comparison_killed_while_it_retrains_goes_on_and_ends_alike(
     assert not (folder / "protocol.json").exists()
     done = {path: path.stat().st_mtime_ns for path in folder.glob("retrain/*.result.json")}
 
-    again = subprocess.run([*command, "--resume"], capture_output=True, text=True, check=False)
-    assert again.returncode == 0, again.stderr
+    search(folder, "--resume")
     assert json.loads((folder / "protocol.json").read_text()) == content
     assert {path: path.stat().st_mtime_ns for path in done} == done  # what was done is not done again
     for file in ("best.safetensors", "best.json"):
@@ -258,18 +270,19 @@ def is_alive(process: int) -> bool:
         return False
 
 
-def test_other_steps_are_trained_anew_in_the_same_folder(
-    compared: tuple[Path, str], content: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = tmp_path / "run"
-    shutil.copytree(compared[0], folder)
-    monkeypatch.setattr(os, "cpu_count", lambda: 1)
-    words = [*FLAGS[:-1], "625", "--out", str(folder), "--resume"]
-    launch.main(lstm_reinforce.Agent, lstm_reinforce.Args, "lstm-reinforce", words)
-    again = json.loads((folder / "protocol.json").read_text())
-    assert again["steps"] == 625
-    assert [np.shape(arm["curves"]) for arm in again["arms"]] == [(5, 1)] * 4
-    assert again["search_steps"] == content["search_steps"]
+def test_what_was_trained_is_read_again_only_if_the_same_is_asked_for(tmp_path: Path) -> None:
+    keywords = {"envs_per_member": 1, "window_steps": 625, "batch_size": 16, "windows": 1, "transfer": "own"}
+    settings = Settings.from_keywords(keywords)
+    job = protocol.Job(settings.to_dict(), [0, 0, 0], [1, 2], tmp_path, "report-x", True)
+    first = protocol.train(job)
+    assert np.shape(first["curves"]) == (2, 1)
+    stamps = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    assert sorted(path.name for path in stamps) == ["report-x.json", "report-x.result.json", "report-x.safetensors"]
+    assert protocol.train(job) == first
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == stamps
+    longer = protocol.train(replace(job, settings=replace(settings, windows=2).to_dict()))
+    assert np.shape(longer["curves"]) == (2, 2)
+    assert protocol.train(replace(job, seeds=[3, 2]))["curves"][1] == first["curves"][1] != first["curves"][0]
 
 
 def test_a_control_that_fails_is_told_with_the_place_of_its_words(tmp_path: Path) -> None:
@@ -277,7 +290,7 @@ def test_a_control_that_fails_is_told_with_the_place_of_its_words(tmp_path: Path
     (tmp_path / "random-search").write_text("a file where a folder is needed")
     with protocol.Control(args, "lstm-reinforce") as control:
         control.start(tmp_path)
-        with pytest.raises(ValueError, match="random search, the control, failed: see .*random-search.log"):
+        with pytest.raises(ValueError, match=r"random search, the control, failed: see .*random-search\.log"):
             control.finish(tmp_path)
     assert "Error" in (tmp_path / "random-search.log").read_text()
 

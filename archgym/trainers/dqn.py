@@ -3,15 +3,18 @@
 Names and update follow CleanRL's `dqn.py`: squared error, Adam, a target network copied every
 `target_network_frequency` steps, one gradient step every `train_frequency` steps. Members of equal architecture are
 stacked and trained by batched products; no member sees another's numbers. `double` is Double DQN (arXiv 1509.06461).
+
+With networks this small the number of calls costs more than the arithmetic (benchmarks/README.md). So what treats all
+members alike is done once for all of them; only networks and Adam run group by group.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from archgym.episodes import EpisodeCounter
@@ -22,7 +25,7 @@ from archgym.supernet import Subnets
 
 ADAM_BETAS = (0.9, 0.999)
 ADAM_EPSILON = 1e-8
-DRAWS = 64  # gradient steps whose minibatch positions are drawn at once
+DRAWS = 64  # steps whose random numbers are drawn at once
 
 
 @dataclass(frozen=True)
@@ -86,10 +89,11 @@ class Config:
         size = min(10_000, horizon) if self.buffer_size is None else self.buffer_size
         return replace(self, learning_starts=starts, buffer_size=size)
 
-    def epsilon(self, steps: int, horizon: int) -> float:
-        """Exploration rate after so many environment steps of the learner."""
+    def epsilon(self, steps: ArrayLike, horizon: int) -> NDArray[np.float64]:
+        """Exploration rates after so many environment steps of the learners, in the shape of `steps`."""
         duration = max(1.0, self.exploration_fraction * horizon)
-        return max(self.end_e, self.start_e + (self.end_e - self.start_e) * steps / duration)
+        rates: NDArray[np.float64] = self.start_e + (self.end_e - self.start_e) * np.asarray(steps) / duration
+        return np.maximum(self.end_e, rates)
 
 
 PRESETS: dict[str, Config] = {
@@ -145,6 +149,8 @@ class Learner:
         self.rows = torch.tensor(group.rows, device=device)
         self.weights = {name: view.detach().requires_grad_() for name, view in self.subnets.views("weight").items()}
         self.targets = self.subnets.views("target")
+        self.gradient = torch.empty_like(fields["weight"])  # (G, parameter count)
+        self.parts = self.subnets.layout.views(self.subnets.network, self.gradient)  # of it, in the shapes of `weights`
         self.corrections = [1 - beta ** fields["steps"].double() for beta in ADAM_BETAS]
         if bool((fields["steps"] == fields["steps"][:, :1]).all()):
             self.corrections = [correction[:, :1].clone() for correction in self.corrections]
@@ -153,11 +159,6 @@ class Learner:
         self.gradient_steps = 0
         self.loss = torch.zeros(len(group.rows), device=device)
         self.value = torch.zeros(len(group.rows), device=device)
-
-    @torch.no_grad()
-    def greedy(self, observations: Tensor) -> Tensor:
-        """Best actions (G, E) for observations (G, E, observation size)."""
-        return self.subnets.forward(self.weights, observations).argmax(-1)
 
     def draw(self) -> Tensor:
         """Draw where the next minibatch lies, (G, B) in [0, 1): each member from its own generator."""
@@ -168,22 +169,16 @@ class Learner:
 
     def update(self, batch: Batch) -> None:
         """Make one gradient step from a minibatch (G, B)."""
-        with torch.no_grad():
-            q_tp1 = self.subnets.forward(self.targets, batch.next_observations)  # (G, B, A)
-            if self.config.double:
-                a_tp1 = self.subnets.forward(self.weights, batch.next_observations).argmax(-1, keepdim=True)
-                q_tp1 = q_tp1.gather(-1, a_tp1).squeeze(-1)
-            else:
-                q_tp1 = q_tp1.amax(-1)
-            target = batch.rewards + self.config.gamma * (1 - batch.terminated) * q_tp1
-        q_t = self.subnets.forward(self.weights, batch.observations).gather(-1, batch.actions[..., None]).squeeze(-1)
-        loss = ((target - q_t) * batch.valid).square().mean(-1)  # (G,)
-        gradients = torch.autograd.grad(loss.sum(), list(self.weights.values()))
-        flat = torch.cat([gradient.flatten(1) for gradient in gradients], dim=1)
-        self._adam(flat)
+        gradient_step([self], batch)
+
+    def descend(self, gradients: Iterator[Tensor], loss: Tensor, value: Tensor) -> None:
+        """Take the gradients of `weights` and follow them; loss and value (G,) are for the window's statistics."""
+        for part in self.parts.values():
+            part.copy_(next(gradients))
+        self._adam(self.gradient)
         self.gradient_steps += 1
-        self.loss += loss.detach()
-        self.value += q_t.detach().mean(-1)
+        self.loss += loss
+        self.value += value
 
     @torch.no_grad()
     def _adam(self, gradient: Tensor) -> None:
@@ -211,6 +206,44 @@ class Learner:
         self.subnets.fields["steps"] += self.gradient_steps
         finite = torch.stack([field.isfinite().all(1) for field in self.subnets.fields.values()]).all(0)
         return ~finite.cpu().numpy()
+
+
+def values(learners: Sequence[Learner], weights: Sequence[Mapping[str, Tensor]], observations: Tensor) -> Tensor:
+    """Compute action values.
+
+    Args:
+        learners: Whose networks.
+        weights: The weights of each.
+        observations: (M, B, observation size), of all their members, learner after learner.
+
+    Returns:
+        (M, B, A).
+    """
+    sizes = [len(learner.group.rows) for learner in learners]
+    parts = zip(learners, weights, observations.split_with_sizes(sizes), strict=True)
+    outputs = [learner.subnets.forward(own, part) for learner, own, part in parts]
+    return torch.cat(outputs) if len(outputs) > 1 else outputs[0]
+
+
+def gradient_step(learners: Sequence[Learner], batch: Batch) -> None:
+    """Make one gradient step of every learner, from a minibatch (M, B) of all their members, learner after learner."""
+    config = learners[0].config
+    weights, targets = [learner.weights for learner in learners], [learner.targets for learner in learners]
+    with torch.no_grad():
+        q_tp1 = values(learners, targets, batch.next_observations)  # (M, B, A)
+        if config.double:
+            a_tp1 = values(learners, weights, batch.next_observations).argmax(-1, keepdim=True)
+            q_tp1 = q_tp1.gather(-1, a_tp1).squeeze(-1)
+        else:
+            q_tp1 = q_tp1.amax(-1)
+        target = batch.rewards + config.gamma * (1 - batch.terminated) * q_tp1
+    q_t = values(learners, weights, batch.observations).gather(-1, batch.actions[..., None]).squeeze(-1)
+    loss = ((target - q_t) * batch.valid).square().mean(-1)  # (M,)
+    gradients = iter(torch.autograd.grad(loss.sum(), [tensor for own in weights for tensor in own.values()]))
+    sizes = [len(learner.group.rows) for learner in learners]
+    statistics = zip(loss.detach().split_with_sizes(sizes), q_t.detach().mean(-1).split_with_sizes(sizes), strict=True)
+    for learner, (own_loss, own_value) in zip(learners, statistics, strict=True):
+        learner.descend(gradients, own_loss, own_value)
 
 
 class Trainer:
@@ -254,6 +287,9 @@ class Trainer:
         explorers = [generator(seed, Consumer.EXPLORATION, window) for seed, window in streams]
         samplers = [generator(seed, Consumer.REPLAY, window) for seed, window in streams]
         learners = [Learner(self.config, group, [samplers[row] for row in group.rows], self.device) for group in groups]
+        weights = [learner.weights for learner in learners]
+        order = torch.cat([learner.rows for learner in learners])  # the rows, learner after learner
+        rank = order.argsort()  # where each row stands in that order
         before = np.empty((count, 1), dtype=np.int64)
         for group in groups:
             before[group.rows] = group.steps
@@ -265,13 +301,15 @@ class Trainer:
         clock = self._took("env", clock)
         for slot in range(slots):
             tensor = torch.from_numpy(observations).to(self.device)
-            actions = np.empty((count, per_member), dtype=np.int64)
-            for learner in learners:
-                actions[learner.group.rows] = learner.greedy(tensor[learner.rows]).cpu().numpy()
-            epsilon = np.array([[self.config.epsilon(int(n) + slot * per_member, self.horizon)] for n in before[:, 0]])
-            uniform = np.stack([rng.random((2, per_member)) for rng in explorers])  # (M, 2, E)
-            explored = (uniform[:, 1] * envs.action_count).astype(np.int64)
-            actions = np.where(uniform[:, 0] < epsilon, explored, actions)
+            with torch.no_grad():
+                greedy = values(learners, weights, tensor[order]).argmax(-1)[rank].cpu().numpy()
+            turn = slot % DRAWS
+            if turn == 0:
+                block = np.stack([rng.random((DRAWS, 2, per_member)) for rng in explorers], axis=2)  # (DRAWS, 2, M, E)
+                ages = before + (slot + np.arange(DRAWS)[:, None, None]) * per_member  # (DRAWS, M, 1)
+                explores = block[:, 0] < self.config.epsilon(ages, self.horizon)
+                explored = (block[:, 1] * envs.action_count).astype(np.int64)
+            actions = np.where(explores[turn], explored[turn], greedy)
             clock = self._took("act", clock)
             step = envs.step(actions.ravel())
             clock = self._took("env", clock)
@@ -284,9 +322,11 @@ class Trainer:
 
             start, end = slot * per_member, (slot + 1) * per_member
             for _ in range(end // self.config.train_frequency - start // self.config.train_frequency):
-                for learner in learners:
-                    if learner.group.steps + start >= self.config.learning_starts:  # transitions with a successor
-                        learner.update(replay.sample(ring[learner.rows], learner.draw()))
+                # Counted to `start`, for the newest slot has no successor yet.
+                ready = [one for one in learners if one.group.steps + start >= self.config.learning_starts]
+                if ready:
+                    chosen, uniform = torch.cat([one.rows for one in ready]), torch.cat([one.draw() for one in ready])
+                    gradient_step(ready, replay.sample(ring[chosen], uniform))
             for learner in learners:
                 frequency = self.config.target_network_frequency
                 steps = learner.group.steps
@@ -307,7 +347,7 @@ class Trainer:
             gradient_steps=np.zeros(count, dtype=np.int64),
             loss=np.zeros(count),
             value=np.zeros(count),
-            epsilon=np.array([self.config.epsilon(int(n), self.horizon) for n in steps]),
+            epsilon=self.config.epsilon(steps, self.horizon),
             diverged=np.zeros(count, dtype=bool),
         )
         for learner in learners:
