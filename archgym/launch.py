@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import io
+import os
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -14,7 +15,7 @@ import tyro
 from archgym import protocol, search
 from archgym.lookup import unknown
 
-INTERRUPTED, WRONG_INPUT = 130, 2  # exit codes
+BROKEN_PIPE, INTERRUPTED, WRONG_INPUT = 141, 130, 2  # exit codes; 141 is what shells say of SIGPIPE
 
 
 def main(
@@ -104,6 +105,9 @@ class sentences:
         if isinstance(error, KeyboardInterrupt):
             print("archgym: interrupted", file=sys.stderr)
             sys.exit(INTERRUPTED)
+        if isinstance(error, BrokenPipeError):  # `archgym list | head`: nobody reads on
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(BROKEN_PIPE)
         if isinstance(error, OSError) and error.filename:
             print(f"archgym: {error.filename}: {error.strerror}", file=sys.stderr)
             sys.exit(WRONG_INPUT)

@@ -23,8 +23,11 @@ def unknown(kind: str, got: object, known: Iterable[str]) -> ValueError:
         The error, for the caller to raise.
     """
     names = sorted(known)
-    near = difflib.get_close_matches(str(got).lower(), [name.lower() for name in names], n=1, cutoff=0.5)
-    hint = "".join(f" Did you mean {name!r}?" for name in names if near and name.lower() == near[0])
+    word, lowered = str(got).lower(), [name.lower() for name in names]
+    near = difflib.get_close_matches(word, lowered, n=1, cutoff=0.5) or [
+        name for name in lowered if word and name.startswith(word)
+    ]
+    hint = "".join(f" Did you mean {name!r}?" for name in names if name.lower() in near[:1])
     return ValueError(f"unknown {kind} {got!r}: expected one of {', '.join(names) or 'none'}.{hint}")
 
 

@@ -30,6 +30,9 @@ class Args:
     """Episodes per task and policy."""
 
 
+TOY = Args(episodes=2)
+
+
 def expert(observations: NDArray[np.float32]) -> NDArray[np.int64]:
     """Choose actions (n,) for pendulums observed as (n, 3): cosine, sine, speed."""
     cosine, sine, speed = observations.astype(np.float64).T

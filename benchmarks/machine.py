@@ -1,0 +1,17 @@
+"""Says where a benchmark ran, for the line above its table."""
+
+import os
+import platform
+from importlib.metadata import version
+from pathlib import Path
+
+PACKAGES = ("archgym", "torch", "numpy", "gymnasium", "envpool", "stable-baselines3")
+
+
+def describe() -> str:
+    """Name the processor, the load on it and the versions."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    models = [line.split(":")[1].strip() for line in lines if line.startswith("model name")] or [platform.machine()]
+    versions = [f"Python {platform.python_version()}", *(f"{package} {version(package)}" for package in PACKAGES)]
+    return f"{models[0]}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; {', '.join(versions)}"
