@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from archgym.journal import PACKAGES, read_rows
 from archgym.lookup import unknown
 from archgym.search_space import Architecture, SearchSpace
+from archgym.settings import Problem
 from archgym.stats import ranking
 
 RECOMMENDATIONS = 3
@@ -92,6 +93,7 @@ class Log:
 
     actions: list[NDArray[np.int64]] = field(default_factory=list)
     rewards: list[NDArray[np.float64]] = field(default_factory=list)
+    returns: list[NDArray[np.float64]] = field(default_factory=list)  # normalised
     steps: int = 0
 
     def incumbents(self, count: int) -> list[Architecture]:
@@ -154,6 +156,7 @@ def act(envs: Any, agent: Agent, args: SearchArgs, name: str, folder: Path) -> L
             observations, rewards, _, _, infos = envs.step(actions)
             log.actions.append(np.stack([space.canonical(action) for action in actions]))
             log.rewards.append(rewards)
+            log.returns.append(infos["normalised_return"])
             log.steps += int(infos["env_steps"].sum())
             scalars = agent.learn(rewards, infos)
             speed = log.steps / max(1e-9, time.monotonic() - begin)
@@ -180,6 +183,18 @@ def finish(envs: Any, agent: Agent, log: Log, folder: Path) -> None:
     content = {"architectures": [c.tolist() for c in chosen], "labels": [space.label(c) for c in chosen]}
     write_json(folder / "recommendation.json", {**content, "search_steps": steps})
     report.write(folder)
+    print(f"\nRecommended: {'; '.join(content['labels'])}")
+    print(reached(envs.unwrapped.problem, np.array(log.returns)))
+
+
+def reached(problem: Problem, returns: NDArray[np.float64]) -> str:
+    """Tell how many members came up to the reference, and when, from normalised returns (windows, members)."""
+    there = (returns >= 1).any(axis=0)
+    first = (np.argmax(returns >= 1, axis=0) + 1) * problem.window_steps
+    text = (
+        f"{there.sum()} of {len(there)} members had a window with the reference return of {problem.reference_return:g}"
+    )
+    return text + (f", the median one after {np.median(first[there]):,.0f} steps." if there.any() else ".")
 
 
 class EventWriter:
