@@ -189,12 +189,10 @@ def finish(envs: Any, agent: Agent, log: Log, folder: Path) -> None:
 
 def reached(problem: Problem, returns: NDArray[np.float64]) -> str:
     """Tell how many members came up to the reference, and when, from normalised returns (windows, members)."""
-    there = (returns >= 1).any(axis=0)
-    first = (np.argmax(returns >= 1, axis=0) + 1) * problem.window_steps
-    text = (
-        f"{there.sum()} of {len(there)} members had a window with the reference return of {problem.reference_return:g}"
-    )
-    return text + (f", the median one after {np.median(first[there]):,.0f} steps." if there.any() else ".")
+    solved = returns >= 1
+    first = (np.argmax(solved, axis=0) + 1)[solved.any(axis=0)] * problem.window_steps
+    text = f"{len(first)} of {returns.shape[1]} members had a window with a return of {problem.reference_return:g}"
+    return text + (f", the reference; the median of them after {np.median(first):,.0f} steps." if len(first) else ".")
 
 
 class EventWriter:
