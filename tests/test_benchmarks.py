@@ -28,8 +28,10 @@ def test_a_benchmark_runs_and_prints_its_table(
 
 def test_make_benchs_form_of_the_benchmarks_runs() -> None:
     command = [sys.executable, "-m", "pytest", "benchmarks", "--benchmark-only", "-q", "-p", "no:cacheprovider"]
+    # Without the marks of the pytest around it: a worker of xdist would turn benchmarks off.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     run = subprocess.run(
-        command, cwd=ROOT, env={**os.environ, "ARCHGYM_TOY": "1"}, capture_output=True, text=True, check=False
+        command, cwd=ROOT, env={**environment, "ARCHGYM_TOY": "1"}, capture_output=True, text=True, check=False
     )
     assert run.returncode == 0, run.stdout + run.stderr
     for group in ("window", "overhead", "start-up"):
