@@ -4,6 +4,7 @@ SEARCH = search lstm-reinforce --num-envs 16 --windows 24 --window-steps 2500 --
 
 PYTHON ?= $(shell for python in python3.11 python3; do $$python -c "" 2>/dev/null && echo $$python && break; done)
 BIN := .venv/bin
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e
 # Threads of several workers spin against each other at every small product, which costs about ten times the time.
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
@@ -32,12 +33,14 @@ clean: ## remove what tools left behind; keeps .venv and runs
 	find . -path ./.venv -prune -o -type d -name __pycache__ -exec rm -rf {} +
 
 .venv/.installed: pyproject.toml constraints.txt | $(BIN)/python
-	$(BIN)/python -m pip install -e . -c constraints.txt
-	touch $@
+	@echo "Installing archgym into .venv (one to two minutes, 2 GB on disk) ..."
+	@$(INSTALL) .
+	@touch $@
 
 .venv/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
-	$(BIN)/python -m pip install -e '.[dev]' -c constraints.txt
-	touch .venv/.installed $@
+	@echo "Installing archgym and its tools into .venv (one to two minutes, 2 GB on disk) ..."
+	@$(INSTALL) '.[dev]'
+	@touch .venv/.installed $@
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "archgym needs Python 3.11 or newer; found neither python3.11 nor python3." >&2; exit 1; }
