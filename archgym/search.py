@@ -144,6 +144,7 @@ def run(
 
 def act(envs: Any, agent: Agent, args: SearchArgs, name: str, folder: Path) -> Log:
     """Let the agent act until the lifetimes end."""
+    from archgym.events import EventWriter
     from archgym.progress import Progress
 
     log, begin = Log(), time.monotonic()
@@ -193,39 +194,6 @@ def reached(problem: Problem, returns: NDArray[np.float64]) -> str:
     first = (np.argmax(solved, axis=0) + 1)[solved.any(axis=0)] * problem.window_steps
     text = f"{len(first)} of {returns.shape[1]} members had a window with a return of {problem.reference_return:g}"
     return text + (f", the reference; the median of them after {np.median(first):,.0f} steps." if len(first) else ".")
-
-
-class EventWriter:
-    """TensorBoard events with CleanRL's tags; they are derived from the journal, so a resume writes them anew."""
-
-    def __init__(self, folder: Path) -> None:
-        from torch.utils.tensorboard import SummaryWriter
-
-        for old in folder.glob("events.out.tfevents.*"):
-            old.unlink()
-        self.writer = SummaryWriter(str(folder))
-
-    def __enter__(self) -> "EventWriter":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.writer.close()
-
-    def add(
-        self, steps: int, speed: float, rewards: NDArray[np.float64], infos: dict[str, Any], scalars: dict[str, float]
-    ) -> None:
-        """Write one window; steps are inner environment steps of all members."""
-        tags = {
-            "charts/episodic_return": infos["raw_return"].mean(),
-            "charts/reward": rewards.mean(),
-            "charts/SPS": speed,
-            "charts/epsilon": infos["epsilon"].mean(),
-            "losses/td_loss": infos["loss"].mean(),
-            "losses/q_values": infos["value"].mean(),
-            **scalars,
-        }
-        for tag, value in tags.items():
-            self.writer.add_scalar(tag, float(value), steps)
 
 
 def run_folder(args: SearchArgs, name: str) -> Path:

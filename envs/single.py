@@ -56,9 +56,10 @@ class ArchSearchEnv(gym.Env[NDArray[Any], NDArray[np.int64]]):
     Terminates after `windows` windows; never truncates.
 
     ## Arguments
-    See `archgym.settings.Settings`; beside these `render_mode` (`ansi`, `rgb_array`, `human`), `journal` (file of the
-    record; None: as the variable ARCHGYM_JOURNAL says; "": none), `resume` (go on with it) and the settings of the
-    inner trainer (`archgym.trainers.dqn.Config`) by name.
+    See `archgym.settings.Settings`; beside these `journal` (file of the record; None: as the variable
+    ARCHGYM_JOURNAL says; "": none), `resume` (go on with it), the settings of the inner trainer
+    (`archgym.trainers.dqn.Config`) by name, and `render_mode`: `rgb_array` draws the supernet with the chosen path lit,
+    beside the return curve; `ansi` gives a line about the last window, and `human` prints that line after every window.
     Times of the phases are in `env.unwrapped.timings`, in seconds.
 
     ## Version history
