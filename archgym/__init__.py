@@ -7,12 +7,19 @@ from gymnasium.envs.registration import register
 
 __version__ = "0.1.0"
 
-register(
-    id="ArchSearch-DQN-v0",
-    entry_point="archgym.envs.single:ArchSearchEnv",
-    vector_entry_point="archgym.envs.vector:ArchSearchVectorEnv",
-    kwargs={"trainer": "dqn"},
-)
+for name, trainer in (("DQN", "dqn"), ("Synthetic", "synthetic")):
+    register(
+        id=f"ArchSearch-{name}-v0",
+        entry_point="archgym.envs.single:ArchSearchEnv",
+        vector_entry_point="archgym.envs.vector:ArchSearchVectorEnv",
+        kwargs={"trainer": trainer},
+    )
+    register(
+        id=f"ArchSearch-{name}-Sequential-v0",
+        entry_point="archgym.envs.sequential:SequentialEnv",
+        vector_entry_point="archgym.envs.sequential:SequentialVectorEnv",
+        kwargs={"trainer": trainer},
+    )
 register(
     id="NASDQNPendulum-v0",
     entry_point="archgym.pendulum:Pendulum",

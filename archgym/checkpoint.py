@@ -1,4 +1,4 @@
-"""Checkpoints of a population: one safetensors file, replaced atomically; nothing is ever unpickled."""
+"""Checkpoints of an evaluator: one safetensors file, replaced atomically; nothing is ever unpickled."""
 
 import errno
 import json
@@ -6,15 +6,14 @@ import os
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
-if TYPE_CHECKING:
-    from torch import Tensor
+from numpy.typing import NDArray
 
-    from archgym.state import State
+from archgym.evaluator import State
 
 
-def save(path: Path, state: "State", rows: int, check: int) -> None:
+def save(path: Path, state: State, rows: int, check: int) -> None:
     """Write a state, so that the file at `path` is always whole.
 
     Args:
@@ -27,13 +26,12 @@ def save(path: Path, state: "State", rows: int, check: int) -> None:
         OSError: If there is no room for it; what was at `path` is still there.
     """
     from safetensors import SafetensorError
-    from safetensors.torch import save_file
+    from safetensors.numpy import save_file
 
     temporary = path.with_suffix(".tmp")
-    tensors = {name: tensor.cpu().contiguous() for name, tensor in state.tensors.items()}
     meta = {"state": json.dumps(state.meta), "rows": str(rows), "check": str(check)}
     try:
-        save_file(tensors, temporary, metadata={**meta, "content": str(_content(meta, tensors))})
+        save_file(state.arrays, temporary, metadata={**meta, "content": str(_content(meta, state.arrays))})
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
     except (SafetensorError, OSError) as error:
@@ -55,40 +53,38 @@ def place(path: Path) -> tuple[int, int]:
     return int(meta["rows"]), int(meta["check"])
 
 
-def load(path: Path) -> "State":
+def load(path: Path) -> State:
     """Read a checkpoint.
 
     Raises:
         ValueError: If the file is damaged.
     """
-    from archgym.state import State
-
-    meta, tensors = _read(path, whole=True)
-    if meta["content"] != str(_content(meta, tensors)):
+    meta, arrays = _read(path, whole=True)
+    if meta["content"] != str(_content(meta, arrays)):
         raise _damaged(path, "its checksum is wrong")
-    return State(json.loads(meta["state"]), tensors)
+    return State(json.loads(meta["state"]), arrays)
 
 
-def _read(path: Path, *, whole: bool) -> "tuple[dict[str, str], dict[str, Tensor]]":
+def _read(path: Path, *, whole: bool) -> tuple[dict[str, str], dict[str, NDArray[Any]]]:
     from safetensors import SafetensorError, safe_open
 
     try:
-        with safe_open(path, framework="pt") as file:
+        with safe_open(path, framework="np") as file:
             meta = file.metadata() or {}
             names = file.keys() if whole else ()
-            tensors = {name: file.get_tensor(name) for name in names}
+            arrays = {name: file.get_tensor(name) for name in names}
     except SafetensorError as error:
         raise _damaged(path, str(error)) from error
     if not {"state", "rows", "check", "content"} <= meta.keys():
         raise _damaged(path, "it is no checkpoint")
-    return meta, tensors
+    return meta, arrays
 
 
-def _content(meta: "Mapping[str, str]", tensors: "Mapping[str, Tensor]") -> int:
+def _content(meta: Mapping[str, str], arrays: Mapping[str, NDArray[Any]]) -> int:
     """Sum up what the file says."""
     check = zlib.crc32("\n".join(meta[name] for name in ("state", "rows", "check")).encode())
-    for name in sorted(tensors):
-        check = zlib.crc32(tensors[name].numpy().tobytes(), zlib.crc32(name.encode(), check))
+    for name in sorted(arrays):
+        check = zlib.crc32(arrays[name].tobytes(), zlib.crc32(name.encode(), check))
     return check
 
 

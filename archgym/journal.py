@@ -1,8 +1,8 @@
-"""The append-only record of one search; it stands between the views and the population and sees every agent alike.
+"""The append-only record of one search; it stands between the views and the evaluator and sees every agent alike.
 
-One JSON line per call that changes or asks the population, with inputs and results as numbers and a checksum chained
+One JSON line per call that changes or asks the evaluator, with inputs and results as numbers and a checksum chained
 over all lines before it. Resuming re-runs the agent from its seed: calls are answered from the record until it is used
-up, then the population is brought to that point (from the last checkpoint; later windows are trained again and must
+up, then the evaluator is brought to that point (from the last checkpoint; later windows are trained again and must
 give the recorded results) and the search goes on.
 """
 
@@ -23,13 +23,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from archgym import checkpoint
+from archgym.evaluator import Evaluator, State
+from archgym.search_space import Architecture
 from archgym.window import WindowResult
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from archgym.population import Population
-    from archgym.state import State
 
 SCHEMA = 1
 PREFIX = len(b'{"check": "00000000", ')  # of every line; the row follows
@@ -40,10 +40,10 @@ T = TypeVar("T")
 
 
 class Journal:
-    """A population whose calls are recorded; it offers the population's own methods.
+    """An evaluator whose calls are recorded; it offers the evaluator's own methods.
 
     Args:
-        population: What is recorded.
+        evaluator: What is recorded.
         path: The file; its folder must exist.
         settings: What makes the search the same search; a resume must bring the same.
         resume: Whether to go on with an existing record.
@@ -54,12 +54,13 @@ class Journal:
         OSError: If the file cannot be written.
     """
 
-    def __init__(self, population: "Population", path: Path, settings: dict[str, Any], resume: bool) -> None:
-        self.population, self.path = population, path
+    def __init__(self, evaluator: Evaluator, path: Path, settings: dict[str, Any], resume: bool) -> None:
+        self.evaluator, self.path = evaluator, path
+        self.problem, self.members, self.trains = evaluator.problem, evaluator.members, evaluator.trains
         self.checkpoint_path = path.with_suffix(".checkpoint.safetensors")
         self.rows: list[dict[str, Any]] = []
         self.cursor = 0  # calls made so far; below len(rows) while the record answers
-        self.live = not resume  # whether the population stands where the cursor does
+        self.live = not resume  # whether the evaluator stands where the cursor does
         self.same_machine = True
         self._checks: list[int] = []  # checksum behind each line, that of the header first
         self._saved_at, self._saved_rows = time.monotonic(), 0
@@ -88,22 +89,22 @@ class Journal:
     @property
     def timings(self) -> dict[str, float]:
         """Seconds spent so far, by phase."""
-        return self.population.timings
+        return self.evaluator.timings
 
     def reset(self, seeds: Sequence[int], members: Sequence[int] | None = None) -> None:
-        """Record and do `Population.reset`."""
+        """Record and do `Evaluator.reset`."""
         seeds, chosen = [int(seed) for seed in seeds], self._members(members)
-        self._call({"call": "reset", "seeds": seeds, "members": chosen}, lambda: self.population.reset(seeds, chosen))
+        self._call({"call": "reset", "seeds": seeds, "members": chosen}, lambda: self.evaluator.reset(seeds, chosen))
 
     def train_window(
         self, architectures: NDArray[np.int64], members: Sequence[int] | None = None
     ) -> list[WindowResult]:
-        """Record and do `Population.train_window`."""
+        """Record and do `Evaluator.train_window`."""
         chosen = self._members(members)
         inputs = {"call": "train_window", "members": chosen, "action": np.asarray(architectures).tolist()}
 
         def train() -> dict[str, Any]:
-            results = [asdict(result) for result in self.population.train_window(architectures, chosen)]
+            results = [asdict(result) for result in self.evaluator.train_window(architectures, chosen)]
             return {name: [result[name] for result in results] for name in COLUMNS if name != "action"}
 
         row = self._call(inputs, train)
@@ -113,30 +114,30 @@ class Journal:
     def evaluate(
         self, architectures: NDArray[np.int64], members: Sequence[int], episodes: int
     ) -> tuple[NDArray[np.float64], list[int]]:
-        """Record and do `Population.evaluate`."""
+        """Record and do `Evaluator.evaluate`."""
         inputs = {"call": "evaluate", "members": self._members(members), "action": np.asarray(architectures).tolist()}
 
         def play() -> dict[str, Any]:
-            returns, steps = self.population.evaluate(architectures, members, episodes)
+            returns, steps = self.evaluator.evaluate(architectures, members, episodes)
             return {"raw_return": returns.tolist(), "env_steps": steps}
 
         row = self._call({**inputs, "episodes": episodes}, play)
         return np.array(row["raw_return"]), row["env_steps"]
 
     def fork(self, source: int, target: int) -> None:
-        """Record and do `Population.fork`."""
+        """Record and do `Evaluator.fork`."""
         inputs = {"call": "fork", "source": int(source), "target": int(target)}
-        self._call(inputs, lambda: self.population.fork(source, target))
+        self._call(inputs, lambda: self.evaluator.fork(source, target))
 
-    def get_state(self) -> "State":
-        """Copy the population's state; it remembers its place in this record."""
+    def get_state(self) -> State:
+        """Copy the evaluator's state; it remembers its place in this record."""
         self._go_live()
-        state = self.population.get_state()
+        state = self.evaluator.get_state()
         state.meta["journal"] = {"rows": self.cursor, "path": str(self.path)}
         return state
 
-    def set_state(self, state: "State") -> None:
-        """Record and do `Population.set_state`.
+    def set_state(self, state: State) -> None:
+        """Record and do `Evaluator.set_state`.
 
         Raises:
             ValueError: If the state was not taken from this record: it could not be resumed.
@@ -147,12 +148,20 @@ class Journal:
                 "set_state: expected a state that this journal's own get_state gave; a foreign one cannot "
                 "be replayed. Make the environment without a journal."
             )
-        self._call({"call": "set_state", "rows": place["rows"]}, lambda: self.population.set_state(state))
+        self._call({"call": "set_state", "rows": place["rows"]}, lambda: self.evaluator.set_state(state))
 
-    def weights(self, member: int, architecture: NDArray[np.int64]) -> "dict[str, Tensor]":
-        """Do `Population.weights`."""
+    def weights(self, member: int, architecture: Architecture) -> "dict[str, Tensor]":
+        """Do `Evaluator.weights`."""
         self._go_live()
-        return self.population.weights(member, architecture)
+        return self.evaluator.weights(member, architecture)
+
+    def best(self) -> Architecture:
+        """Do `Evaluator.best`."""
+        return self.evaluator.best()
+
+    def regret(self, architecture: Architecture) -> float:
+        """Do `Evaluator.regret`."""
+        return self.evaluator.regret(architecture)
 
     def close(self) -> None:
         """Write a last checkpoint if windows were trained since the one before, and close the file."""
@@ -165,7 +174,7 @@ class Journal:
             self._file.close()
 
     def _members(self, members: Sequence[int] | None) -> list[int]:
-        return list(range(self.population.members)) if members is None else [int(member) for member in members]
+        return list(range(self.evaluator.members)) if members is None else [int(member) for member in members]
 
     def _call(self, inputs: dict[str, Any], execute: Callable[[], dict[str, Any] | None]) -> dict[str, Any]:
         """Answer a call from the record, or do it and record it."""
@@ -175,7 +184,7 @@ class Journal:
         if self.live or not past:
             self._go_live()
             agent, before = time.perf_counter() - self._returned, self.timings
-            self.live = False  # what breaks off from here on leaves a population between two calls: `_go_live` mends it
+            self.live = False  # what breaks off from here on leaves an evaluator between two calls: `_go_live` mends it
             outcome = execute() or {}
             if past:
                 self._compare(self.rows[self.cursor], outcome)
@@ -198,7 +207,7 @@ class Journal:
                 )
 
     def _go_live(self) -> None:
-        """Bring the population to the cursor: from the last checkpoint, or from the beginning."""
+        """Bring the evaluator to the cursor: from the last checkpoint, or from the beginning."""
         if self.live:
             return
         start = 0
@@ -207,30 +216,30 @@ class Journal:
         if self.checkpoint_path.exists():
             saved = checkpoint.place(self.checkpoint_path)[0]
             if saved <= self.cursor and all(back >= saved for place, back in jumps.items() if place >= saved):
-                self.population.set_state(checkpoint.load(self.checkpoint_path))
+                self.evaluator.set_state(checkpoint.load(self.checkpoint_path))
                 start = saved
         for place in range(start, self.cursor):
             if place in jumps.values():
-                states[place] = self.population.get_state()
+                states[place] = self.evaluator.get_state()
             self._compare(self.rows[place], self._again(self.rows[place], states))
         self.live, self._saved_rows = True, start
 
     def _again(self, row: dict[str, Any], states: "dict[int, State]") -> dict[str, Any]:
-        """Repeat a recorded call on the population."""
+        """Repeat a recorded call on the evaluator."""
         if row["call"] == "reset":
-            self.population.reset(row["seeds"], row["members"])
+            self.evaluator.reset(row["seeds"], row["members"])
         elif row["call"] == "train_window":
             action = np.array(row["action"], dtype=np.int64)
-            results = [asdict(result) for result in self.population.train_window(action, row["members"])]
+            results = [asdict(result) for result in self.evaluator.train_window(action, row["members"])]
             return {name: [result[name] for result in results] for name in COLUMNS}
         elif row["call"] == "evaluate":
             action = np.array(row["action"], dtype=np.int64)
-            returns, steps = self.population.evaluate(action, row["members"], row["episodes"])
+            returns, steps = self.evaluator.evaluate(action, row["members"], row["episodes"])
             return {"raw_return": returns.tolist(), "env_steps": steps}
         elif row["call"] == "fork":
-            self.population.fork(row["source"], row["target"])
+            self.evaluator.fork(row["source"], row["target"])
         elif row["call"] == "set_state":
-            self.population.set_state(states[row["rows"]])
+            self.evaluator.set_state(states[row["rows"]])
         return {}
 
     def _compare(self, recorded: dict[str, Any], outcome: dict[str, Any]) -> None:
@@ -301,7 +310,7 @@ class Journal:
             self._checkpoint()
 
     def _checkpoint(self) -> None:
-        checkpoint.save(self.checkpoint_path, self.population.get_state(), self.cursor, self._checks[self.cursor])
+        checkpoint.save(self.checkpoint_path, self.evaluator.get_state(), self.cursor, self._checks[self.cursor])
         self._saved_at, self._saved_rows = time.monotonic(), self.cursor
 
 

@@ -8,7 +8,6 @@ import copy
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -16,15 +15,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from archgym.evaluator import State
 from archgym.greedy import play
 from archgym.inner_envs import open_inner_envs
-from archgym.lookup import load, unknown
+from archgym.lookup import load
 from archgym.replay import Replay
 from archgym.rewards import REWARD_LIMITS, limited, reward
 from archgym.search_space import Architecture, Network
 from archgym.seeding import Consumer, env_seeds
-from archgym.settings import Problem, Settings
-from archgym.state import State, capture, restore
+from archgym.settings import Problem, trainer_config
+from archgym.state import capture, restore
 from archgym.supernet import Layout, check_in, check_out, family_of, variants
 from archgym.transfer import Lifetime, Store, Transfer
 from archgym.window import WindowResult
@@ -46,7 +46,7 @@ class Population:
         self.problem, self.members = problem, members
         self.device = find_device(settings.device)
         trainers = load("archgym.trainers", settings.trainer, "trainer")
-        self.config = trainer_config(trainers, settings).resolved(problem.horizon)
+        self.config = trainer_config(trainers.PRESETS, settings).resolved(problem.horizon)
         self.trainer = trainers.Trainer(self.config, problem.horizon, problem.task.episode_limit, self.device)
         self.group = trainers.Group
         self.family = family_of(problem.space)
@@ -55,6 +55,8 @@ class Population:
         self.lifetimes: list[Lifetime] = []
         self.replay = Replay(members, settings.envs_per_member, problem.inputs, self.config.buffer_size, self.device)
         self._seconds = {"open": 0.0, "switch": 0.0, "evaluate": 0.0}
+
+    trains = True
 
     @property
     def timings(self) -> dict[str, float]:
@@ -211,6 +213,14 @@ class Population:
         subnets = check_out([store.supernet], network, [False])
         return {name: view[0] for name, view in subnets.views("weight").items()}
 
+    def best(self) -> Architecture:
+        """Refuse: nobody knows the best network of a task."""
+        raise ValueError("best: expected a planted landscape, whose optimum is known; got networks that are trained.")
+
+    def regret(self, architecture: Architecture) -> float:
+        """Refuse: nobody knows the best network of a task."""
+        raise ValueError("regret: expected a planted landscape, whose optimum is known; got networks that are trained.")
+
     def get_state(self) -> State:
         """Copy out everything that the future depends on."""
         return capture(self.lifetimes, self.replay)
@@ -265,23 +275,6 @@ def find_device(name: str) -> torch.device:
     if name not in available:
         raise ValueError(f"device: expected one of {', '.join(available)} on this machine, got {name!r}.")
     return torch.device(name)
-
-
-def trainer_config(trainer: Any, settings: Settings) -> Any:
-    """Apply a preset and single settings.
-
-    Raises:
-        ValueError: If the preset, or a setting, is unknown or out of range.
-    """
-    if settings.preset not in trainer.PRESETS:
-        raise unknown("preset", settings.preset, trainer.PRESETS)
-    preset = trainer.PRESETS[settings.preset]
-    known = asdict(preset)
-    for name in settings.trainer_settings:
-        if name not in known:
-            options = [*known, *(item for item in Settings.__dataclass_fields__)]
-            raise unknown("environment keyword or trainer setting", name, options)
-    return type(preset)(**{**known, **settings.trainer_settings})
 
 
 def _finite(value: float) -> float:

@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
+BAR_SECONDS = 0.2  # between two looks of the bar
 LINE_SECONDS = 10.0  # between two lines where there is no terminal
 
 
@@ -40,10 +41,15 @@ class Progress:
     def __exit__(self, *error: object) -> None:
         self.bars.stop()
 
+    def due(self, done: int) -> bool:
+        """Tell whether `update` would show anything new: words that are costly to find need not be found before."""
+        interval = BAR_SECONDS if self.console.is_terminal else LINE_SECONDS
+        return time.monotonic() - self.printed >= interval or done >= self.total
+
     def update(self, done: int, text: str) -> None:
         """Show how much is done, and a few words."""
         self.bars.update(self.task, completed=done, text=text)
-        now = time.monotonic()
-        if not self.console.is_terminal and (now - self.printed >= LINE_SECONDS or done >= self.total):
-            print(f"{self.title}: {done}/{self.total}  {text}", flush=True)
-            self.printed = now
+        if self.due(done):
+            if not self.console.is_terminal:
+                print(f"{self.title}: {done}/{self.total}  {text}", flush=True)
+            self.printed = time.monotonic()

@@ -4,8 +4,8 @@ import importlib.util
 import json
 import shlex
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, fields
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,6 +19,7 @@ from archgym.lookup import unknown
 from archgym.search_space import Architecture, SearchSpace
 from archgym.settings import Problem
 from archgym.stats import ranking
+from archgym.window import WindowResult
 
 RECOMMENDATIONS = 3
 AGENT_STREAM = 100  # key of the agent's own random numbers below the seed
@@ -72,34 +73,36 @@ class SearchArgs:
         )
         inner = parse_settings(self.inner)
         for name in inner:
-            if name in SearchArgs.__dataclass_fields__ or name == "journal":
+            if name in SearchArgs.__dataclass_fields__ or name in ("journal", "illegal"):
                 raise ValueError(f"--inner: expected settings without a flag of their own, got {name}.")
         return {name: getattr(self, name) for name in names} | inner
 
 
 class Agent(Protocol):
-    """What acts on the vector environment. `recommend(k)` is optional: the incumbent's rule stands in for it."""
+    """What acts on the vector environment. `recommend(k)` is optional: the incumbent's rule stands in for it.
+
+    On a sequential view (see `--env-id`) an action decides one choice and most rewards are 0; the infos of a step that
+    trained windows hold `env_steps`. `envs.unwrapped.action_masks()` tells what is legal there.
+    """
 
     def act(self, observations: NDArray[np.float32]) -> NDArray[np.int64]:
-        """Choose architectures (K, choices) on observations (K, observation size)."""
+        """Choose actions, (K, choices) or (K,) on a sequential view, on observations (K, observation size)."""
 
     def learn(self, rewards: NDArray[np.float64], infos: dict[str, Any]) -> dict[str, float]:
         """Learn from the rewards (K,) of the last actions; gives numbers to log, by tag."""
 
 
-@dataclass
-class Log:
-    """What a search has seen so far."""
+def incumbents(histories: Sequence[Sequence[WindowResult]], count: int) -> list[Architecture]:
+    """Rank by the incumbent's rule: shrunken mean of the detrended rewards, pooled over members.
 
-    actions: list[NDArray[np.int64]] = field(default_factory=list)
-    rewards: list[NDArray[np.float64]] = field(default_factory=list)
-    returns: list[NDArray[np.float64]] = field(default_factory=list)  # normalised
-    steps: int = 0
-
-    def incumbents(self, count: int) -> list[Architecture]:
-        """Rank by the incumbent's rule: shrunken mean of the detrended rewards, pooled over members."""
-        best = ranking(np.array(self.actions), np.array(self.rewards))[:count]
-        return [np.array(vector, dtype=np.int64) for vector in best]
+    Args:
+        histories: Windows of every member; what some members are ahead of the others does not count yet.
+        count: How many to give.
+    """
+    windows = list(zip(*histories, strict=False))
+    actions = np.array([[result.action for result in window] for window in windows])
+    rewards = np.array([[result.reward for result in window] for window in windows])
+    return [np.array(vector, dtype=np.int64) for vector in ranking(actions, rewards)[:count]]
 
 
 def run(
@@ -137,47 +140,64 @@ def run(
     write_config(folder, args, name, envs)
     agent = agent_class(envs, args)
     begun(folder)
-    log = act(envs, agent, args, name, folder)
-    finish(envs, agent, log, folder)
+    act(envs, agent, args, name, folder)
+    finish(envs, agent, folder)
     return folder
 
 
-def act(envs: Any, agent: Agent, args: SearchArgs, name: str, folder: Path) -> Log:
-    """Let the agent act until the lifetimes end."""
+def act(envs: Any, agent: Agent, args: SearchArgs, name: str, folder: Path) -> None:
+    """Let the agent act until every lifetime has had its windows."""
     from archgym.events import EventWriter
     from archgym.progress import Progress
 
-    log, begin = Log(), time.monotonic()
+    begin, steps, done = time.monotonic(), 0, 0
     space: SearchSpace = envs.unwrapped.search_space
     total = args.windows * envs.num_envs
     with Progress(f"{name} on {args.task}", total) as progress, EventWriter(folder) as writer:
-        observations, _ = envs.reset(seed=args.seed)
-        for window in range(args.windows):
-            actions = agent.act(observations)
-            observations, rewards, _, _, infos = envs.step(actions)
-            log.actions.append(np.stack([space.canonical(action) for action in actions]))
-            log.rewards.append(rewards)
-            log.returns.append(infos["normalised_return"])
-            log.steps += int(infos["env_steps"].sum())
-            scalars = agent.learn(rewards, infos)
-            speed = log.steps / max(1e-9, time.monotonic() - begin)
-            writer.add(log.steps, speed, rewards, infos, scalars)
-            returns, label = infos["raw_return"], space.label(log.incumbents(1)[0])
-            text = f"return {np.median(returns):.1f} (median), incumbent {label}, {speed:,.0f} steps/s"
-            progress.update((window + 1) * envs.num_envs, text)
-    return log
+        for rewards, infos, scalars in windows(envs, agent, args.seed):
+            steps, done = steps + int(infos["env_steps"].sum()), done + envs.num_envs
+            speed = steps / max(1e-9, time.monotonic() - begin)
+            writer.add(steps, speed, rewards, infos, scalars)
+            if progress.due(done):
+                label = space.label(incumbents(envs.unwrapped.histories, 1)[0])
+                median = np.median(infos["raw_return"])
+                progress.update(done, f"return {median:.1f} (median), incumbent {label}, {speed:,.0f} steps/s")
 
 
-def finish(envs: Any, agent: Agent, log: Log, folder: Path) -> None:
+def windows(
+    envs: Any, agent: Agent, seed: int
+) -> Iterator[tuple[NDArray[np.float64], dict[str, Any], dict[str, float]]]:
+    """Let the agent act until every lifetime has had its windows, on any view.
+
+    Args:
+        envs: A vector environment whose members train their windows together, as they do if nothing illegal is done.
+        agent: What acts.
+        seed: Of the lifetimes.
+
+    Yields:
+        Rewards (K,), infos and the agent's scalars, whenever the members have trained a window.
+    """
+    observations, _ = envs.reset(seed=seed)
+    over = False
+    while not over:
+        observations, rewards, terminations, _, infos = envs.step(agent.act(observations))
+        scalars, over = agent.learn(rewards, infos), bool(terminations.all())
+        if "env_steps" in infos:
+            yield rewards, infos, scalars
+
+
+def finish(envs: Any, agent: Agent, folder: Path) -> None:
     """Write down what the search came to."""
     from archgym import report
 
     space: SearchSpace = envs.unwrapped.search_space
-    recommend = getattr(agent, "recommend", log.incumbents)
-    chosen = [space.canonical(architecture) for architecture in recommend(RECOMMENDATIONS)]
-    incumbent = log.incumbents(1)[0]
-    scores = envs.unwrapped.evaluate(np.tile(incumbent, (envs.num_envs, 1)))  # whose weights are exported
-    envs.unwrapped.save(folder, incumbent, int(np.argmax(scores)))
+    histories = envs.unwrapped.histories
+    incumbent = incumbents(histories, 1)[0]
+    chosen = agent.recommend(RECOMMENDATIONS) if hasattr(agent, "recommend") else incumbents(histories, RECOMMENDATIONS)
+    chosen = [space.canonical(architecture) for architecture in chosen]
+    if envs.unwrapped.trains:
+        scores = envs.unwrapped.evaluate(np.tile(incumbent, (envs.num_envs, 1)))  # whose weights are exported
+        envs.unwrapped.save(folder, incumbent, int(np.argmax(scores)))
     envs.close()
     path = folder / "journal.jsonl"
     steps = sum(sum(row["env_steps"]) for row in read_rows(path.read_bytes(), path)[0] if "env_steps" in row)
@@ -185,7 +205,8 @@ def finish(envs: Any, agent: Agent, log: Log, folder: Path) -> None:
     write_json(folder / "recommendation.json", {**content, "search_steps": steps})
     report.write(folder)
     print(f"\nRecommended: {'; '.join(content['labels'])}")
-    print(reached(envs.unwrapped.problem, np.array(log.returns)))
+    returns = np.array([[result.normalised_return for result in history] for history in histories]).T
+    print(reached(envs.unwrapped.problem, returns))
 
 
 def reached(problem: Problem, returns: NDArray[np.float64]) -> str:

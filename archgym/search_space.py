@@ -76,7 +76,8 @@ class SearchSpace:
         choices: The decisions, in the order in which they are taken.
         default: The architecture of the control arm, as options by name.
         network: Builds the plain network's description from options by name.
-        supernet: Name of the family in `archgym.supernets` (or a dotted module) that trains these networks.
+        supernet: Name of the family in `archgym.supernets` (or a dotted module) that trains these networks; None: there
+            is nothing to train, only a planted landscape can score them.
         inactive: Names of the choices that do not matter, given options by name.
         constraints: Conditions on architectures; see `constrained`.
     """
@@ -85,7 +86,7 @@ class SearchSpace:
     choices: tuple[Choice, ...]
     default: Mapping[str, Option]
     network: Callable[[Mapping[str, Option]], Network]
-    supernet: str
+    supernet: str | None
     inactive: Callable[[Mapping[str, Option]], frozenset[str]] = _all_active
     constraints: tuple[Constraint, ...] = ()
     _masks: dict[tuple[int, ...], NDArray[np.int8]] = field(default_factory=dict, init=False, repr=False, compare=False)
@@ -146,7 +147,7 @@ class SearchSpace:
                     f"architecture of {self.name!r}: expected {choice.name} from 0 to {len(choice.options) - 1} "
                     f"(options {', '.join(map(str, choice.options))}), got {index}."
                 )
-        vector[list(self._inactive_positions(vector))] = 0
+        vector[list(self.inactive_positions(vector))] = 0
         violated = self._violated(vector)
         if violated is not None:
             raise ValueError(f"architecture {self.label(vector)!r} of {self.name!r}: expected {violated}.")
@@ -154,7 +155,7 @@ class SearchSpace:
 
     def describe(self, architecture: Architecture) -> dict[str, Option]:
         """Give the option values of the active choices by name."""
-        inactive = self._inactive_positions(architecture)
+        inactive = self.inactive_positions(architecture)
         return {
             choice.name: choice.options[index]
             for position, (choice, index) in enumerate(zip(self.choices, architecture.tolist(), strict=True))
@@ -164,6 +165,11 @@ class SearchSpace:
     def label(self, architecture: Architecture) -> str:
         """Write an architecture as one readable line; distinct networks have distinct lines."""
         return " ".join(f"{name}={value}" for name, value in self.describe(architecture).items())
+
+    def label_prefix(self, prefix: Sequence[int]) -> str:
+        """Write the options of the first choices as one readable line."""
+        pairs = zip(self.choices, prefix, strict=False)
+        return " ".join(f"{choice.name}={choice.options[index]}" for choice, index in pairs)
 
     def parse(self, label: str) -> Architecture:
         """Read an architecture from such a line, or from the word `default`.
@@ -192,7 +198,7 @@ class SearchSpace:
                 if str(options[choice.name]) not in texts:
                     raise unknown(f"option of {choice.name!r}", options[choice.name], texts)
                 vector[position] = texts.index(str(options[choice.name]))
-        inactive = self._inactive_positions(vector)
+        inactive = self.inactive_positions(vector)
         missing = [
             choice.name
             for position, choice in enumerate(self.choices)
@@ -208,7 +214,7 @@ class SearchSpace:
 
     def encode(self, architecture: Architecture) -> NDArray[np.float32]:
         """Write an architecture as one-hot numbers, (sum of `counts`,); an inactive choice is all zeros."""
-        inactive = self._inactive_positions(architecture)
+        inactive = self.inactive_positions(architecture)
         blocks = []
         for position, (count, index) in enumerate(zip(self.counts, architecture.tolist(), strict=True)):
             block = np.zeros(count, dtype=np.float32)
@@ -227,6 +233,8 @@ class SearchSpace:
             A fresh int8 vector, (options of the next choice,): 1 where an architecture starts with the prefix and that
             option. An inactive choice allows option 0 alone.
         """
+        if self.inactive is _all_active and not self.constraints:
+            return np.ones(self.counts[len(prefix)], dtype=np.int8)
         key = tuple(int(index) for index in prefix)
         if key not in self._masks:
             options = range(self.counts[len(key)])
@@ -241,7 +249,7 @@ class SearchSpace:
         """
         for _ in range(SAMPLE_TRIES):
             vector = rng.integers(0, self.counts)
-            if not vector[list(self._inactive_positions(vector))].any() and self._violated(vector) is None:
+            if not vector[list(self.inactive_positions(vector))].any() and self._violated(vector) is None:
                 return vector
         prefix: list[int] = []
         for _ in self.choices:
@@ -265,7 +273,7 @@ class SearchSpace:
         What becomes active takes every option, so that neighbours of each other are so both ways.
         """
         own = self.canonical(architecture)
-        inactive = self._inactive_positions(own)
+        inactive = self.inactive_positions(own)
         active = {position: index for position, index in enumerate(own.tolist()) if position not in inactive}
         return [
             neighbour
@@ -282,13 +290,14 @@ class SearchSpace:
         if position == len(self.choices):
             if self._violated(cheapest) is None:
                 yield cheapest
-        elif position in self._inactive_positions(cheapest):
+        elif position in self.inactive_positions(cheapest):
             yield from self._with(decided, (*prefix, 0))
         else:
             for option in [decided[position]] if position in decided else range(self.counts[position]):
                 yield from self._with(decided, (*prefix, option))
 
-    def _inactive_positions(self, architecture: Architecture) -> frozenset[int]:
+    def inactive_positions(self, architecture: Architecture) -> frozenset[int]:
+        """List the positions of the choices that do not matter under the others."""
         if self.inactive is _all_active:
             return frozenset()
         indices = architecture.tolist()
@@ -301,7 +310,7 @@ class SearchSpace:
 
     def _completable(self, prefix: tuple[int, ...]) -> bool:
         cheapest = np.array(prefix + (0,) * (len(self.choices) - len(prefix)), dtype=np.int64)
-        inactive = self._inactive_positions(cheapest)
+        inactive = self.inactive_positions(cheapest)
         if any(prefix[position] for position in inactive if position < len(prefix)):
             return False
         if self._violated(cheapest) is None:

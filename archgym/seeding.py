@@ -16,6 +16,7 @@ class Consumer(IntEnum):
     EXPLORATION = 2
     REPLAY = 3
     EVALUATION = 4
+    NOISE = 5  # of a planted landscape
 
 
 def generator(seed: int, consumer: Consumer, *path: int) -> np.random.Generator:

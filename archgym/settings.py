@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from archgym.inner_envs import dimensions
-from archgym.lookup import load, names, unknown
+from archgym.lookup import load, unknown
 from archgym.search_space import SearchSpace, max_params
 from archgym.tasks import Task, get_task
 
@@ -28,7 +28,8 @@ class Settings:
     task: str = "CartPole-v1"
     """The inner problem: a listed task, or any Gymnasium id with discrete actions and vector observations."""
     space: str = "mlp"
-    """The search space: a listed one, or the dotted name of a module that defines `SPACE`."""
+    """The search space: a listed one (`grid:10x4` where it comes in sizes), or the dotted name of a module that defines
+    `SPACE`."""
     windows: int = 24
     """Windows in a lifetime."""
     window_steps: int | None = None
@@ -138,10 +139,7 @@ class Problem:
     @cached_property
     def space(self) -> SearchSpace:
         """The search space, with its constraints."""
-        module = load("archgym.search_spaces", self.settings.space, "search space")
-        if not hasattr(module, "SPACE"):
-            raise ValueError(f"search space {self.settings.space!r}: expected a module that defines SPACE.")
-        space: SearchSpace = module.SPACE
+        space = find_space(self.settings.space)
         if self.settings.max_params is None:
             return space
         return space.constrained(max_params(space, self.settings.max_params, self.inputs, self.outputs))
@@ -193,9 +191,36 @@ class Problem:
         return (value - self.random_return) / (self.reference_return - self.random_return)
 
 
-def spaces() -> list[str]:
-    """List the bundled search spaces."""
-    return names("archgym.search_spaces")
+def find_space(name: str) -> SearchSpace:
+    """Find a search space by its name; `grid:10x4` is the space of that size where the module defines `sized`.
+
+    Raises:
+        ValueError: If there is no such space, or none of that size.
+    """
+    name, colon, size = name.partition(":")
+    module = load("archgym.search_spaces", name, "search space")
+    if not hasattr(module, "SPACE"):
+        raise ValueError(f"search space {name!r}: expected a module that defines SPACE.")
+    if colon and not hasattr(module, "sized"):
+        raise ValueError(f"search space {name!r} comes in one size: expected {name!r}, got {name + colon + size!r}.")
+    space: SearchSpace = module.sized(size) if colon else module.SPACE
+    return space
+
+
+def trainer_config(presets: Mapping[str, Any], settings: Settings) -> Any:
+    """Take a trainer's preset and apply single settings.
+
+    Raises:
+        ValueError: If the preset, or a setting, is unknown or out of range.
+    """
+    if settings.preset not in presets:
+        raise unknown("preset", settings.preset, presets)
+    preset = presets[settings.preset]
+    known = dataclasses.asdict(preset)
+    for name in settings.trainer_settings:
+        if name not in known:
+            raise unknown("environment keyword or trainer setting", name, [*known, *Settings.__dataclass_fields__])
+    return type(preset)(**{**known, **settings.trainer_settings})
 
 
 def _is_number(value: object) -> bool:

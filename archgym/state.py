@@ -1,12 +1,14 @@
-"""The state of a population as tensors and JSON: everything that its future depends on."""
+"""The state of a population as arrays and JSON: everything that its future depends on."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from archgym.evaluator import State
 from archgym.replay import Content, Replay
 from archgym.search_space import SearchSpace
 from archgym.supernet import FIELDS, Supernet
@@ -15,31 +17,23 @@ from archgym.transfer import Lifetime, Store, Transfer
 PLAIN = ("seed", "windows", "last", "active", "last_return")  # what a lifetime has beside its stores
 
 
-@dataclass
-class State:
-    """Everything that the future of a population depends on; `meta` is JSON, `tensors` go to safetensors."""
-
-    meta: dict[str, Any]
-    tensors: dict[str, Tensor]
-
-
 def capture(lifetimes: Sequence[Lifetime], replay: Replay) -> State:
     """Copy the lifetimes of all members and their rings."""
     meta: dict[str, Any] = {"lifetimes": []}
-    tensors: dict[str, Tensor] = {}
+    arrays: dict[str, NDArray[Any]] = {}
     for member, life in enumerate(lifetimes):
         stores = {}
         for number, (key, store) in enumerate(life.stores.items()):
             content = replay.get(member) if key == life.active else store.replay
             name = f"{member}/{number}"
             stores[key] = {"name": name, "steps": store.steps, "windows": store.windows}
-            tensors |= {f"{name}/{field}": store.supernet.fields[field].clone() for field in FIELDS}
+            arrays |= {f"{name}/{field}": _copy(store.supernet.fields[field]) for field in FIELDS}
             if content is not None:
                 stores[key] |= {"head": content.head, "filled": content.filled}
-                tensors[f"{name}/observations"] = content.observations.clone()
-                tensors[f"{name}/steps_taken"] = content.steps.clone()
+                arrays[f"{name}/observations"] = _copy(content.observations)
+                arrays[f"{name}/steps_taken"] = _copy(content.steps)
         meta["lifetimes"].append({**{name: getattr(life, name) for name in PLAIN}, "stores": stores})
-    return State(meta, tensors)
+    return State(meta, arrays)
 
 
 def restore(state: State, members: int, space: SearchSpace, transfer: Transfer, replay: Replay) -> list[Lifetime]:
@@ -79,17 +73,21 @@ def _store(
         raise ValueError(f"state: it belongs to another transfer than {transfer.name!r}.")
     layout = transfer.layout(None if shared else space.network_of(space.parse(key)))
     supernet = Supernet(layout, np.random.default_rng(0), device)
-    saved = {name: state.tensors[f"{entry['name']}/{name}"] for name in FIELDS}
+    saved = {name: torch.from_numpy(state.arrays[f"{entry['name']}/{name}"]) for name in FIELDS}
     if any(saved[name].shape != supernet.fields[name].shape for name in FIELDS):
         raise ValueError("state: it belongs to another search space or task.")
     supernet.fields = {name: saved[name].to(device, copy=True) for name in FIELDS}
     store = Store(supernet, None, entry["steps"], entry["windows"])
     if "head" in entry:
-        observations = state.tensors[f"{entry['name']}/observations"]
+        observations = torch.from_numpy(state.arrays[f"{entry['name']}/observations"])
         if observations.shape != replay.observations.shape[1:]:
             raise ValueError("state: it belongs to another envs_per_member or buffer_size.")
-        steps = state.tensors[f"{entry['name']}/steps_taken"]
+        steps = torch.from_numpy(state.arrays[f"{entry['name']}/steps_taken"])
         store.replay = Content(
             observations.to(device, copy=True), steps.to(device, copy=True), entry["head"], entry["filled"]
         )
     return store
+
+
+def _copy(tensor: Tensor) -> NDArray[Any]:
+    return tensor.cpu().numpy().copy()

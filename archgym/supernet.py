@@ -55,7 +55,13 @@ class Family(Protocol):
 
 
 def family_of(space: SearchSpace) -> Family:
-    """Find the supernet family of a space."""
+    """Find the supernet family of a space.
+
+    Raises:
+        ValueError: If its architectures are not networks.
+    """
+    if space.supernet is None:
+        raise ValueError(f"search space {space.name!r} has no networks to train: it is for ArchSearch-Synthetic-v0.")
     module: Any = load("archgym.supernets", space.supernet, "supernet family")
     family: Family = module
     return family

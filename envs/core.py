@@ -1,4 +1,4 @@
-"""What the single and the vector environment share: opening the population, its record, scoring and export."""
+"""What the single and the vector environment share: opening the evaluator, its record, scoring and export."""
 
 import os
 import warnings
@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from archgym.envs.lifetimes import Lifetime
+from archgym.evaluator import Evaluator, State
+from archgym.evaluators import open_evaluator
 from archgym.journal import Journal
 from archgym.settings import Problem, Settings
 from archgym.window import WindowResult
@@ -18,7 +20,6 @@ from archgym.window import WindowResult
 if TYPE_CHECKING:
     from torch import nn
 
-    from archgym.state import State
 
 JOURNAL_VARIABLE = "ARCHGYM_JOURNAL"
 RENDER_MODES = ("ansi", "human", "rgb_array")
@@ -26,7 +27,7 @@ _recorded = 0  # environments of this process that the variable gave a journal
 
 
 class Lives:
-    """K lifetimes and the population that they are lived on.
+    """K lifetimes and the evaluator that they are lived on.
 
     Args:
         members: K.
@@ -42,10 +43,7 @@ class Lives:
         if isinstance(members, bool) or not isinstance(members, int | np.integer) or members < 1:
             raise ValueError(f"num_envs: expected a positive integer, got {members!r}.")
         self.members, self.problem = int(members), Problem(Settings.from_keywords(keywords))
-        from archgym.population import Population  # here: importing archgym loads no torch
-
-        population = Population(self.problem, self.members)
-        self.population: Population | Journal = population
+        self.evaluator: Evaluator = open_evaluator(self.problem, self.members)
         if self.problem.window_steps < self.problem.full_window_steps:
             warnings.warn(
                 f"window_steps={self.problem.window_steps} is shorter than {self.problem.full_window_steps}, in which "
@@ -57,13 +55,13 @@ class Lives:
             raise ValueError("resume: expected a journal to resume (journal=...), got none.")
         if path is not None:
             settings = {**self.problem.settings.to_dict(), "num_envs": self.members}
-            self.population = Journal(population, path, settings, resume)
+            self.evaluator = Journal(self.evaluator, path, settings, resume)
         self.lifetimes = [Lifetime(self.problem) for _ in range(self.members)]
         self.begun = np.zeros(self.members, dtype=bool)
 
     def reset(self, seeds: Sequence[int], members: Sequence[int]) -> None:
         """Begin new lifetimes."""
-        self.population.reset(seeds, members)
+        self.evaluator.reset(seeds, members)
         for member in members:
             self.lifetimes[member] = Lifetime(self.problem)
         self.begun[list(members)] = True
@@ -80,7 +78,7 @@ class Lives:
         """Check architectures (M, choices) and train each for one window."""
         self.need(range(self.members))
         architectures = np.stack([self.problem.space.canonical(action) for action in np.asarray(actions)])
-        results = self.population.train_window(architectures, members)
+        results = self.evaluator.train_window(architectures, members)
         for member, result in zip(members, results, strict=True):
             self.lifetimes[member].add(result)
         return results
@@ -91,7 +89,7 @@ class Lives:
             raise ValueError(f"episodes: expected a positive integer, got {episodes!r}.")
         self.need(members)
         vectors = np.stack([self.problem.space.canonical(one) for one in np.asarray(architectures)])
-        return self.population.evaluate(vectors, members, int(episodes))[0]
+        return self.evaluator.evaluate(vectors, members, int(episodes))[0]
 
     def module(self, member: int, architecture: ArrayLike) -> "nn.Module":
         """Build a plain module with the member's present weights."""
@@ -99,7 +97,7 @@ class Lives:
         from archgym.export import module
 
         chosen = self.problem.space.canonical(architecture)
-        return module(self.problem, chosen, self.population.weights(member, chosen))
+        return module(self.problem, chosen, self.evaluator.weights(member, chosen))
 
     def save(self, folder: str | Path, member: int, architecture: ArrayLike) -> None:
         """Write `best.json` and `best.safetensors` with the member's present weights."""
@@ -107,25 +105,25 @@ class Lives:
         from archgym.export import save
 
         chosen = self.problem.space.canonical(architecture)
-        save(Path(folder), self.problem, chosen, self.population.weights(member, chosen))
+        save(Path(folder), self.problem, chosen, self.evaluator.weights(member, chosen))
 
     def fork(self, source: int, target: int) -> None:
         """Make a member a copy of another."""
         self.need([source, target])
-        self.population.fork(source, target)
+        self.evaluator.fork(source, target)
         self.lifetimes[target] = Lifetime(self.problem, self.lifetimes[source].history)
 
-    def get_state(self, generators: Sequence[np.random.Generator]) -> "State":
-        """Copy the state of population, histories and generators."""
+    def get_state(self, generators: Sequence[np.random.Generator]) -> State:
+        """Copy the state of evaluator, histories and generators."""
         self.need(range(self.members))
-        state = self.population.get_state()
+        state = self.evaluator.get_state()
         histories = [[vars(result) for result in life.history] for life in self.lifetimes]
         state.meta["view"] = {"histories": histories, "generators": [g.bit_generator.state for g in generators]}
         return state
 
-    def set_state(self, state: "State", generators: Sequence[np.random.Generator]) -> None:
+    def set_state(self, state: State, generators: Sequence[np.random.Generator]) -> None:
         """Go on from a state."""
-        self.population.set_state(state)
+        self.evaluator.set_state(state)
         view = state.meta["view"]
         histories = [[WindowResult(**result) for result in history] for history in view["histories"]]
         self.lifetimes = [Lifetime(self.problem, history) for history in histories]
@@ -133,10 +131,14 @@ class Lives:
             own.bit_generator.state = saved
         self.begun[:] = True
 
+    def regret(self, architecture: ArrayLike) -> float:
+        """Give the normalised distance to the best architecture there is."""
+        return self.evaluator.regret(self.problem.space.canonical(architecture))
+
     def close(self) -> None:
         """Close the journal."""
-        if isinstance(self.population, Journal):
-            self.population.close()
+        if isinstance(self.evaluator, Journal):
+            self.evaluator.close()
 
 
 def lifetime_seed(generator: np.random.Generator) -> int:

@@ -1,7 +1,6 @@
 """K lifetimes as an agent sees them: observations and infos from window results. Numbers in, numbers out."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 import gymnasium as gym
@@ -10,7 +9,7 @@ from numpy.typing import NDArray
 
 from archgym.search_space import SearchSpace
 from archgym.settings import Problem
-from archgym.stats import detrend, shrunken_means
+from archgym.stats import SHRINKAGE, detrend
 from archgym.window import WindowResult
 
 SCALARS = 11
@@ -35,13 +34,17 @@ class Lifetime:
 
     def __init__(self, problem: Problem, history: Sequence[WindowResult] = ()) -> None:
         self.problem, self.space = problem, problem.space
-        self.history = list(history)
-        self.codes = [self._code(result) for result in self.history]
+        self.history: list[WindowResult] = []
+        self._codes = np.zeros((problem.settings.windows, sum(self.space.counts)), dtype=np.float32)
+        self._observation: NDArray[np.float32] | None = None  # what the history so far looks like
+        for result in history:
+            self.add(result)
 
     def add(self, result: WindowResult) -> None:
         """Take in one window."""
+        self._codes[len(self.history)] = self.space.encode(np.array(result.action, dtype=np.int64))
         self.history.append(result)
-        self.codes.append(self._code(result))
+        self._observation = None
 
     @property
     def over(self) -> bool:
@@ -50,6 +53,17 @@ class Lifetime:
 
     def observation(self) -> NDArray[np.float32]:
         """Write what has been seen as numbers; `ArchSearchEnv` has the table."""
+        if self._observation is None:
+            self._observation = self._observe()
+        return self._observation.copy()
+
+    def info(self) -> dict[str, Any]:
+        """Tell about the last window; everything in it repeats under the same seed."""
+        last = self.history[-1]
+        label = self.space.label(np.array(last.action, dtype=np.int64))
+        return {"architecture": label, **{name: getattr(last, name) for name in INFO}}
+
+    def _observe(self) -> NDArray[np.float32]:
         options, windows = sum(self.space.counts), self.problem.settings.windows
         left = 1.0 - len(self.history) / windows
         if not self.history:
@@ -71,20 +85,9 @@ class Lifetime:
             last.cut_share,
             float(last.diverged),
         ]
-        visits = np.sum(self.codes, axis=0) / len(self.history)
+        codes = self._codes[: len(self.history)]
+        visits = codes.sum(0)
         residuals = detrend(np.array(rewards)[:, None])[:, 0]
-        active = np.argwhere(np.array(self.codes) > 0)  # (pairs, 2): window, option
-        means = np.zeros(options)
-        for option, mean in shrunken_means(active[:, 1].tolist(), residuals[active[:, 0]]).items():
-            means[option] = mean
-        return np.concatenate([self.codes[-1], scalars, visits, np.clip(means, -3.0, 3.0)]).astype(np.float32)
-
-    def info(self) -> dict[str, Any]:
-        """Tell about the last window; everything in it repeats under the same seed."""
-        last = self.history[-1]
-        values = asdict(last)
-        label = self.space.label(np.array(last.action, dtype=np.int64))
-        return {"architecture": label, **{name: values[name] for name in INFO}}
-
-    def _code(self, result: WindowResult) -> NDArray[np.float32]:
-        return self.space.encode(np.array(result.action, dtype=np.int64))
+        means = residuals @ codes / (visits + SHRINKAGE)  # `shrunken_means` of all options at once
+        shares = visits / len(self.history)
+        return np.concatenate([codes[-1], scalars, shares, np.clip(means, -3.0, 3.0)]).astype(np.float32)

@@ -1,6 +1,6 @@
 """`ArchSearch-DQN-v0`: an action is an architecture, a step trains it for one window, the reward is its return."""
 
-from typing import Any
+from typing import Any, Self
 
 import gymnasium as gym
 import numpy as np
@@ -8,9 +8,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from archgym.envs import core
 from archgym.envs.lifetimes import Lifetime, observation_space
+from archgym.window import WindowResult
 
 
-class ArchSearchEnv(gym.Env[NDArray[Any], NDArray[np.int64]]):
+class ArchSearchEnv(gym.Env[NDArray[Any], Any]):
     """Architecture search for a deep RL agent, as one lifetime of inner training.
 
     ## Description
@@ -74,8 +75,8 @@ class ArchSearchEnv(gym.Env[NDArray[Any], NDArray[np.int64]]):
         self._lives = core.Lives(1, keywords)
         self.problem = self._lives.problem
         self.search_space = self.problem.space
-        self.action_space = core.action_space(self.problem)
-        self.observation_space = observation_space(self.search_space)
+        self.action_space: gym.Space[Any] = core.action_space(self.problem)
+        self.observation_space: gym.spaces.Box = observation_space(self.search_space)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -86,7 +87,7 @@ class ArchSearchEnv(gym.Env[NDArray[Any], NDArray[np.int64]]):
             self.action_space.seed(seed)
         self._lives.reset([core.lifetime_seed(self.np_random)], [0])
         self._show()
-        return self._life.observation(), {}
+        return self._observation(), {}
 
     def step(self, action: NDArray[np.int64]) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
         """Train the architecture for one window.
@@ -95,11 +96,10 @@ class ArchSearchEnv(gym.Env[NDArray[Any], NDArray[np.int64]]):
             ValueError: If the action is not an architecture of the space.
             gymnasium.error.ResetNeeded: Before the first reset and after the end of a lifetime.
         """
-        if self._life.over:
-            raise gym.error.ResetNeeded("step: expected a lifetime with windows left; call reset() to begin one.")
+        self._need_windows()
         result = self._lives.train([action], [0])[0]
         self._show()
-        return self._life.observation(), result.reward, self._life.over, False, self._life.info()
+        return self._observation(), result.reward, self._life.over, False, self._life.info()
 
     def render(self) -> str | NDArray[np.uint8] | None:
         """Show the last window, as the render mode says."""
@@ -137,17 +137,35 @@ class ArchSearchEnv(gym.Env[NDArray[Any], NDArray[np.int64]]):
         """Go on from a state of an environment with the same arguments; call `reset` before, through the wrappers."""
         self._lives.set_state(state, [self.np_random])
 
-    def fork(self) -> "ArchSearchEnv":
+    def fork(self) -> Self:
         """Make an environment of its own in the same state; it has no journal."""
-        copy = ArchSearchEnv(self.render_mode, **{**self._keywords, "journal": "", "resume": False})
+        copy = type(self)(self.render_mode, **{**self._keywords, "journal": "", "resume": False})
         copy.reset(seed=0)
         copy.set_state(self.get_state())
         return copy
 
+    def best(self) -> NDArray[np.int64]:
+        """Give the best architecture, where it is known (a planted landscape); else a `ValueError`."""
+        return self._lives.evaluator.best()
+
+    def regret(self, architecture: ArrayLike) -> float:
+        """Give the normalised distance to the best architecture, where it is known; else a `ValueError`."""
+        return self._lives.regret(architecture)
+
+    @property
+    def trains(self) -> bool:
+        """Whether there are networks with weights to export."""
+        return self._lives.evaluator.trains
+
+    @property
+    def history(self) -> list[WindowResult]:
+        """The windows of this lifetime so far."""
+        return list(self._life.history)
+
     @property
     def timings(self) -> dict[str, float]:
         """Seconds spent since construction, by phase."""
-        return self._lives.population.timings
+        return self._lives.evaluator.timings
 
     def close(self) -> None:
         """Close the journal."""
@@ -156,6 +174,14 @@ class ArchSearchEnv(gym.Env[NDArray[Any], NDArray[np.int64]]):
     @property
     def _life(self) -> Lifetime:
         return self._lives.lifetimes[0]
+
+    def _observation(self) -> NDArray[np.float32]:
+        return self._life.observation()
+
+    def _need_windows(self) -> None:
+        self._lives.need([0])
+        if self._life.over:
+            raise gym.error.ResetNeeded("step: expected a lifetime with windows left; call reset() to begin one.")
 
     def _show(self) -> None:
         if self.render_mode == "human":

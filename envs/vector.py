@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 from gymnasium.utils.seeding import np_random
 from gymnasium.vector import AutoresetMode, VectorEnv
@@ -11,9 +12,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from archgym.envs import core
 from archgym.envs.lifetimes import observation_space
+from archgym.window import WindowResult
 
 
-class ArchSearchVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray[Any]]):
+class ArchSearchVectorEnv(VectorEnv[NDArray[np.float32], Any, NDArray[Any]]):
     """K lifetimes of `ArchSearchEnv`, made by `gymnasium.make_vec("ArchSearch-DQN-v0", num_envs=K)`.
 
     Member k is the single environment reset with member k's seed (bit for bit with `exact=True`). A lifetime that ended
@@ -33,8 +35,8 @@ class ArchSearchVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDAr
         self.num_envs = self._lives.members
         self.problem = self._lives.problem
         self.search_space = self.problem.space
-        self.single_action_space = core.action_space(self.problem)
-        self.single_observation_space = observation_space(self.search_space)
+        self.single_action_space: gym.Space[Any] = core.action_space(self.problem)
+        self.single_observation_space: gym.spaces.Box = observation_space(self.search_space)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self._generators = [np_random()[0] for _ in range(self.num_envs)]
@@ -84,17 +86,7 @@ class ArchSearchVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDAr
         if given.shape[:1] != (self.num_envs,):
             raise ValueError(f"actions: expected {self.num_envs} architectures, got an array of shape {given.shape}.")
         training = np.flatnonzero(~self._over).tolist()
-        ended = np.flatnonzero(self._over).tolist()
-        results = self._lives.train(given[training], training) if training else []
-        if ended:
-            self._reset(ended)
-        rewards = np.zeros(self.num_envs)
-        infos: dict[str, Any] = {}
-        for member, result in zip(training, results, strict=True):
-            rewards[member] = result.reward
-            infos = self._add_info(infos, self._lives.lifetimes[member].info(), member)
-        self._over = np.array([life.over for life in self._lives.lifetimes])
-        self._show()
+        rewards, infos = self._train(given[training], training)
         return self._observations(), rewards, self._over.copy(), np.zeros(self.num_envs, dtype=bool), infos
 
     def render(self) -> tuple[Any, ...] | None:
@@ -149,14 +141,48 @@ class ArchSearchVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDAr
         self._generators[target].bit_generator.state = self._generators[source].bit_generator.state
         self._over[target] = self._over[source]
 
+    def best(self) -> NDArray[np.int64]:
+        """Give the best architecture, where it is known (a planted landscape); else a `ValueError`."""
+        return self._lives.evaluator.best()
+
+    def regret(self, architecture: ArrayLike) -> float:
+        """Give the normalised distance to the best architecture, where it is known; else a `ValueError`."""
+        return self._lives.regret(architecture)
+
+    @property
+    def trains(self) -> bool:
+        """Whether there are networks with weights to export."""
+        return self._lives.evaluator.trains
+
+    @property
+    def histories(self) -> list[list[WindowResult]]:
+        """The windows of every member's lifetime so far."""
+        return [list(life.history) for life in self._lives.lifetimes]
+
     @property
     def timings(self) -> dict[str, float]:
         """Seconds spent since construction, by phase."""
-        return self._lives.population.timings
+        return self._lives.evaluator.timings
 
     def close_extras(self, **kwargs: Any) -> None:
         """Close the journal."""
         self._lives.close()
+
+    def _train(self, architectures: ArrayLike, members: list[int]) -> tuple[NDArray[np.float64], dict[str, Any]]:
+        """Train one architecture (M, choices) per member (M,), and begin the lifetimes that ended before anew."""
+        ended = np.flatnonzero(self._over).tolist()
+        results = self._lives.train(architectures, members) if members else []
+        if ended:
+            self._reset(ended)
+        rewards = np.zeros(self.num_envs)
+        infos: dict[str, Any] = {}
+        for member, result in zip(members, results, strict=True):
+            rewards[member] = result.reward
+            infos = self._add_info(infos, self._lives.lifetimes[member].info(), member)
+        if members or ended:
+            self._over = np.array([life.over for life in self._lives.lifetimes])
+            self._show()
+        return rewards, infos
 
     def _reset(self, members: list[int]) -> None:
         self._lives.reset([core.lifetime_seed(self._generators[member]) for member in members], members)

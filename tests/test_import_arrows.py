@@ -16,7 +16,8 @@ SPACES = {"lookup", "search_space", "search_spaces"}
 NETS = SPACES | {"supernets", "supernet"}
 INNER = {"lookup", "pendulum", "inner_envs", "tasks"}
 PARTS = NETS | INNER | {"settings", "window", "replay", "stats", "episodes"}
-WORLD = PARTS | {"transfer", "state", "greedy", "rewards", "trainers", "table", "population"}
+SCORING = PARTS | {"evaluator", "transfer", "state", "greedy", "rewards", "trainers", "table"}
+WORLD = SCORING | {"population", "synthetic", "evaluators"}
 VIEWED = WORLD | {"export", "checkpoint", "journal", "drawing"}
 
 # From the bottom to the top: a module, or a folder, and what it may import. A new module gets a row here.
@@ -27,6 +28,7 @@ ARROWS: dict[str, set[str]] = {
     "archgym": {"lookup", "search_space"},
     "replay": {"lookup"},
     "stats": {"lookup"},
+    "comparison_stats": {"lookup", "stats"},
     "episodes": {"lookup"},
     "pendulum": INNER,
     "inner_envs": INNER,
@@ -37,17 +39,20 @@ ARROWS: dict[str, set[str]] = {
     "supernets": NETS,
     "supernet": NETS,
     "transfer": NETS | {"replay"},
-    "state": NETS | {"replay", "transfer"},
+    "evaluator": SPACES | {"settings", "window"},
+    "state": NETS | {"evaluator", "replay", "transfer"},
     "greedy": NETS | INNER,
     "rewards": SPACES | {"settings"},
     "trainers": NETS | INNER | {"window", "replay", "stats", "episodes", "trainers"},
     "table": SPACES | INNER | {"settings", "window", "stats"},
-    "population": WORLD - {"table", "population"},
+    "population": SCORING - {"table"},
+    "synthetic": SPACES | {"evaluator", "rewards", "settings", "window"},
+    "evaluators": {"evaluator", "population", "settings", "synthetic"},
     "export": NETS | INNER | {"settings"},
     "progress": set(),
     "events": set(),
-    "checkpoint": SPACES | {"state"},
-    "journal": WORLD | {"checkpoint"},
+    "checkpoint": {"evaluator"},
+    "journal": SPACES | {"checkpoint", "evaluator", "window"},
     "drawing": SPACES | {"stats"},
     "envs": VIEWED | {"envs"},
     "table_builder": VIEWED,
@@ -66,7 +71,7 @@ EVERYWHERE = {"archgym", "seeding"}  # importing archgym registers the ids; ever
 
 # Imported in milliseconds, wherever they are imported: without torch, also by way of other modules.
 TORCH_FREE = {"archgym", "lookup", "seeding", "search_space", "search_spaces", "stats", "episodes", "window"}
-TORCH_FREE |= {"pendulum", "tasks", "journal"}
+TORCH_FREE |= {"comparison_stats", "pendulum", "tasks", "journal"}
 HEAVY = ("torch", "envpool", "safetensors.torch", "stable_baselines3")
 
 

@@ -79,7 +79,7 @@ def windows(envs: Any) -> Iterator[Any]:
 
 def leave(envs: Any) -> None:
     """Let go of a record as a killed process does: without a last checkpoint."""
-    envs.unwrapped._lives.population._file.close()
+    envs.unwrapped._lives.evaluator._file.close()
     envs.unwrapped.closed = True
 
 
@@ -289,7 +289,7 @@ def test_a_population_that_is_lost_is_brought_back_before_any_call(
     envs = make(path)
     for result in calls(envs):
         told.append(result)
-        envs._lives.population.live = False  # as after a call that broke off
+        envs._lives.evaluator.live = False  # as after a call that broke off
     leave(envs)
     assert told == whole[0]
     assert rows_of(path) == whole[1]
@@ -317,7 +317,7 @@ def test_a_window_that_was_interrupted_is_trained_again_from_its_beginning(tmp_p
         envs = make(path, **long)
         assert list(islice(steps(envs), 2)) == straight[:2]
         if checkpoints:
-            envs._lives.population._checkpoint()
+            envs._lives.evaluator._checkpoint()
         interrupt(envs)
         if name == "notebook":
             assert envs.step(np.full((2, 3), 1))[1].tolist() == straight[2]

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from archgym.settings import Problem, Settings, spaces
+from archgym.lookup import names
+from archgym.settings import Problem, Settings
 from archgym.tasks import TASKS
 
 
@@ -22,7 +23,7 @@ def problem(**keywords: Any) -> Problem:
         ({"task": "Cartpole"}, "unknown task 'Cartpole': expected one of .* Did you mean 'CartPole-v1'"),
         ({"task": "Pendulum-v1"}, "task 'Pendulum-v1': expected discrete actions"),
         ({"task": 1}, "task: expected a name, got 1"),
-        ({"space": "mpl"}, "unknown search space 'mpl': expected one of mlp, mlp-wide. Did you mean 'mlp'"),
+        ({"space": "mpl"}, "unknown search space 'mpl': expected one of grid, mlp, mlp-wide. Did you mean 'mlp'"),
         ({"space": "no.such.place"}, "unknown search space 'no.such.place': there is no module 'no' to import"),
         ({"space": "archgym.tasks"}, "search space 'archgym.tasks': expected a module that defines SPACE"),
         ({"space": None}, "space: expected a name, got None"),
@@ -147,6 +148,6 @@ def test_a_space_of_somebody_else_works_by_its_dotted_name(tmp_path: Path, monke
 
 
 def test_the_bundled_spaces_are_listed() -> None:
-    assert {"mlp", "mlp-wide"} <= set(spaces())
-    for name in spaces():
+    assert {"grid", "mlp", "mlp-wide"} <= set(names("archgym.search_spaces"))
+    for name in names("archgym.search_spaces"):
         assert problem(space=name).space.name == name

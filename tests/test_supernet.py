@@ -15,7 +15,11 @@ from archgym.search_space import Architecture, Network, SearchSpace
 from archgym.search_spaces.mlp import MLP
 from archgym.supernet import FIELDS, Layout, Subnets, Supernet, check_in, check_out, family_of, variants
 
-NAMES = names("archgym.search_spaces")
+NAMES = [
+    name
+    for name in names("archgym.search_spaces")
+    if load("archgym.search_spaces", name, "search space").SPACE.supernet is not None
+]
 INPUTS, OUTPUTS = 5, 3
 CPU = torch.device("cpu")
 

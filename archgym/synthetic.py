@@ -1,0 +1,297 @@
+"""A planted landscape instead of training: what agents are tested on, and what the meta-environment costs by itself.
+
+    value(a) = 1 - [ additive A(a) + pairwise P(a) + ruggedness R(a) ] / (additive + pairwise + ruggedness)
+
+All penalties lie between 0 and 1 and are 0 at the planted optimum, whose value is therefore 1, in a space of any size:
+A is a weighted mean of one penalty per choice, P the mean of one penalty per pair of choices, R a penalty drawn for
+every architecture alone. A window's return is that value on the scale of the task (0 random policy, 1 reference), plus
+noise. Nothing is trained: steps are counted as if it were, and `transfer` only says whose age `rise` and `drift` are of.
+"""
+
+import math
+import time
+from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import asdict, dataclass, field
+from functools import cache, cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from archgym.evaluator import State
+from archgym.rewards import limited, reward
+from archgym.search_space import Architecture, SearchSpace
+from archgym.seeding import Consumer, generator
+from archgym.settings import Problem, trainer_config
+from archgym.window import WindowResult
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+SMALLEST_PENALTY = 0.2  # of a wrong option: the optimum stands out
+ENUMERATED = 100_000  # architectures up to which the optimum of a drifting landscape is looked for
+
+
+@dataclass(frozen=True)
+class Config:
+    """What the landscape looks like."""
+
+    landscape: int = 0
+    """Seed of the landscape: which architecture is the best, and all penalties. Lifetimes share it."""
+    additive: float = 1.0
+    """Weight of the penalties of single choices."""
+    pairwise: float = 0.5
+    """Weight of the penalties of pairs of choices."""
+    ruggedness: float = 0.1
+    """Weight of a penalty that says nothing about neighbours."""
+    noise: float = 0.1
+    """Standard deviation of a window's normalised return around the value."""
+    rise: float = 0.0
+    """Share of the value that is missing at the beginning of a lifetime, and comes linearly, as a learner's does."""
+    drift: float = 0.0
+    """Share of a second landscape, with an optimum of its own, that has taken over by the end of a lifetime."""
+
+    def __post_init__(self) -> None:
+        """Refuse what is no landscape."""
+        for name in ("additive", "pairwise", "ruggedness", "noise", "rise", "drift"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+                raise ValueError(f"{name}: expected a number of at least 0, got {value!r}.")
+            if name in ("rise", "drift") and value > 1:
+                raise ValueError(f"{name}: expected a number from 0 to 1, got {value!r}.")
+        if not self.additive + self.pairwise + self.ruggedness:
+            raise ValueError("additive, pairwise, ruggedness: expected one of them above 0, got 0.")
+        if isinstance(self.landscape, bool) or not isinstance(self.landscape, int) or self.landscape < 0:
+            raise ValueError(f"landscape: expected an integer of at least 0, got {self.landscape!r}.")
+
+
+PRESETS: dict[str, Config] = {"default": Config()}
+
+
+class Landscape:
+    """One planted landscape over a space.
+
+    Args:
+        space: Whose architectures it scores.
+        config: Its weights and seed.
+        number: Which landscape of that seed.
+
+    Attributes:
+        optimum: The planted best architecture; its value is 1.
+    """
+
+    def __init__(self, space: SearchSpace, config: Config, number: int = 0) -> None:
+        self.space, self.config, self.number = space, config, number
+        rng = np.random.default_rng(np.random.SeedSequence(config.landscape, spawn_key=(number,)))
+        self.optimum = space.sample(rng)
+        # One more option for each choice: being inactive.
+        self._offsets = np.cumsum([0, *(count + 1 for count in space.counts[:-1])])
+        total = int(self._offsets[-1]) + space.counts[-1] + 1
+        best = self._positions(self.optimum)
+        weights = rng.uniform(0.2, 1.0, len(space.counts))
+        single = rng.uniform(SMALLEST_PENALTY, 1.0, total)
+        single[best] = 0.0
+        self._single = single * np.repeat(weights / weights.sum(), np.array(space.counts) + 1)
+        pairs = np.triu(rng.uniform(0.0, 1.0, (total, total)), 1)
+        pairs[np.ix_(best, best)] = 0.0
+        self._pairs = pairs / max(1, math.comb(len(space.counts), 2))
+        self.value = cache(self._value)
+
+    def _value(self, vector: tuple[int, ...]) -> float:
+        """Score an architecture, a tuple of option indices, between 0 and 1."""
+        config, positions = self.config, self._positions(np.array(vector, dtype=np.int64))
+        penalty = config.additive * float(self._single[positions].sum())
+        penalty += config.pairwise * float(self._pairs[np.ix_(positions, positions)].sum())
+        if config.ruggedness and vector != tuple(self.optimum.tolist()):
+            seed = np.random.SeedSequence(config.landscape, spawn_key=(self.number, *vector))
+            penalty += config.ruggedness * float(seed.generate_state(1, np.uint32)[0]) / 2**32
+        return 1.0 - penalty / (config.additive + config.pairwise + config.ruggedness)
+
+    def _positions(self, architecture: Architecture) -> NDArray[np.int64]:
+        indices = architecture.copy()
+        inactive = list(self.space.inactive_positions(architecture))
+        indices[inactive] = np.array(self.space.counts)[inactive]
+        return np.asarray(self._offsets + indices)
+
+
+@dataclass
+class Life:
+    """One member.
+
+    Attributes:
+        seed: The noise derives from it.
+        windows: Windows done.
+        last: Label of the architecture before.
+        last_return: Normalised return of the window before.
+        visits: Windows of every architecture, by label.
+    """
+
+    seed: int
+    windows: int = 0
+    last: str | None = None
+    last_return: float = 0.0
+    visits: dict[str, int] = field(default_factory=dict)
+
+
+class Synthetic:
+    """K lifetimes on a planted landscape; an `archgym.evaluator.Evaluator`.
+
+    Args:
+        problem: What is searched.
+        members: K.
+
+    Raises:
+        ValueError: If a setting of the landscape is wrong.
+    """
+
+    def __init__(self, problem: Problem, members: int) -> None:
+        self.problem, self.members = problem, members
+        self.config: Config = trainer_config(PRESETS, problem.settings)
+        self.landscapes = [Landscape(problem.space, self.config, number) for number in range(2)]
+        self.lives: list[Life] = []
+        self._seconds = {"score": 0.0}
+
+    trains = False
+
+    @property
+    def timings(self) -> dict[str, float]:
+        """Seconds spent since construction, by phase."""
+        return dict(self._seconds)
+
+    def reset(self, seeds: Sequence[int], members: Sequence[int] | None = None) -> None:
+        """Begin new lifetimes, one seed each; None: of all members."""
+        if not self.lives:
+            self.lives = [Life(0) for _ in range(self.members)]
+        for member, seed in zip(range(self.members) if members is None else members, seeds, strict=True):
+            self.lives[member] = Life(int(seed))
+
+    def train_window(
+        self, architectures: NDArray[np.int64], members: Sequence[int] | None = None
+    ) -> list[WindowResult]:
+        """Look up one canonical architecture per member, (M, choices)."""
+        clock = time.perf_counter()
+        chosen = range(self.members) if members is None else members
+        results = [self._window(member, own) for member, own in zip(chosen, architectures, strict=True)]
+        self._seconds["score"] += time.perf_counter() - clock
+        return results
+
+    def evaluate(
+        self, architectures: NDArray[np.int64], members: Sequence[int], episodes: int
+    ) -> tuple[NDArray[np.float64], list[int]]:
+        """Look architectures (N, choices) up without a window; the noise is that of a mean of so many returns.
+
+        Returns:
+            Raw returns (N,), and the inner steps that so many episodes of full length would have taken.
+        """
+        returns = []
+        for member, architecture in zip(members, architectures, strict=True):
+            life, label = self.lives[member], self.problem.space.label(architecture)
+            key = (life.windows, *architecture.tolist())
+            noise = generator(life.seed, Consumer.EVALUATION, *key).normal() * self.config.noise / math.sqrt(episodes)
+            returns.append(self._raw(self.value(architecture, self._age(life, label)) + noise))
+        return np.array(returns), [episodes * self.problem.task.episode_limit] * len(returns)
+
+    def value(self, architecture: Architecture, age: float = 1.0) -> float:
+        """Give the expected normalised return of a canonical architecture, at an age from 0 to 1 (a whole lifetime)."""
+        key = tuple(architecture.tolist())
+        share = self.config.drift * age
+        value = (1 - share) * self.landscapes[0].value(key)
+        if share:
+            value += share * self.landscapes[1].value(key)
+        return value * (1 - self.config.rise * (1 - age))
+
+    def best(self) -> Architecture:
+        """Give the architecture with the highest value at the end of a lifetime.
+
+        Raises:
+            ValueError: If the landscape drifts and the space is too large to look through.
+        """
+        return self._best.copy()
+
+    @cached_property
+    def _best(self) -> Architecture:
+        if not self.config.drift:
+            return self.landscapes[0].optimum
+        if math.prod(self.problem.space.counts) > ENUMERATED:
+            raise ValueError(
+                f"best: expected a space of at most {ENUMERATED:,} option vectors for a drifting landscape, "
+                f"got {math.prod(self.problem.space.counts):,}."
+            )
+        return max(self.problem.space.enumerate(), key=self.value)
+
+    def regret(self, architecture: Architecture) -> float:
+        """Give the distance of a canonical architecture to the best one at the end of a lifetime, normalised."""
+        return self.value(self._best) - self.value(architecture)
+
+    def fork(self, source: int, target: int) -> None:
+        """Make a member a copy of another."""
+        self.lives[target] = deepcopy(self.lives[source])
+
+    def weights(self, member: int, architecture: Architecture) -> "dict[str, Tensor]":
+        """Refuse: nothing is trained."""
+        raise ValueError("weights: expected an environment that trains networks, got a planted landscape.")
+
+    def get_state(self) -> State:
+        """Copy out everything that the future depends on."""
+        return State({"lives": [asdict(life) for life in self.lives]}, {})
+
+    def set_state(self, state: State) -> None:
+        """Go on from a state.
+
+        Raises:
+            ValueError: If it has another number of members, or comes from training.
+        """
+        lives = state.meta.get("lives", [])
+        if len(lives) != self.members:
+            raise ValueError(f"state: expected {self.members} members of a planted landscape, got {len(lives)}.")
+        self.lives = [Life(**deepcopy(life)) for life in lives]
+
+    def _window(self, member: int, architecture: Architecture) -> WindowResult:
+        problem, life = self.problem, self.lives[member]
+        space, steps = problem.space, problem.window_steps
+        label, network = space.label(architecture), space.network_of(architecture)
+        if problem.settings.reward == "evaluation":
+            returns, extra = self.evaluate(architecture[None], [member], problem.settings.evaluation_episodes)
+            raw, steps = float(returns[0]), steps + extra[0]
+        else:
+            noise = generator(life.seed, Consumer.NOISE, life.windows).normal() * self.config.noise
+            raw = self._raw(self.value(architecture, self._age(life, label)) + noise)
+        normalised = problem.normalise(raw)
+        earned = reward(problem, network, normalised, life.last_return)
+        switched = life.last not in (None, label)
+        life.windows, life.last, life.last_return = life.windows + 1, label, limited(normalised)
+        life.visits[label] = life.visits.get(label, 0) + 1
+        return WindowResult(
+            action=architecture.tolist(),
+            reward=earned,
+            raw_return=raw,
+            normalised_return=normalised,
+            episodes=0,
+            cut_share=0.0,
+            env_steps=steps,
+            gradient_steps=0,
+            parameters=network.parameters(problem.inputs, problem.outputs),
+            flops=network.flops(problem.inputs, problem.outputs),
+            diverged=False,
+            loss=0.0,
+            value=0.0,
+            epsilon=0.0,
+            replay_fill=0.0,
+            switched=switched,
+        )
+
+    def _age(self, life: Life, label: str) -> float:
+        """Give the age, from 0 to 1, of the learner that a window would train.
+
+        It is the lifetime's, or with `own` the architecture's; with `fresh` every window is a whole life.
+        """
+        transfer, windows = self.problem.settings.transfer, self.problem.settings.windows
+        if transfer == "fresh":
+            return 1.0
+        done = life.windows if transfer == "shared" else life.visits.get(label, 0)
+        return min(1.0, done / max(1, windows - 1))
+
+    def _raw(self, value: float) -> float:
+        problem = self.problem
+        return problem.random_return + value * (problem.reference_return - problem.random_return)

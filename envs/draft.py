@@ -1,0 +1,105 @@
+"""An architecture that is decided choice by choice: what is asked, what is legal, and what an agent sees of it."""
+
+from collections.abc import Sequence
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+
+from archgym.lookup import unknown
+from archgym.search_space import Architecture, SearchSpace
+
+ILLEGAL = ("penalise", "refuse")
+ILLEGAL_PENALTY = 0.1  # what an illegal decision costs with illegal="penalise"
+
+
+class Draft:
+    """An architecture under construction.
+
+    Args:
+        space: What it will be a part of.
+        prefix: Options decided so far.
+
+    Attributes:
+        prefix: Options decided so far; those of inactive choices are 0.
+    """
+
+    def __init__(self, space: SearchSpace, prefix: Sequence[int] = ()) -> None:
+        self.space, self.prefix = space, list(prefix)
+        self._offsets = np.cumsum([0, *space.counts])
+
+    @property
+    def complete(self) -> bool:
+        """Whether all choices are decided."""
+        return len(self.prefix) == len(self.space.choices)
+
+    @property
+    def architecture(self) -> Architecture:
+        """What has been decided, once it is complete."""
+        return np.array(self.prefix, dtype=np.int64)
+
+    def mask(self) -> NDArray[np.int8]:
+        """Tell which actions are legal, a fresh (largest number of options,); all 0 once complete."""
+        mask = np.zeros(max(self.space.counts), dtype=np.int8)
+        if not self.complete:
+            own = self.space.mask(self.prefix)
+            mask[: len(own)] = own
+        return mask
+
+    def refusal(self, action: object) -> str | None:
+        """Say what is wrong with a decision; None: nothing.
+
+        An inactive choice, which has no effect, takes any of its options, as whole architectures do.
+        """
+        choice = self.space.choices[len(self.prefix)]
+        if isinstance(action, bool | np.bool_) or not isinstance(action, int | np.integer):
+            return f"option of {choice.name!r}: expected an integer, got {action!r}."
+        if not 0 <= action < len(choice.options):
+            listed = ", ".join(map(str, choice.options))
+            return f"option of {choice.name!r}: expected 0 to {len(choice.options) - 1} ({listed}), got {action}."
+        mask = self.space.mask(self.prefix)
+        if mask[action] or self._inactive():
+            return None
+        decided = self.space.label_prefix(self.prefix) or "nothing"
+        legal = ", ".join(str(choice.options[index]) for index in np.flatnonzero(mask))
+        return (
+            f"option of {choice.name!r}: expected one that leads to an architecture of {self.space.name!r} "
+            f"(decided: {decided}; legal: {legal}), got {choice.options[action]}."
+        )
+
+    def decide(self, action: int) -> None:
+        """Take a legal decision."""
+        self.prefix.append(0 if self._inactive() else int(action))
+
+    def observation(self) -> NDArray[np.float32]:
+        """Write the choice that is asked, what was decided and what is legal as numbers, (`size`,)."""
+        asked = np.zeros(len(self.space.choices), dtype=np.float32)
+        decided = np.zeros(self._offsets[-1], dtype=np.float32)
+        if not self.complete:
+            asked[len(self.prefix)] = 1.0
+        decided[self._offsets[: len(self.prefix)] + np.array(self.prefix, dtype=np.int64)] = 1.0
+        return np.concatenate([asked, decided, self.mask().astype(np.float32)])
+
+    @staticmethod
+    def size(space: SearchSpace) -> int:
+        """Count the numbers of `observation`."""
+        return len(space.choices) + sum(space.counts) + max(space.counts)
+
+    def _inactive(self) -> bool:
+        vector = np.array(self.prefix + [0] * (len(self.space.choices) - len(self.prefix)), dtype=np.int64)
+        return len(self.prefix) in self.space.inactive_positions(vector)
+
+
+def observation_space(base: gym.spaces.Box, space: SearchSpace) -> gym.spaces.Box:
+    """Append the numbers of a draft to an observation space."""
+    size = Draft.size(space)
+    low = np.concatenate([base.low, np.zeros(size, dtype=np.float32)])
+    high = np.concatenate([base.high, np.ones(size, dtype=np.float32)])
+    return gym.spaces.Box(low, high, dtype=np.float32)
+
+
+def check_illegal(illegal: str) -> str:
+    """Refuse a rule for illegal decisions that does not exist."""
+    if illegal not in ILLEGAL:
+        raise unknown("rule for illegal actions (illegal)", illegal, ILLEGAL)
+    return illegal
