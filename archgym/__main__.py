@@ -13,7 +13,8 @@ USAGE = """usage: archgym COMMAND ...
 
 commands:
   search AGENT [--help]   search an architecture (an agent of `archgym list`)
-  report DIR              write DIR/report.html anew
+  compare AGENT ...       compare agents at equal budgets (`archgym compare --help`)
+  report DIR              write the page of a search, or of a comparison, anew
   doctor [--device cpu]   prove on this machine that an action takes effect
   list                    list tasks, search spaces, agents and environments
   --version               print the version
@@ -32,6 +33,8 @@ def main(given: Sequence[str] | None = None) -> None:
                 print(archgym.__version__)
             case "search":
                 search(words)
+            case "compare":
+                sys.exit(compare(words))
             case "report":
                 report(words)
             case "doctor":
@@ -41,7 +44,7 @@ def main(given: Sequence[str] | None = None) -> None:
             case "list":
                 list_names()
             case _:
-                raise lookup.unknown("command", command, ("doctor", "list", "report", "search"))
+                raise lookup.unknown("command", command, ("compare", "doctor", "list", "report", "search"))
 
 
 def search(words: list[str]) -> None:
@@ -57,13 +60,28 @@ def search(words: list[str]) -> None:
     launch(module.Agent, module.Args, name.replace("_", "-"), words)
 
 
-def report(words: list[str]) -> None:
-    """Write the page of a run folder anew."""
-    from archgym import report as page
+def compare(words: list[str]) -> int:
+    """Compare the agents that are named before the first flag."""
+    from archgym import compare as comparison
 
+    flags = next((place for place, word in enumerate(words) if word.startswith("-")), len(words))
+    args = parse(comparison.Args, words[flags:], "archgym compare AGENT[:option=value,...] ...")
+    return comparison.main(words[:flags], args)
+
+
+def report(words: list[str]) -> None:
+    """Write the page of a search, or of a comparison, anew."""
     if len(words) != 1:
         raise ValueError(f"report: expected one run folder, got {len(words)} arguments.")
-    print(page.write(Path(words[0])))
+    folder = Path(words[0])
+    if (folder / "compare.json").exists():
+        from archgym import compare_page
+
+        print(compare_page.write(folder))
+        return
+    from archgym import report as page
+
+    print(page.write(folder))
 
 
 def list_names() -> None:

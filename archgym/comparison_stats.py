@@ -131,15 +131,15 @@ def performance_profile_interval(
 
 
 def improvement_p_value(x: ArrayLike, y: ArrayLike, *, seed: int = 0, draws: int = 10_000) -> float:
-    """Test on one task whether the probability of improvement differs from 1/2, by permuting which arm a run is of.
+    """Test whether the probability of improvement differs from 1/2, by permuting within tasks which arm a run is of.
 
     The p value is the share of relabellings whose probability of improvement is at least as far from 1/2 as the
-    observed one. Up to 10,000 relabellings are listed (7 runs against 7), and p is exact. Of more, some are drawn, and
-    p = (1 + those as far) / (1 + draws), which counts the observed one (Phipson and Smyth 2010): never 0.
+    observed one. Up to 10,000 relabellings of one task are listed (7 runs against 7), and p is exact. Of more, some are
+    drawn, and p = (1 + those as far) / (1 + draws), which counts the observed one (Phipson and Smyth 2010): never 0.
 
     Args:
-        x: (runs,) or (runs, 1).
-        y: (runs,) or (runs, 1); the number of runs may differ.
+        x: (runs, tasks), or (runs,) of one task.
+        y: The same tasks; the number of runs may differ.
         seed: Of the relabellings, where they are drawn.
         draws: Relabellings drawn, where there are too many to list.
 
@@ -147,22 +147,21 @@ def improvement_p_value(x: ArrayLike, y: ArrayLike, *, seed: int = 0, draws: int
         The two-sided p value, above 0 and at most 1.
 
     Raises:
-        ValueError: If an arm has no scores, if some are not finite, if there is more than one task, or no draw.
+        ValueError: If an arm has no scores, if some are not finite, if the tasks differ in number, or without a draw.
     """
     first, second = _same_tasks("improvement_p_value", (x, y))
-    if first.shape[1] != 1:
-        raise ValueError(f"improvement_p_value: expected scores of one task, got {first.shape[1]} tasks.")
     _check_draws("improvement_p_value", draws)
-    pooled = np.concatenate([first, second])  # (all runs, 1)
+    pooled = np.concatenate([first, second]).T  # (tasks, all runs)
     # Wins less losses of each run against all. Within an arm they cancel, so the sum over the runs of x is
     # (2 P - 1) times the number of pairs. Whole numbers: equal distances from 1/2 compare as equal.
-    margins = (pooled > pooled.T).sum(1) - (pooled < pooled.T).sum(1)
-    observed = abs(margins[: len(first)].sum())
-    if comb(len(pooled), len(first)) <= EXACT_RELABELLINGS:
-        relabelled = margins[list(combinations(range(len(pooled)), len(first)))]
+    margins = np.sign(pooled[:, :, None] - pooled[:, None, :]).astype(np.int64).sum(2)  # (tasks, all runs)
+    observed = abs(margins[:, : len(first)].sum())
+    if len(margins) == 1 and comb(margins.shape[1], len(first)) <= EXACT_RELABELLINGS:
+        relabelled = margins[0, list(combinations(range(margins.shape[1]), len(first)))]
         return float((abs(relabelled.sum(1)) >= observed).mean())
-    shuffled = np.random.default_rng(seed).permuted(np.tile(margins, (draws, 1)), axis=1)  # (draws, all runs)
-    as_far = int((abs(shuffled[:, : len(first)].sum(1)) >= observed).sum())
+    rng = np.random.default_rng(seed)
+    shuffled = rng.permuted(np.tile(margins, (draws, 1, 1)), axis=2)  # (draws, tasks, all runs)
+    as_far = int((abs(shuffled[:, :, : len(first)].sum((1, 2))) >= observed).sum())
     return (1 + as_far) / (1 + draws)
 
 

@@ -1,5 +1,6 @@
 """TensorBoard events with CleanRL's tags."""
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,11 @@ class EventWriter:
     """Writes the events of a search; they follow from the journal, so a resume writes them anew."""
 
     def __init__(self, folder: Path) -> None:
-        from torch.utils.tensorboard import SummaryWriter
+        from tensorboard.summary.writer.event_file_writer import EventFileWriter  # torch's writer, without torch
 
         for old in folder.glob("events.out.tfevents.*"):
             old.unlink()
-        self.writer = SummaryWriter(str(folder))
+        self.writer = EventFileWriter(str(folder))
 
     def __enter__(self) -> "EventWriter":
         return self
@@ -27,6 +28,9 @@ class EventWriter:
         self, steps: int, speed: float, rewards: NDArray[np.float64], infos: dict[str, Any], scalars: dict[str, float]
     ) -> None:
         """Write one window; steps are inner environment steps of all members."""
+        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.compat.proto.summary_pb2 import Summary
+
         tags = {
             "charts/episodic_return": infos["raw_return"].mean(),
             "charts/reward": rewards.mean(),
@@ -36,5 +40,5 @@ class EventWriter:
             "losses/q_values": infos["value"].mean(),
             **scalars,
         }
-        for tag, value in tags.items():
-            self.writer.add_scalar(tag, float(value), steps)
+        values = [Summary.Value(tag=tag, simple_value=float(value)) for tag, value in tags.items()]
+        self.writer.add_event(Event(wall_time=time.time(), step=steps, summary=Summary(value=values)))

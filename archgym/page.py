@@ -1,9 +1,12 @@
-"""The pieces that the report page is made of: its style, tables, figures and numbers."""
+"""The pieces that pages are made of: their skeleton and style, tables, figures and numbers."""
 
 import io
+import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib import rc_context
@@ -11,14 +14,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-NUMERIC = (
-    "parameters",
-    "FLOPs",
-    "area",
-    "return",
-    "difference",
-    "by seed",
-)  # columns of tables that are set to the right
+NUMERIC = (  # columns of tables that are set to the right
+    *("parameters", "FLOPs", "area", "return", "difference", "by seed"),
+    *("searches", "IQM (95 %)", "beats random (95 %)", "p (Holm)", "greedy at end", "last fifth", "inner steps"),
+)
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"  # no script, and nothing from elsewhere
 BROAD = ' class="broad"'  # over the whole width of the page
 STYLE = """
 :root { color-scheme: light; --ink: #1f2a36; --muted: #5b6875; --rule: #dfe4ea; --data: #0072b2; --chosen: #d55e00 }
@@ -66,11 +66,46 @@ tr, .reign { border-bottom: 1px solid var(--rule); break-inside: avoid } .n { te
 """
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Build a table from plain text."""
+def document(title: str, parts: Sequence[str], style: str = "") -> str:
+    """Build a page from its parts; a style of its own comes after that of all pages."""
+    head = (
+        f'<meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{POLICY}">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1"><link rel="icon" href="data:,">'
+        f"<title>{escape(title)}</title><style>{STYLE}{style}</style>"
+    )
+    body = "\n".join(parts)
+    return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>\n{body}\n</body></html>\n'
+
+
+def save(folder: Path, text: str) -> Path:
+    """Write a page as the `report.html` of its folder, wholly or not at all."""
+    path, temporary = folder / "report.html", folder / "report.html.tmp"
+    temporary.write_text(text, encoding="utf-8")
+    return temporary.replace(path)
+
+
+def listing(title: str, pairs: Mapping[str, Any]) -> str:
+    """List names with their values."""
+    items = (f"<li>{escape(key)} <code>{escape(json.dumps(value))}</code></li>" for key, value in pairs.items())
+    return f'<h3>{escape(title)}</h3><ul class="pairs">{"".join(items)}</ul>'
+
+
+def breakable(name: str) -> str:
+    """Escape a name of several parts, so that a narrow column may break it between them."""
+    return "<wbr>".join(escape(part) for part in re.split(r"(?<=[:,_=])", name))
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, names: bool = False) -> str:
+    """Build a table from plain text; its first column may hold long names, which it then breaks between their parts."""
     kinds = [' class="n"' if name in NUMERIC else ' class="a"' if name == "architecture" else "" for name in header]
     first = "".join(f"<th{kind}>{escape(name)}</th>" for kind, name in zip(kinds, header, strict=True))
-    lines = ["".join(f"<td{kind}>{escape(cell)}</td>" for kind, cell in zip(kinds, row, strict=True)) for row in rows]
+    lines = [
+        "".join(
+            f"<td{kind}>{breakable(cell) if names and not place else escape(cell)}</td>"
+            for place, (kind, cell) in enumerate(zip(kinds, row, strict=True))
+        )
+        for row in rows
+    ]
     return f'<div class="scroll"><table><tr>{first}</tr><tr>{"</tr><tr>".join(lines)}</tr></table></div>'
 
 

@@ -32,7 +32,7 @@ class Progress:
             disable=not self.console.is_terminal,
         )
         self.task = self.bars.add_task(title, total=total, text="")
-        self.printed = 0.0
+        self.printed, self.shown = 0.0, -1.0  # when, and how much was done then
 
     def __enter__(self) -> "Progress":
         self.bars.start()
@@ -41,15 +41,15 @@ class Progress:
     def __exit__(self, *error: object) -> None:
         self.bars.stop()
 
-    def due(self, done: int) -> bool:
+    def due(self, done: float) -> bool:
         """Tell whether `update` would show anything new: words that are costly to find need not be found before."""
         interval = BAR_SECONDS if self.console.is_terminal else LINE_SECONDS
-        return time.monotonic() - self.printed >= interval or done >= self.total
+        return time.monotonic() - self.printed >= interval or done >= self.total > self.shown
 
-    def update(self, done: int, text: str) -> None:
+    def update(self, done: float, text: str) -> None:
         """Show how much is done, and a few words."""
         self.bars.update(self.task, completed=done, text=text)
         if self.due(done):
             if not self.console.is_terminal:
-                print(f"{self.title}: {done}/{self.total}  {text}", flush=True)
-            self.printed = time.monotonic()
+                print(f"{self.title}: {done:.4g}/{self.total}  {text}", flush=True)
+            self.printed, self.shown = time.monotonic(), done

@@ -8,10 +8,8 @@ fresh seeds, and only these are reported, as differences from the default on the
 import json
 import os
 import shutil
-import threading
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any
@@ -21,7 +19,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from archgym import lookup, report, search
+from archgym import lookup, report, search, workers
+from archgym.evaluators import open_evaluator
 from archgym.progress import Progress
 from archgym.search import SearchArgs, write_json
 from archgym.search_space import Architecture, SearchSpace
@@ -60,18 +59,14 @@ def train(job: Job) -> dict[str, Any]:
         done: dict[str, Any] = json.loads(file.read_text())
         if done["order"] == order:
             return done
-    import torch
-
     from archgym.export import save
-    from archgym.population import Population
 
-    torch.set_num_threads(1)
     problem = Problem(Settings(**job.settings))
-    population = Population(problem, len(job.seeds))
-    population.reset(job.seeds)
+    evaluator = open_evaluator(problem, len(job.seeds))
+    evaluator.reset(job.seeds)
     action = np.array(job.action, dtype=np.int64)
     actions = np.tile(action, (len(job.seeds), 1))
-    windows = [population.train_window(actions) for _ in range(problem.settings.windows)]
+    windows = [evaluator.train_window(actions) for _ in range(problem.settings.windows)]
     curves = np.array([[result.raw_return for result in window] for window in windows]).T  # (seeds, windows)
     last = curves[:, -max(1, curves.shape[1] // 5) :].mean(1)
     result = {
@@ -81,8 +76,8 @@ def train(job: Job) -> dict[str, Any]:
         "last_fifth": last.tolist(),
         "steps": sum(result.env_steps for window in windows for result in window),
     }
-    if job.keep_weights:
-        save(job.folder, problem, action, population.weights(int(np.argmax(last)), action), job.name)
+    if job.keep_weights and evaluator.trains:
+        save(job.folder, problem, action, evaluator.weights(int(np.argmax(last)), action), job.name)
     write_json(file, result)
     return result
 
@@ -115,7 +110,8 @@ class Control:
         begun = journal.exists() and journal.stat().st_size > 0
         own = {name: getattr(self.args, name) for name in SearchArgs.__dataclass_fields__}
         args = SearchArgs(**{**own, "retrain": None, "out": folder / CONTROL, "resume": begun})
-        self.process = get_context("spawn").Process(target=search_at_random, args=(args, folder / f"{CONTROL}.log"))
+        log = folder / f"{CONTROL}.log"
+        self.process = get_context("spawn").Process(target=search_at_random, args=(args, log))
         self.process.start()
 
     def finish(self, folder: Path) -> None:
@@ -131,28 +127,21 @@ class Control:
 
 
 def search_at_random(args: SearchArgs, log: Path) -> None:
-    """Run the control; what it says goes to a file."""
+    """Run the control, in a process of its own."""
     import torch
 
-    end_with_parent()
+    workers.end_with_parent()
+    torch.set_num_threads(1)
+    module = lookup.load("archgym.agents", CONTROL, "agent")
+    search_quietly(CONTROL, module.Args(**vars(args)), log, page=True)
+
+
+def search_quietly(agent: str, args: SearchArgs, log: Path, page: bool) -> None:
+    """Run a search in a process of which nobody sees the terminal; what it says goes to a file."""
     with log.open("ab") as file:
         for stream in (1, 2):
             os.dup2(file.fileno(), stream)
-    torch.set_num_threads(1)
-    agent = lookup.load("archgym.agents", CONTROL, "agent")
-    search.run(agent.Agent, agent.Args(**vars(args)), CONTROL)
-
-
-def end_with_parent() -> None:
-    """End this process when its parent is gone: a search that was killed leaves nobody behind who goes on with it."""
-    parent = parent_process()
-    assert parent is not None, "called in the main process"
-
-    def wait() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=wait, daemon=True).start()
+    search.run(lookup.load("archgym.agents", agent, "agent").Agent, args, agent, page=page)
 
 
 def check(args: SearchArgs) -> None:
@@ -161,10 +150,8 @@ def check(args: SearchArgs) -> None:
     Raises:
         ValueError: If a setting of the trainer does not fit so few steps.
     """
-    from archgym.population import Population
-
     assert args.retrain is not None
-    Population(Problem(retraining(Settings.from_keywords(args.environment()), args.retrain)[0]), 1)
+    open_evaluator(Problem(retraining(args.settings(), args.retrain)[0]), 1)
 
 
 def run(folder: Path, args: SearchArgs, name: str, control: Control) -> None:
@@ -192,7 +179,7 @@ def run(folder: Path, args: SearchArgs, name: str, control: Control) -> None:
     candidates[DEFAULT] = [space.default_architecture]
 
     every = [architecture for group in candidates.values() for architecture in group]
-    with ProcessPoolExecutor(os.cpu_count(), get_context("spawn"), initializer=end_with_parent) as pool:
+    with workers.Workers(os.cpu_count() or 1) as pool:
         trained = retrain(pool, folder, settings, space, every, "selection", args.seed)
         means = {label: float(np.mean(result["scores"])) for label, result in trained.items()}
         chosen = {arm: max(group, key=lambda a: means[space.label(a)]) for arm, group in candidates.items()}
@@ -237,7 +224,9 @@ def run(folder: Path, args: SearchArgs, name: str, control: Control) -> None:
     write_json(folder / "protocol.json", content)
     winner = space.label(chosen[content["winner"]])
     for suffix in (".json", ".safetensors"):
-        shutil.copyfile(folder / "retrain" / f"{slug('report', winner)}{suffix}", folder / f"best{suffix}")
+        kept = folder / "retrain" / f"{slug('report', winner)}{suffix}"
+        if kept.exists():  # a planted landscape has no weights
+            shutil.copyfile(kept, folder / f"best{suffix}")
     report.write(folder)
     print_table(content)
 
@@ -252,7 +241,7 @@ def retraining(settings: Settings, steps: int) -> tuple[Settings, int]:
 
 
 def retrain(
-    pool: ProcessPoolExecutor,
+    pool: workers.Workers,
     folder: Path,
     settings: Settings,
     space: SearchSpace,
@@ -275,12 +264,14 @@ def retrain(
         name, keep = slug(stage, label), stage == "report"
         jobs[label] = Job(settings.to_dict(), architecture.tolist(), seeds, folder / "retrain", name, keep)
     title = f"{stage}: {len(jobs)} architectures x {count} seeds from scratch"
-    futures: dict[Future[dict[str, Any]], str] = {pool.submit(train, job): label for label, job in jobs.items()}
     results = {}
     with Progress(title, len(jobs)) as progress:
-        for done, future in enumerate(as_completed(futures), start=1):
-            results[futures[future]] = future.result()
-            progress.update(done, f"score {np.mean(future.result()['scores']):.3f}  {futures[future]}")
+        work = [workers.Job(label, train, (job,)) for label, job in jobs.items()]
+        for done, (job, result) in enumerate(pool.run(work), start=1):
+            if isinstance(result, workers.Failure):
+                raise RuntimeError(f"training {job.name} from scratch failed. {result.reason}\n{result.trace}")
+            results[job.name] = result
+            progress.update(done, f"score {np.mean(result['scores']):.3f}  {job.name}")
     return {label: results[label] for label in jobs}
 
 

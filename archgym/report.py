@@ -7,7 +7,6 @@ gives the same bytes.
 One function per section, in the order of the page.
 """
 
-import json
 from collections import Counter
 from functools import partial
 from html import escape
@@ -19,7 +18,7 @@ import numpy as np
 
 from archgym import drawing
 from archgym.drawing import Point
-from archgym.page import BROAD, STYLE, count, figure, number, percent, svg, table
+from archgym.page import BROAD, count, document, figure, listing, number, percent, save, svg, table
 from archgym.run_folder import Key, Run, incumbents, read
 from archgym.stats import mean_interval
 
@@ -36,9 +35,7 @@ def write(folder: Path) -> Path:
     Raises:
         ValueError: If the configuration or the journal is missing, damaged or empty.
     """
-    path, temporary = folder / "report.html", folder / "report.html.tmp"
-    temporary.write_text(render(read(folder)), encoding="utf-8")
-    return temporary.replace(path)
+    return save(folder, render(read(folder)))
 
 
 def render(run: Run) -> str:
@@ -53,14 +50,7 @@ def render(run: Run) -> str:
     )
     parts = [f"<h1>{escape(title)}</h1><p>{escape(summary)}</p>", _verdicts(run.protocol), _cards(run)]
     parts += [_time(run.seconds), _search(run), _incumbent(run), _choices(run), _protocol(run), _settings(run.config)]
-    policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
-    head = (
-        f'<meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{policy}">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1"><link rel="icon" href="data:,">'
-        f"<title>{escape(title)}</title><style>{STYLE}</style>"
-    )
-    body = "\n".join(parts)
-    return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>\n{body}\n</body></html>\n'
+    return document(title, parts)
 
 
 def _verdicts(protocol: dict[str, Any] | None) -> str:
@@ -238,7 +228,5 @@ def _settings(config: dict[str, Any]) -> str:
     """What it takes to do it again."""
     parts = [f"<h2>To do it again</h2><pre>{escape(str(config.get('command', '')))}</pre>"]
     for title, name in (("Settings of the environment", "settings"), ("Arguments", "args"), ("Versions", "versions")):
-        pairs = config.get(name, {}).items()
-        items = (f"<li>{escape(key)} <code>{escape(json.dumps(value))}</code></li>" for key, value in pairs)
-        parts.append(f'<h3>{title}</h3><ul class="pairs">{"".join(items)}</ul>')
+        parts.append(listing(title, config.get(name, {})))
     return "".join(parts)

@@ -17,11 +17,13 @@ from numpy.typing import NDArray
 from archgym.journal import PACKAGES, read_rows
 from archgym.lookup import unknown
 from archgym.search_space import Architecture, SearchSpace
-from archgym.settings import Problem
+from archgym.settings import Problem, Settings
 from archgym.stats import ranking
 from archgym.window import WindowResult
 
 RECOMMENDATIONS = 3
+SEQUENTIAL = "-Sequential-v0"  # ids of the views that ask one choice at a time
+AGENT_SECONDS = "charts/agent_seconds"  # tag of what the agent took to decide on a window, and to learn from it
 AGENT_STREAM = 100  # key of the agent's own random numbers below the seed
 
 
@@ -77,6 +79,10 @@ class SearchArgs:
                 raise ValueError(f"--inner: expected settings without a flag of their own, got {name}.")
         return {name: getattr(self, name) for name in names} | inner
 
+    def settings(self) -> Settings:
+        """Give the settings of the environment, its trainer included."""
+        return Settings.from_keywords({**gym.spec(self.env_id).kwargs, **self.environment()})
+
 
 class Agent(Protocol):
     """What acts on the vector environment. `recommend(k)` is optional: the incumbent's rule stands in for it.
@@ -110,6 +116,7 @@ def run(
     args: SearchArgs,
     name: str,
     begun: Callable[[Path], None] = lambda folder: None,
+    page: bool = True,
 ) -> Path:
     """Run one search.
 
@@ -119,10 +126,11 @@ def run(
         args: What to search.
         name: The agent's, for folder and report.
         begun: Called with the run folder once everything is accepted and before anything is trained.
+        page: Whether to write `report.html`.
 
     Returns:
         The run folder: `config.json`, `journal.jsonl`, TensorBoard events, `best.json`, `best.safetensors`,
-        `recommendation.json`, `report.html`.
+        `recommendation.json`, `agent_seconds.json` (what the agent took, by window), `report.html`.
 
     Raises:
         ValueError: If an argument is wrong; nothing has been trained or written then.
@@ -141,7 +149,7 @@ def run(
     agent = agent_class(envs, args)
     begun(folder)
     act(envs, agent, args, name, folder)
-    finish(envs, agent, folder)
+    finish(envs, agent, folder, page)
     return folder
 
 
@@ -151,17 +159,20 @@ def act(envs: Any, agent: Agent, args: SearchArgs, name: str, folder: Path) -> N
     from archgym.progress import Progress
 
     begin, steps, done = time.monotonic(), 0, 0
+    seconds: list[float] = []
     space: SearchSpace = envs.unwrapped.search_space
     total = args.windows * envs.num_envs
     with Progress(f"{name} on {args.task}", total) as progress, EventWriter(folder) as writer:
         for rewards, infos, scalars in windows(envs, agent, args.seed):
             steps, done = steps + int(infos["env_steps"].sum()), done + envs.num_envs
             speed = steps / max(1e-9, time.monotonic() - begin)
+            seconds.append(round(scalars[AGENT_SECONDS], 7))
             writer.add(steps, speed, rewards, infos, scalars)
             if progress.due(done):
                 label = space.label(incumbents(envs.unwrapped.histories, 1)[0])
                 median = np.median(infos["raw_return"])
                 progress.update(done, f"return {median:.1f} (median), incumbent {label}, {speed:,.0f} steps/s")
+    write_json(folder / "agent_seconds.json", {"by_window": seconds})
 
 
 def windows(
@@ -175,21 +186,26 @@ def windows(
         seed: Of the lifetimes.
 
     Yields:
-        Rewards (K,), infos and the agent's scalars, whenever the members have trained a window.
+        Rewards (K,), infos and the agent's scalars, whenever the members have trained a window; among the scalars the
+        seconds that the agent took for it.
     """
     observations, _ = envs.reset(seed=seed)
-    over = False
+    over, seconds = False, 0.0
     while not over:
-        observations, rewards, terminations, _, infos = envs.step(agent.act(observations))
+        clock = time.perf_counter()
+        actions = agent.act(observations)
+        seconds += time.perf_counter() - clock
+        observations, rewards, terminations, _, infos = envs.step(actions)
+        clock = time.perf_counter()
         scalars, over = agent.learn(rewards, infos), bool(terminations.all())
+        seconds += time.perf_counter() - clock
         if "env_steps" in infos:
-            yield rewards, infos, scalars
+            yield rewards, infos, {**scalars, AGENT_SECONDS: seconds}
+            seconds = 0.0
 
 
-def finish(envs: Any, agent: Agent, folder: Path) -> None:
+def finish(envs: Any, agent: Agent, folder: Path, page: bool) -> None:
     """Write down what the search came to."""
-    from archgym import report
-
     space: SearchSpace = envs.unwrapped.search_space
     histories = envs.unwrapped.histories
     incumbent = incumbents(histories, 1)[0]
@@ -203,7 +219,10 @@ def finish(envs: Any, agent: Agent, folder: Path) -> None:
     steps = sum(sum(row["env_steps"]) for row in read_rows(path.read_bytes(), path)[0] if "env_steps" in row)
     content = {"architectures": [c.tolist() for c in chosen], "labels": [space.label(c) for c in chosen]}
     write_json(folder / "recommendation.json", {**content, "search_steps": steps})
-    report.write(folder)
+    if page:
+        from archgym import report  # here: matplotlib is slow to load
+
+        report.write(folder)
     print(f"\nRecommended: {'; '.join(content['labels'])}")
     returns = np.array([[result.normalised_return for result in history] for history in histories]).T
     print(reached(envs.unwrapped.problem, returns))
@@ -215,6 +234,14 @@ def reached(problem: Problem, returns: NDArray[np.float64]) -> str:
     first = (np.argmax(solved, axis=0) + 1)[solved.any(axis=0)] * problem.window_steps
     text = f"{len(first)} of {returns.shape[1]} members had a window with a return of {problem.reference_return:g}"
     return text + (f", the reference; the median of them after {np.median(first):,.0f} steps." if len(first) else ".")
+
+
+def view(env_id: str, args_class: type[SearchArgs]) -> str:
+    """Give the view of an environment that an agent acts on: the sequential one if its own default is sequential."""
+    default = str(args_class.__dataclass_fields__["env_id"].default)
+    if not default.endswith(SEQUENTIAL) or env_id.endswith(SEQUENTIAL):
+        return env_id
+    return env_id.removesuffix("-v0") + SEQUENTIAL
 
 
 def run_folder(args: SearchArgs, name: str) -> Path:

@@ -5,7 +5,7 @@
 All penalties lie between 0 and 1 and are 0 at the planted optimum, whose value is therefore 1, in a space of any size:
 A is a weighted mean of one penalty per choice, P the mean of one penalty per pair of choices, R a penalty drawn for
 every architecture alone. A window's return is that value on the scale of the task (0 random policy, 1 reference), plus
-noise. Nothing is trained: steps are counted as if it were, and `transfer` only says whose age `rise` and `drift` are of.
+noise. Nothing is trained: steps are counted as if it were; `transfer` only says whose age `rise` and `drift` go by.
 """
 
 import math

@@ -52,6 +52,8 @@ class Draft:
         An inactive choice, which has no effect, takes any of its options, as whole architectures do.
         """
         choice = self.space.choices[len(self.prefix)]
+        if isinstance(action, np.ndarray) and not action.ndim:
+            action = action[()]  # what agents predict for one environment
         if isinstance(action, bool | np.bool_) or not isinstance(action, int | np.integer):
             return f"option of {choice.name!r}: expected an integer, got {action!r}."
         if not 0 <= action < len(choice.options):

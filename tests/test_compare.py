@@ -1,0 +1,348 @@
+"""A comparison of agents end to end: what is equal, what is counted, what fails alone, and that it goes on."""
+
+import fcntl
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from archgym import compare, journal, scoreboard
+from archgym.__main__ import main
+from archgym.compare import Args, Comparison
+
+SMALL = {"env_id": "ArchSearch-Synthetic-v0", "space": "grid:3x3", "windows": 4, "num_envs": 2, "seeds": 3}
+SMALL |= {"retrain": 5000, "retrain_seeds": 2, "window_steps": 2500}
+WORDS = [part for name, value in SMALL.items() for part in (f"--{name.replace('_', '-')}", str(value))]
+AGENT = """
+from dataclasses import dataclass
+import os
+import numpy as np
+from archgym import search
+
+@dataclass(frozen=True)
+class Args(search.SearchArgs):
+    fault: str = "raises"
+    \"\"\"What goes wrong.\"\"\"
+
+class Agent:
+    def __init__(self, envs, args):
+        self.envs, self.args, self.windows = envs, args, 0
+
+    def act(self, observations):
+        self.windows += 1
+        actions = np.zeros((len(observations), len(self.envs.unwrapped.search_space.choices)), dtype=np.int64)
+        if self.windows == 3 and self.args.seed == 2:
+            if self.args.fault == "raises":
+                raise RuntimeError("out of ideas")
+            if self.args.fault == "dies":
+                os._exit(9)
+            actions += 99
+        return actions
+
+    def learn(self, rewards, infos):
+        return {}
+"""
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """One comparison, and what it wrote."""
+    folder = tmp_path_factory.mktemp("compare") / "run"
+    assert compare.main(["random-search", "lstm-reinforce", "fixed:architecture=c0=2 c1=2 c2=2"], args(folder)) == 0
+    content: dict[str, Any] = json.loads((folder / "compare.json").read_text())
+    return {"folder": folder, **content}
+
+
+def args(folder: Path, **other: Any) -> Args:
+    return Args(**{**SMALL, "out": folder, **other})
+
+
+def rows(folder: Path) -> list[dict[str, Any]]:
+    path = folder / "journal.jsonl"
+    return journal.read_rows(path.read_bytes(), path)[0]
+
+
+# What a comparison is
+
+
+def test_random_search_and_a_fixed_network_are_among_the_arms_whoever_is_asked_for(done: dict[str, Any]) -> None:
+    arms = ["random-search", "lstm-reinforce", "fixed:architecture=c0=2 c1=2 c2=2", "fixed"]
+    assert list(done["boards"]["lifetime"]["statistics"]) == arms
+    assert list(done["boards"]["recommendation"]["statistics"]) == [*arms, "best-of-k-random", "fixed-whole-budget"]
+
+
+def test_the_arms_of_a_seed_live_the_same_lifetimes(done: dict[str, Any]) -> None:
+    for seed in done["seeds"]:
+        folders = sorted((done["folder"] / "searches").glob(f"*/*/{seed}"))
+        assert len(folders) == 4
+        resets = [[row["seeds"] for row in rows(folder) if row["call"] == "reset"] for folder in folders]
+        assert resets.count(resets[0]) == 4
+        settings = [rows(folder)[0]["settings"] for folder in folders]
+        assert settings.count(settings[0]) == 4
+
+
+def test_different_seeds_live_different_lifetimes(done: dict[str, Any]) -> None:
+    seeds = [rows(folder)[1]["seeds"] for folder in (done["folder"] / "searches").glob("*/random-search/*")]
+    assert len({tuple(one) for one in seeds}) == 3
+
+
+def test_all_searches_take_the_same_inner_steps_and_every_training_is_counted(done: dict[str, Any]) -> None:
+    search, scratch = 4 * 2 * 2500, 2 * 5000
+    assert set(done["boards"]["lifetime"]["steps"].values()) == {search}
+    steps = done["boards"]["recommendation"]["steps"]
+    assert steps["lstm-reinforce"] == steps["random-search"] == search + scratch
+    assert steps["fixed"] == scratch
+    assert done["best_of_k"] == search // 5000
+    assert steps["best-of-k-random"] == done["best_of_k"] * 5000 + scratch
+    assert steps["fixed-whole-budget"] == search + 5000
+
+
+def test_a_search_scores_the_mean_of_its_members_and_windows(done: dict[str, Any]) -> None:
+    for seed, score in zip(done["seeds"], done["boards"]["lifetime"]["scores"]["random-search"][0], strict=True):
+        (folder,) = (done["folder"] / "searches").glob(f"*/random-search/{seed}")
+        returns = [row["normalised_return"] for row in rows(folder) if row["call"] == "train_window"]
+        assert score == pytest.approx(np.mean(returns))
+
+
+def test_recommendations_are_trained_from_scratch_on_seeds_that_no_search_has_seen(done: dict[str, Any]) -> None:
+    searched = {seed for path in (done["folder"] / "searches").glob("*/*/*") for seed in rows(path)[1]["seeds"]}
+    trained = [json.loads(path.read_text())["order"] for path in (done["folder"] / "scratch").glob("*.json")]
+    assert trained
+    assert not searched & {seed for order in trained for seed in order["seeds"]}
+    assert all(order["settings"]["transfer"] == "own" for order in trained)
+
+
+def test_arms_with_the_same_recommendation_have_the_same_score(done: dict[str, Any]) -> None:
+    board = done["boards"]["recommendation"]
+    seen: dict[tuple[int, str], float] = {}
+    for arm, (labels,) in board["architectures"].items():
+        for seed, label in enumerate(labels):
+            score = board["scores"][arm][0][seed]
+            if arm != "fixed-whole-budget":
+                assert seen.setdefault((seed, label), score) == score
+
+
+def test_the_regret_of_the_incumbent_is_followed_to_the_end_of_the_search(done: dict[str, Any]) -> None:
+    for searches in done["regret"].values():
+        for one in searches[0]:
+            assert one["steps"][-1] == 4 * 2 * 2500
+            assert one["steps"] == sorted(one["steps"])
+            assert one["seconds"] == sorted(one["seconds"])
+            assert min(one["values"]) >= 0
+
+
+def test_what_a_decision_costs_is_measured_for_every_agent(done: dict[str, Any]) -> None:
+    cost = {name: value["decision_ms"] for name, value in done["cost"].items()}
+    assert all(value > 0 for value in cost.values())
+    assert cost["lstm-reinforce"] > cost["fixed"]
+
+
+def test_every_pair_is_tested_and_corrected_for_how_many_pairs_there_are(done: dict[str, Any]) -> None:
+    for board in done["boards"].values():
+        arms = len(board["statistics"])
+        assert len(board["pairs"]) == arms * (arms - 1) // 2
+        assert all(pair["holm"] >= pair["p"] for pair in board["pairs"])
+
+
+def test_several_tasks_are_strata_of_one_comparison(tmp_path: Path) -> None:
+    assert compare.main([], args(tmp_path / "run", task="CartPole-v1, Acrobot-v1", seeds=2)) == 0
+    content = json.loads((tmp_path / "run" / "compare.json").read_text())
+    assert content["tasks"] == ["CartPole-v1", "Acrobot-v1"]
+    scores = np.array(content["boards"]["lifetime"]["scores"]["random-search"])
+    assert scores.shape == (2, 2)
+    statistics = content["boards"]["lifetime"]["statistics"]["random-search"]
+    assert statistics["iqm"] == pytest.approx(np.sort(scores.ravel())[1:3].mean())
+
+
+def test_networks_are_really_trained_and_end_with_a_greedy_return(tmp_path: Path) -> None:
+    inner = ("envs_per_member=1", "batch_size=16", "learning_starts=50", "train_frequency=50")
+    small = {"env_id": "ArchSearch-DQN-v0", "space": "mlp", "windows": 2, "window_steps": 625, "seeds": 1}
+    small |= {"retrain": 625, "retrain_seeds": 1, "inner": inner}
+    assert compare.main([], args(tmp_path / "run", **small)) == 0
+    content = json.loads((tmp_path / "run" / "compare.json").read_text())
+    lifetime = content["boards"]["lifetime"]
+    for arm in ("random-search", "fixed"):
+        assert content["regret"][arm] == [[None]]
+        assert -1 < lifetime["final"][arm][0][0] < 2
+        assert lifetime["steps"][arm] > 2 * 2 * 625  # the greedy episodes at the end are counted too
+        assert lifetime["statistics"][arm]["low"] is None  # one search has no interval
+    assert lifetime["pairs"] == []
+
+
+# What fails
+
+
+@pytest.fixture
+def faulty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    (tmp_path / "mylab_faulty").mkdir()
+    (tmp_path / "mylab_faulty" / "__init__.py").touch()
+    (tmp_path / "mylab_faulty" / "agent.py").write_text(AGENT)
+    monkeypatch.syspath_prepend(tmp_path)
+    return "mylab_faulty.agent"
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ("raises", "RuntimeError: out of ideas"),
+        ("dies", "its process ended with exit code 9"),
+        ("strays", "ValueError: architecture of 'grid:3x3': expected c0 from 0 to 2"),
+    ],
+)
+def test_an_agent_that_fails_in_the_middle_harms_no_other(
+    fault: str, reason: str, faulty: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = f"{faulty}:fault={fault}"
+    assert compare.main([name], args(tmp_path / "run")) == 1
+    content = json.loads((tmp_path / "run" / "compare.json").read_text())
+    (failure,) = content["failures"]
+    assert failure["job"] == f"{name} on CartPole-v1, seed 2"
+    assert failure["reason"].startswith(reason)
+    assert re.sub(r"\s+", " ", reason) in re.sub(r"\s+", " ", capsys.readouterr().out)
+    searches = {arm: one["searches"] for arm, one in content["boards"]["lifetime"]["statistics"].items()}
+    assert searches == {name: 2, "random-search": 3, "fixed": 3}
+    assert content["boards"]["lifetime"]["scores"][name][0][1] is None
+    assert content["boards"]["recommendation"]["scores"][name][0][1] is None
+
+
+WRONG = {
+    ("random-serch",): "unknown agent 'random-serch': .* Did you mean 'random-search'?",
+    ("fixed", "fixed"): "arms: expected each once, got 'fixed' twice.",
+    ("fixed", "--seeds", "0"): "--seeds: expected a positive number, got 0.",
+    ("fixed", "--jobs", "0"): "--jobs: expected a positive number, got 0.",
+    ("fixed", "--retrain", "0"): "--retrain: expected a positive number",
+    ("fixed", "--seeds", "many"): "--seeds: expected int, got 'many'",
+    ("fixed", "--retrain-seeds", "-1"): "--retrain-seeds: expected a positive number, got -1.",
+    ("fixed", "--task", "CartPole-v1,CartPole-v1"): "--task: expected each once",
+    ("fixed", "--task", "CartPol-v1"): "unknown task 'CartPol-v1'",
+    ("fixed", "--spaec", "mlp"): "unknown argument '--spaec': .* Did you mean '--space'",
+    ("fixed", "--resume"): "--resume: expected a comparison in .*, found none.",
+    ("fixed:architecture",): "arm 'fixed:architecture': expected agent:option=value",
+    ("fixed:architectur=default",): "unknown argument '--architectur': .* Did you mean '--architecture'",
+    ("fixed:windows=3",): "arm 'fixed:windows=3': windows is shared by all arms: give it as --windows.",
+    ("fixed:architecture=c0=9 c1=0 c2=0",): "unknown option of 'c0' '9'",
+    ("fixed", "--env-id", "ArchSearch-Synthetc-v0"): "unknown environment",
+}
+
+
+@pytest.mark.parametrize("words", WRONG, ids=" ".join)
+def test_wrong_input_gives_one_sentence_and_writes_nothing(
+    words: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = next((place for place, word in enumerate(words) if word.startswith("-")), len(words))
+    folder = tmp_path / "run"
+    given = ["compare", *words[:flags], *WORDS, "--out", str(folder), *words[flags:]]
+    with pytest.raises(SystemExit) as end:
+        main(given)
+    assert end.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert re.search(WRONG[words], line), line
+    assert not folder.exists()
+
+
+def test_a_folder_that_holds_a_comparison_is_not_written_over(done: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="holds a comparison already: go on with it"):
+        compare.main(["lstm-reinforce"], args(done["folder"]))
+
+
+def test_a_resume_with_other_arms_or_settings_is_refused(done: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="expected the arms that"):
+        compare.main(["lstm-reinforce"], args(done["folder"], resume=True))
+    arms = ["random-search", "lstm-reinforce", "fixed:architecture=c0=2 c1=2 c2=2"]
+    with pytest.raises(ValueError, match="windows 4; got 5"):
+        compare.main(arms, args(done["folder"], windows=5, resume=True))
+
+
+def test_two_comparisons_do_not_write_to_one_folder(tmp_path: Path) -> None:
+    comparison = Comparison([], args(tmp_path / "run"))
+    with comparison.folder_of_its_own(), pytest.raises(ValueError, match="another comparison is being written there"):
+        compare.main([], args(tmp_path / "run", resume=True))
+    assert not (tmp_path / "run" / "searches").exists()
+
+
+# Going on
+
+
+def test_a_comparison_that_was_killed_goes_on_and_ends_with_the_same_scores(
+    done: dict[str, Any], tmp_path: Path
+) -> None:
+    arms = ["random-search", "lstm-reinforce", "fixed:architecture=c0=2 c1=2 c2=2"]
+    command = [sys.executable, "-m", "archgym", "compare", *arms, *WORDS, "--out", str(tmp_path / "run")]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    until = time.monotonic() + 120
+    while len(list(tmp_path.glob("run/searches/*/*/*/recommendation.json"))) < 3:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert not (tmp_path / "run" / "compare.json").exists()
+    finished = {path: path.stat().st_mtime_ns for path in tmp_path.glob("run/searches/*/*/*/recommendation.json")}
+    done_again = subprocess.run([*command, "--resume"], capture_output=True, text=True, check=False)
+    assert done_again.returncode == 0, done_again.stderr
+    content = json.loads((tmp_path / "run" / "compare.json").read_text())
+    assert content["boards"] == done["boards"]
+    assert all(path.stat().st_mtime_ns == then for path, then in finished.items())  # nothing was done twice
+
+
+def test_a_search_cut_in_the_middle_of_its_first_line_begins_anew(tmp_path: Path) -> None:
+    comparison = Comparison([], args(tmp_path / "run", seeds=1))
+    own = comparison.search_args(comparison.arms[0], "CartPole-v1", 1)
+    assert own.out is not None
+    own.out.mkdir(parents=True)
+    (own.out / "journal.jsonl").write_text('{"check": "0000')
+    assert compare.main([], args(tmp_path / "run", seeds=1)) == 0
+
+
+def test_a_finished_comparison_that_is_resumed_only_writes_its_result_anew(done: dict[str, Any]) -> None:
+    arms = ["random-search", "lstm-reinforce", "fixed:architecture=c0=2 c1=2 c2=2"]
+    before = {path: path.stat().st_mtime_ns for path in done["folder"].rglob("*.jsonl")}
+    assert compare.main(arms, args(done["folder"], resume=True, jobs=1)) == 0
+    assert {path: path.stat().st_mtime_ns for path in done["folder"].rglob("*.jsonl")} == before
+
+
+# The tables
+
+
+def test_a_verdict_needs_a_corrected_p_below_the_level() -> None:
+    assert scoreboard.verdict({"holm": 0.04, "improvement": 0.9}) == "better"
+    assert scoreboard.verdict({"holm": 0.04, "improvement": 0.1}) == "worse"
+    assert scoreboard.verdict({"holm": 0.05, "improvement": 0.9}) == "undecided"
+    assert scoreboard.verdict(None) == "-"
+
+
+def test_a_pair_reads_the_same_from_both_sides() -> None:
+    pair = {"first": "random-search", "second": "other", "improvement": 0.2, "low": 0.1, "high": 0.4, "p": 0.1}
+    turned = scoreboard.against_random([pair], "other")
+    assert turned is not None
+    assert (turned["improvement"], turned["low"], turned["high"]) == pytest.approx((0.8, 0.6, 0.9))
+    assert scoreboard.against_random([pair], "random-search") is None
+
+
+def test_the_tables_show_both_boards_and_negative_results(
+    done: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = json.loads((done["folder"] / "compare.json").read_text())
+    pair = next(pair for pair in content["boards"]["lifetime"]["pairs"] if pair["second"] == "lstm-reinforce")
+    pair |= {"improvement": 1.0, "low": 1.0, "high": 1.0, "holm": 0.001}  # random search won
+    scoreboard.print_tables(content)
+    said = capsys.readouterr().out
+    lines = [line for line in said.splitlines() if "lstm-reinforce" in line]
+    assert len(lines) == 2
+    assert "worse" in lines[0]
+    assert "[0.000, 0.000]" in lines[0]
+
+
+def test_the_lock_is_given_back(tmp_path: Path) -> None:
+    comparison = Comparison([], args(tmp_path / "run"))
+    with comparison.folder_of_its_own():
+        pass
+    with (tmp_path / "run" / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
