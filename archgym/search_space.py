@@ -305,6 +305,13 @@ class SearchSpace:
         names = self.inactive(options)
         return frozenset(position for position, choice in enumerate(self.choices) if choice.name in names)
 
+    def is_inactive(self, prefix: Sequence[int]) -> bool:
+        """Tell whether the choice after these does not matter."""
+        if self.inactive is _all_active:
+            return False
+        vector = np.array([*prefix, *[0] * (len(self.choices) - len(prefix))], dtype=np.int64)
+        return len(prefix) in self.inactive_positions(vector)
+
     def _violated(self, architecture: Architecture) -> str | None:
         return next((c.sentence for c in self.constraints if not c.allows(architecture)), None)
 

@@ -26,7 +26,11 @@ class Draft:
 
     def __init__(self, space: SearchSpace, prefix: Sequence[int] = ()) -> None:
         self.space, self.prefix = space, list(prefix)
-        self._offsets = np.cumsum([0, *space.counts])
+        self._starts = np.cumsum([len(space.choices), *space.counts])  # where each choice's options begin; the mask
+        self._numbers = np.zeros(self.size(space), dtype=np.float32)
+        for choice, option in enumerate(self.prefix):
+            self._numbers[self._starts[choice] + option] = 1.0
+        self._ask()
 
     @property
     def complete(self) -> bool:
@@ -40,11 +44,7 @@ class Draft:
 
     def mask(self) -> NDArray[np.int8]:
         """Tell which actions are legal, a fresh (largest number of options,); all 0 once complete."""
-        mask = np.zeros(max(self.space.counts), dtype=np.int8)
-        if not self.complete:
-            own = self.space.mask(self.prefix)
-            mask[: len(own)] = own
-        return mask
+        return self._mask.copy()
 
     def refusal(self, action: object) -> str | None:
         """Say what is wrong with a decision; None: nothing.
@@ -59,11 +59,10 @@ class Draft:
         if not 0 <= action < len(choice.options):
             listed = ", ".join(map(str, choice.options))
             return f"option of {choice.name!r}: expected 0 to {len(choice.options) - 1} ({listed}), got {action}."
-        mask = self.space.mask(self.prefix)
-        if mask[action] or self._inactive():
+        if self._mask[action] or self.space.is_inactive(self.prefix):
             return None
         decided = self.space.label_prefix(self.prefix) or "nothing"
-        legal = ", ".join(str(choice.options[index]) for index in np.flatnonzero(mask))
+        legal = ", ".join(str(choice.options[index]) for index in np.flatnonzero(self._mask))
         return (
             f"option of {choice.name!r}: expected one that leads to an architecture of {self.space.name!r} "
             f"(decided: {decided}; legal: {legal}), got {choice.options[action]}."
@@ -71,25 +70,30 @@ class Draft:
 
     def decide(self, action: int) -> None:
         """Take a legal decision."""
-        self.prefix.append(0 if self._inactive() else int(action))
+        choice = len(self.prefix)
+        option = 0 if self.space.is_inactive(self.prefix) else int(action)
+        self.prefix.append(option)
+        self._numbers[choice] = 0.0
+        self._numbers[self._starts[choice] + option] = 1.0
+        self._ask()
 
     def observation(self) -> NDArray[np.float32]:
-        """Write the choice that is asked, what was decided and what is legal as numbers, (`size`,)."""
-        asked = np.zeros(len(self.space.choices), dtype=np.float32)
-        decided = np.zeros(self._offsets[-1], dtype=np.float32)
-        if not self.complete:
-            asked[len(self.prefix)] = 1.0
-        decided[self._offsets[: len(self.prefix)] + np.array(self.prefix, dtype=np.int64)] = 1.0
-        return np.concatenate([asked, decided, self.mask().astype(np.float32)])
+        """Write the choice that is asked, what was decided and what is legal as numbers, a fresh (`size`,)."""
+        return self._numbers.copy()
 
     @staticmethod
     def size(space: SearchSpace) -> int:
         """Count the numbers of `observation`."""
         return len(space.choices) + sum(space.counts) + max(space.counts)
 
-    def _inactive(self) -> bool:
-        vector = np.array(self.prefix + [0] * (len(self.space.choices) - len(self.prefix)), dtype=np.int64)
-        return len(self.prefix) in self.space.inactive_positions(vector)
+    def _ask(self) -> None:
+        """Turn to the next choice."""
+        self._mask = np.zeros(max(self.space.counts), dtype=np.int8)
+        if not self.complete:
+            self._numbers[len(self.prefix)] = 1.0
+            own = self.space.mask(self.prefix)
+            self._mask[: len(own)] = own
+        self._numbers[self._starts[-1] :] = self._mask
 
 
 def observation_space(base: gym.spaces.Box, space: SearchSpace) -> gym.spaces.Box:

@@ -67,6 +67,8 @@ class Team:
             agent: gym.spaces.Discrete(count) for agent, count in zip(self.possible_agents, space.counts, strict=True)
         }
         self._masks = [possible_options(space, position) for position in range(len(space.choices))]
+        who = np.eye(len(self.possible_agents), dtype=np.float32)
+        self._who = dict(zip(self.possible_agents, who, strict=True))
         self._state: Observation | None = None
         self._over = False
 
@@ -157,7 +159,7 @@ class Team:
 
     def _observe(self, agent: str, draft: Draft) -> Observation:
         """Give the base observation, who the agent is, and those of the draft's numbers that tell what is decided."""
-        own = np.array([one == agent for one in self.possible_agents], dtype=np.float32)
+        own = self._who[agent]
         decided = draft.observation()[len(own) : len(own) + sum(self.search_space.counts)]
         return np.concatenate([self.state(), own, decided])
 

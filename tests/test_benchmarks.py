@@ -34,7 +34,7 @@ def test_make_benchs_form_of_the_benchmarks_runs() -> None:
         command, cwd=ROOT, env={**environment, "ARCHGYM_TOY": "1"}, capture_output=True, text=True, check=False
     )
     assert run.returncode == 0, run.stdout + run.stderr
-    for group in ("window", "overhead", "start-up"):
+    for group in ("window", "overhead", "start-up", "decisions", "views", "compare"):
         assert f"benchmark '{group}'" in run.stdout
 
 
