@@ -46,7 +46,7 @@ class Population:
         self.problem, self.members = problem, members
         self.device = find_device(settings.device)
         trainers = load("archgym.trainers", settings.trainer, "trainer")
-        self.config = trainer_config(trainers.PRESETS, settings).resolved(problem.horizon)
+        self.config = trainer_config(trainers.PRESETS, settings).resolved(problem.horizon, problem.learner_steps)
         self.trainer = trainers.Trainer(self.config, problem.horizon, problem.task.episode_limit, self.device)
         self.group = trainers.Group
         self.family = family_of(problem.space)

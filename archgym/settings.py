@@ -168,11 +168,14 @@ class Problem:
         return self.full_window_steps
 
     @cached_property
+    def learner_steps(self) -> int:
+        """Environment steps that one learner can get: those of a window with `fresh`, else of a lifetime."""
+        return self.window_steps * (1 if self.settings.transfer == "fresh" else self.settings.windows)
+
+    @cached_property
     def horizon(self) -> int:
         """Environment steps that one learner's schedule is laid out for."""
-        if self.settings.horizon is not None:
-            return int(self.settings.horizon)
-        return self.window_steps * (1 if self.settings.transfer == "fresh" else self.settings.windows)
+        return self.learner_steps if self.settings.horizon is None else int(self.settings.horizon)
 
     @cached_property
     def random_return(self) -> float:

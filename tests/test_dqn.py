@@ -576,22 +576,22 @@ def test_the_preset_named_after_cleanrl_has_its_values() -> None:
         exploration_fraction=0.5,
         double=False,
     )
-    assert preset.resolved(500_000) == preset
+    assert preset.resolved(500_000, 500_000) == preset
 
 
 def test_what_is_left_open_follows_the_horizon() -> None:
-    resolved = Config(learning_starts=None, buffer_size=None).resolved(60_000)
+    resolved = Config(learning_starts=None, buffer_size=None).resolved(60_000, 60_000)
     assert (resolved.learning_starts, resolved.buffer_size) == (1000, 10_000)
-    resolved = Config(learning_starts=None, buffer_size=None).resolved(2500)
+    resolved = Config(learning_starts=None, buffer_size=None).resolved(2500, 2500)
     assert (resolved.learning_starts, resolved.buffer_size) == (250, 2500)
-    assert Config(learning_starts=None).resolved(5).learning_starts == 1
+    assert Config(learning_starts=None).resolved(5, 5).learning_starts == 1
 
 
 @pytest.mark.parametrize(("starts", "horizon"), [(1000, 1000), (10_000, 2500)])
 def test_learning_that_would_start_after_the_learners_life_is_refused(starts: int, horizon: int) -> None:
     with pytest.raises(ValueError, match=f"learning_starts: expected fewer than the {horizon} steps .* got {starts}"):
-        Config(learning_starts=starts).resolved(horizon)
-    assert Config(learning_starts=horizon - 1).resolved(horizon).learning_starts == horizon - 1
+        Config(learning_starts=starts).resolved(horizon, horizon)
+    assert Config(learning_starts=horizon - 1).resolved(horizon, horizon).learning_starts == horizon - 1
 
 
 @pytest.mark.parametrize(

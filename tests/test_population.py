@@ -419,6 +419,7 @@ def test_a_task_of_gymnasium_is_learned_too(corridor: str) -> None:
         ({"preset": "cleanr1"}, "unknown preset 'cleanr1': expected one of cleanrl, default. Did you mean 'cleanrl'"),
         ({"trainer": "dqm"}, "unknown trainer 'dqm': .*Did you mean 'dqn'"),
         ({"learning_starts": 720}, "learning_starts: expected fewer than the 720 steps .* got 720"),
+        ({"horizon": 10_000, "learning_starts": 720}, "learning_starts: expected fewer than the 720 steps .* got 720"),
         ({"transfer": "fresh", "learning_starts": 120}, "learning_starts: expected fewer than the 120 steps"),
         ({"learning_rate": -1}, "learning_rate: expected a positive number, got -1"),
         ({"device": "cuda:99"}, "device: expected one of cpu.* on this machine, got 'cuda:99'"),

@@ -74,16 +74,20 @@ class Config:
         if not isinstance(self.double, bool):
             raise ValueError(f"double: expected True or False, got {self.double!r}.")
 
-    def resolved(self, horizon: int) -> "Config":
+    def resolved(self, horizon: int, lifetime: int) -> "Config":
         """Fill in what follows the horizon.
 
+        Args:
+            horizon: Environment steps that the schedule is laid out for.
+            lifetime: Environment steps that a learner can get; they may be fewer.
+
         Raises:
-            ValueError: If learning would start after the horizon.
+            ValueError: If learning would start after either of them.
         """
         starts = max(1, min(1_000, horizon // 10)) if self.learning_starts is None else self.learning_starts
-        if starts >= horizon:
+        if starts >= min(horizon, lifetime):
             raise ValueError(
-                f"learning_starts: expected fewer than the {horizon} steps that a learner lives for "
+                f"learning_starts: expected fewer than the {min(horizon, lifetime)} steps that a learner lives for "
                 f"(windows x window_steps, or window_steps with transfer='fresh'), got {starts}."
             )
         size = min(10_000, horizon) if self.buffer_size is None else self.buffer_size
