@@ -62,11 +62,12 @@ def search(words: list[str]) -> None:
 
 def compare(words: list[str]) -> int:
     """Compare the agents that are named before the first flag."""
-    from archgym import compare as comparison
+    from archgym import compare as command
+    from archgym.comparison import Args
 
     flags = next((place for place, word in enumerate(words) if word.startswith("-")), len(words))
-    args = parse(comparison.Args, words[flags:], "archgym compare AGENT[:option=value,...] ...")
-    return comparison.main(words[:flags], args)
+    args = parse(Args, words[flags:], "archgym compare AGENT[:option=value,...] ...")
+    return command.main(words[:flags], args)
 
 
 def report(words: list[str]) -> None:

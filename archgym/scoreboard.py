@@ -4,12 +4,10 @@ The unit of every statistic is a whole search: its score is the mean over its me
 never resampled on their own. Tasks are strata.
 """
 
-from __future__ import annotations
-
 import json
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,14 +15,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from archgym.comparison import BEST_OF_K, FIXED, FROM_SCRATCH, RANDOM, WHOLE_BUDGET, Arm, Comparison
 from archgym.comparison_stats import holm, improvement_p_value, iqm, probability_of_improvement, stratified_interval
 from archgym.evaluators import open_evaluator
 from archgym.journal import read_rows
 from archgym.settings import Problem
 from archgym.stats import ranking
-
-if TYPE_CHECKING:
-    from archgym.compare import Comparison
 
 PREFIXES = 40  # points of a regret curve, at most
 LOG_WIDTH = 140  # columns of the tables where there is no terminal
@@ -51,7 +47,7 @@ def build(comparison: Comparison) -> dict[str, Any]:
     }
 
 
-def _search(comparison: Comparison, arm: Any, task: str, seed: int) -> dict[str, Any] | None:
+def _search(comparison: Comparison, arm: Arm, task: str, seed: int) -> dict[str, Any] | None:
     """Read one search: None if it did not end."""
     out = comparison.search_args(arm, task, seed).out
     if out is None or not (out / "recommendation.json").exists():
@@ -121,8 +117,6 @@ def _lifetime(arms: dict[str, list[list[dict[str, Any] | None]]]) -> dict[str, A
 
 def _recommendation(comparison: Comparison) -> dict[str, Any]:
     """Score the recommendations: trained from scratch, the area under the learning curve, and its last fifth."""
-    from archgym.compare import BEST_OF_K, FROM_SCRATCH, WHOLE_BUDGET
-
     board: dict[str, Any] = {"scores": {}, "last_fifth": {}, "architectures": {}, "parameters": {}, "steps": {}}
     names = [arm.name for arm in comparison.arms] + list(FROM_SCRATCH)
     for name in names:
@@ -141,8 +135,6 @@ def _recommendation(comparison: Comparison) -> dict[str, Any]:
 
 def _recommended(comparison: Comparison, arm: str, task: str, seed: int) -> dict[str, Any] | None:
     """Read what the recommendation of one search came to; None if something failed."""
-    from archgym.compare import BEST_OF_K, FIXED, WHOLE_BUDGET
-
     problem, space = comparison.problem(task), comparison.problem(task).space
     action = comparison.recommendation(FIXED if arm == WHOLE_BUDGET else arm, task, seed)
     if action is None:
@@ -274,8 +266,6 @@ def board_table(content: dict[str, Any], board: str, title: str) -> Table:
 
 def against_random(pairs: list[dict[str, Any]], arm: str) -> dict[str, Any] | None:
     """Find the pair of an arm and random search, with the arm first; None for random search itself."""
-    from archgym.compare import RANDOM
-
     for pair in pairs:
         if (pair["first"], pair["second"]) == (arm, RANDOM):
             return pair

@@ -273,6 +273,15 @@ class SearchSpace:
         What becomes active takes every option, so that neighbours of each other are so both ways.
         """
         own = self.canonical(architecture)
+        if self.inactive is _all_active:  # the same as below, without looking for what becomes active
+            found = []
+            for position, option in (
+                (p, o) for p, count in enumerate(self.counts) for o in range(count) if o != own[p]
+            ):
+                other = own.copy()
+                other[position] = option
+                found += [other] if self._violated(other) is None else []
+            return found
         inactive = self.inactive_positions(own)
         active = {position: index for position, index in enumerate(own.tolist()) if position not in inactive}
         return [

@@ -24,6 +24,7 @@ import pytest
 import tyro
 
 from archgym import compare
+from archgym.comparison import Args as CompareArgs
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -51,7 +52,7 @@ SIZE = TOY if "ARCHGYM_TOY" in os.environ else Args()  # of the runs under pytes
 def seconds(jobs: int, args: Args) -> float:
     """Compare once."""
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
-        own = compare.Args(
+        own = CompareArgs(
             num_envs=4,
             windows=args.windows,
             window_steps=2_500 if args.retrain > 2_500 else 400,

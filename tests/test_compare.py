@@ -15,7 +15,7 @@ import pytest
 
 from archgym import compare, journal, scoreboard
 from archgym.__main__ import main
-from archgym.compare import Args, Comparison
+from archgym.comparison import Args, Comparison
 
 SMALL = {"env_id": "ArchSearch-Synthetic-v0", "space": "grid:3x3", "windows": 4, "num_envs": 2, "seeds": 3}
 SMALL |= {"retrain": 5000, "retrain_seeds": 2, "window_steps": 2500}

@@ -60,11 +60,18 @@ ARROWS: dict[str, set[str]] = {
     "run_folder": VIEWED,
     "report": VIEWED | {"page", "run_folder"},
     "search": VIEWED | {"events", "progress", "report"},
-    "protocol": VIEWED | {"progress", "report", "search"},
+    "workers": set(),
+    "protocol": VIEWED | {"progress", "report", "search", "workers"},
     "launch": {"lookup", "protocol", "search"},
     "agents": {"lookup", "search_space", "stats", "search", "launch"},
     "doctor": VIEWED,
-    "__main__": VIEWED | {"table_builder", "report", "doctor", "launch"},
+    "comparison": SPACES | {"journal", "launch", "progress", "protocol", "search", "settings", "workers"},
+    "scoreboard": SPACES | {"comparison", "comparison_stats", "evaluators", "journal", "settings", "stats"},
+    "compare_drawing": {"drawing"},
+    "compare_board": {"compare_drawing", "comparison_stats", "page", "scoreboard", "stats"},
+    "compare_page": {"compare_board", "compare_drawing", "page", "scoreboard"},
+    "compare": {"compare_page", "comparison", "scoreboard", "search"},
+    "__main__": VIEWED | {"table_builder", "report", "doctor", "launch", "compare", "compare_page", "comparison"},
 }
 TOGETHER = [{"pendulum", "inner_envs", "tasks"}, {"supernets", "supernet"}]  # may know each other, both ways
 EVERYWHERE = {"archgym", "seeding"}  # importing archgym registers the ids; every consumer of random numbers needs seeds

@@ -1,0 +1,371 @@
+"""A fair comparison of agents: its plan, its jobs, and the folder where everything of it lies.
+
+All arms have the same problem, the same seeds of lifetimes and equal inner steps. There are two scoreboards.
+*Lifetime*: how well the lifetimes themselves did while the agent searched (NAS-DQN's claim). *Recommendation*: how
+well the architecture that each search recommends does when it is trained from scratch, on seeds that no search has
+seen. They answer different questions and are never mixed.
+
+Random search and a fixed network are always among the arms. The recommendations face two more controls: the best of k
+random architectures, each trained from scratch once, with k as large as the budget of a search allows; and the default
+network that spends the whole budget of a search on its own training.
+"""
+
+import fcntl
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from importlib.metadata import version
+from itertools import product
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+from archgym import launch, lookup, protocol, search, workers
+from archgym.journal import PACKAGES
+from archgym.progress import Progress
+from archgym.search import SearchArgs, write_json
+from archgym.settings import Problem, Settings
+
+RANDOM, FIXED, BEST_OF_K, WHOLE_BUDGET = "random-search", "fixed", "best-of-k-random", "fixed-whole-budget"
+SEARCHES = (RANDOM, FIXED)  # arms that are always there
+FROM_SCRATCH = (BEST_OF_K, WHOLE_BUDGET)  # arms of the recommendations alone
+STREAM = 102  # key of the comparison's random numbers below the seed
+DRAWN, DRAWN_SEED, EVALUATED = range(3)  # who draws: which architectures, what they are selected on, what is reported
+
+
+@dataclass(frozen=True)
+class Args(SearchArgs):
+    """What is compared, on what; the settings of all arms."""
+
+    task: str = "CartPole-v1"
+    """The inner problems, separated by commas: the strata of every interval."""
+    num_envs: int = 8
+    """Lifetimes side by side in every search, K."""
+    seeds: int = 10
+    """Searches of every arm on every task; arms share the seeds, which count up from --seed."""
+    retrain: int | None = 60_000
+    """Inner environment steps of one training from scratch."""
+    retrain_seeds: int = 3
+    """Trainings from scratch of every recommendation, on seeds of their own that the arms share."""
+    jobs: int | None = None
+    """Processes side by side, one thread each; None: one per core."""
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One agent with its options.
+
+    Args:
+        name: As it was asked for, `lstm-reinforce:update=ppo`.
+        agent: The agent's name.
+        args: Its own arguments; what all arms share comes from `Args`.
+    """
+
+    name: str
+    agent: str
+    args: SearchArgs
+
+    @property
+    def module(self) -> ModuleType:
+        """The agent's module."""
+        return lookup.load("archgym.agents", self.agent, "agent")
+
+    @property
+    def slug(self) -> str:
+        """Its name as a folder."""
+        return re.sub(r"[^\w.=-]+", "_", self.name)
+
+
+class Comparison:
+    """The plan of a comparison, and where everything of it lies.
+
+    Args:
+        specs: The arms.
+        args: What they share.
+    """
+
+    def __init__(self, specs: Sequence[str], args: Args) -> None:
+        self.args = args
+        self.tasks = [task.strip() for task in args.task.split(",")]
+        self.seeds = list(range(args.seed, args.seed + args.seeds))
+        arms = [parse_arm(spec) for spec in specs]
+        repeated = next((arm.name for n, arm in enumerate(arms) if arm.name in [one.name for one in arms[:n]]), None)
+        if repeated is not None:
+            raise ValueError(f"arms: expected each once, got {repeated!r} twice.")
+        self.arms = arms + [parse_arm(name) for name in SEARCHES if name not in [arm.name for arm in arms]]
+        self.folder = args.out or Path("runs") / f"compare__{args.env_id.split(':')[-1]}__{args.seed}"
+        self.failures: list[dict[str, str]] = []
+
+    @cached_property
+    def settings(self) -> dict[str, Settings]:
+        """The settings of the environment, by task."""
+        return {task: replace(self.args, task=task).settings() for task in self.tasks}
+
+    def problem(self, task: str) -> Problem:
+        """What is searched."""
+        return Problem(self.settings[task])
+
+    @property
+    def budget(self) -> int:
+        """Inner environment steps of one search's windows."""
+        return self.args.num_envs * self.args.windows * self.problem(self.tasks[0]).window_steps
+
+    def check(self) -> None:
+        """Refuse what could not be done, before anything is written."""
+        args = self.args
+        for name in ("seeds", "retrain", "retrain_seeds", "jobs"):
+            value = getattr(args, name)
+            if not (name == "jobs" and value is None) and (value is None or value < 1):
+                raise ValueError(f"--{name.replace('_', '-')}: expected a positive number, got {value}.")
+        if len(set(self.tasks)) < len(self.tasks):
+            raise ValueError(f"--task: expected each once, got {args.task}.")
+        search.check(args)
+        for task in self.tasks:
+            for arm in self.arms:
+                own = self.search_args(arm, task, self.seeds[0])
+                keywords = own.environment()
+                envs = gym.make_vec(own.env_id, num_envs=own.num_envs, journal="", **keywords)
+                arm.module.Agent(envs, own)
+                envs.close()
+            protocol.check(replace(args, task=task))
+
+    def search_args(self, arm: Arm, task: str, seed: int) -> SearchArgs:
+        """Give the arguments of one search."""
+        shared = {name: getattr(self.args, name) for name in SearchArgs.__dataclass_fields__}
+        out = self.folder / "searches" / task.replace(":", "_") / arm.slug / str(seed)
+        env_id = search.view(self.args.env_id, type(arm.args))
+        own = {"env_id": env_id, "task": task, "seed": seed, "out": out, "resume": False, "retrain": None}
+        return replace(arm.args, **{**shared, **own})
+
+    def folder_of_its_own(self) -> "Claim":
+        """Claim the folder, or go on with what is in it.
+
+        Raises:
+            ValueError: If another process is at work in it, or it holds another comparison.
+        """
+        return Claim(self)
+
+    def run(self) -> None:
+        """Do what is not done yet: all searches, then all trainings from scratch."""
+        (self.folder / "scratch").mkdir(exist_ok=True)
+        with workers.Workers(self.args.jobs or os.cpu_count() or 1) as pool:
+            self._work(pool, "searches", self._searches())
+            first = [*self._recommended(), *self._drawn(), *self._whole_budget()]
+            self._work(pool, "from scratch", self._scratch(first))
+            self._work(pool, "best of k random", self._scratch(self._best_of_k()))
+
+    def recommendation(self, arm: str, task: str, seed: int) -> list[int] | None:
+        """Give the architecture that an arm recommends; None if its search failed."""
+        if arm == FIXED:
+            return [int(index) for index in self.problem(task).space.default_architecture]
+        if arm == BEST_OF_K:
+            results = [self.trained(job) for job in self.drawn_jobs(task, seed)]
+            if any(result is None for result in results):
+                return None
+            scores = [float(np.mean(result["scores"])) for result in results if result]
+            return self.drawn_jobs(task, seed)[int(np.argmax(scores))].action
+        own = next(one for one in self.arms if one.name == arm)
+        out = self.search_args(own, task, seed).out
+        assert out is not None, "every search of a comparison has its folder"
+        path = out / "recommendation.json"
+        if not path.exists():
+            return None
+        chosen: list[int] = json.loads(path.read_text())["architectures"][0]
+        return chosen
+
+    def scratch_job(self, task: str, seed: int, action: list[int]) -> protocol.Job:
+        """Give the training from scratch of a recommendation, on the seeds that all arms share."""
+        return self._job(task, seed, action, self._words(task, seed, EVALUATED, self.args.retrain_seeds))
+
+    def whole_budget_job(self, task: str, seed: int) -> protocol.Job:
+        """Give the training of the default network that spends a search's budget and a training from scratch."""
+        action = self.recommendation(FIXED, task, seed)
+        assert action is not None, "the default architecture is always there"
+        assert self.args.retrain is not None, "checked"
+        steps = self.budget + self.args.retrain
+        return self._job(task, seed, action, self._words(task, seed, EVALUATED, 1), steps)
+
+    @property
+    def drawn(self) -> int:
+        """How many random architectures a search's budget trains from scratch, once each."""
+        assert self.args.retrain is not None
+        return max(1, self.budget // self.args.retrain)
+
+    def trained(self, job: protocol.Job) -> dict[str, Any] | None:
+        """Read the result of a training from scratch; None if there is none."""
+        path = job.folder / f"{job.name}.result.json"
+        return json.loads(path.read_text()) if path.exists() else None
+
+    def _searches(self) -> list[workers.Job]:
+        """List the searches that are not finished; arms take turns, so that none is far ahead of the others."""
+        jobs = []
+        for seed, task, arm in product(self.seeds, self.tasks, self.arms):
+            args = self.search_args(arm, task, seed)
+            assert args.out is not None
+            if not (args.out / "recommendation.json").exists():
+                jobs.append(workers.Job(f"{arm.name} on {task}, seed {seed}", search_once, (arm.agent, args)))
+        return jobs
+
+    def _scratch(self, jobs: Iterable[protocol.Job]) -> list[workers.Job]:
+        """List the trainings from scratch that have no result yet; arms with the same recommendation share one."""
+        distinct = {job.name: job for job in jobs}
+        return [
+            workers.Job(name, protocol.train, (job,)) for name, job in distinct.items() if self.trained(job) is None
+        ]
+
+    def _recommended(self) -> Iterator[protocol.Job]:
+        for seed, task, arm in product(self.seeds, self.tasks, self.arms):
+            action = self.recommendation(arm.name, task, seed)
+            if action is not None:
+                yield self.scratch_job(task, seed, action)
+
+    def _drawn(self) -> Iterator[protocol.Job]:
+        for seed, task in product(self.seeds, self.tasks):
+            yield from self.drawn_jobs(task, seed)
+
+    def _whole_budget(self) -> Iterator[protocol.Job]:
+        for seed, task in product(self.seeds, self.tasks):
+            yield self.whole_budget_job(task, seed)
+
+    def _best_of_k(self) -> Iterator[protocol.Job]:
+        for seed, task in product(self.seeds, self.tasks):
+            action = self.recommendation(BEST_OF_K, task, seed)
+            if action is not None:
+                yield self.scratch_job(task, seed, action)
+
+    def drawn_jobs(self, task: str, seed: int) -> list[protocol.Job]:
+        """Give the trainings that the best of k random architectures is selected by: once each, on the same seed."""
+        space = self.problem(task).space
+        rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(STREAM, DRAWN, self.tasks.index(task))))
+        words = self._words(task, seed, DRAWN_SEED, 1)
+        return [self._job(task, seed, space.sample(rng).tolist(), words) for _ in range(self.drawn)]
+
+    def _words(self, task: str, seed: int, who: int, count: int) -> list[int]:
+        key = (STREAM, who, self.tasks.index(task))
+        return [int(word) for word in np.random.SeedSequence(seed, spawn_key=key).generate_state(count, np.uint32)]
+
+    def _job(self, task: str, seed: int, action: list[int], words: list[int], steps: int | None = None) -> protocol.Job:
+        assert self.args.retrain is not None
+        settings, length = protocol.retraining(self.settings[task], steps or self.args.retrain)
+        options = "-".join(map(str, action))
+        name = f"{task.replace(':', '_')}__{seed}__{options}__{length}__{words[0]:08x}"
+        return protocol.Job(settings.to_dict(), action, words, self.folder / "scratch", name, keep_weights=False)
+
+    def _work(self, pool: workers.Workers, title: str, jobs: list[workers.Job]) -> None:
+        """Run jobs side by side, show how far they are, and keep what went wrong."""
+        if not jobs:
+            return
+        done, failed = 0, 0
+        with Progress(title, len(jobs)) as progress:
+
+            def show(running: list[workers.Job]) -> None:
+                shares = {job.name: self._share(job) for job in running}
+                names = "; ".join(f"{name}{f' ({share:.0%})' if share else ''}" for name, share in shares.items())
+                progress.update(done + sum(shares.values()), f"{names}{f'; {failed} failed' if failed else ''}")
+
+            for job, result in pool.run(jobs, show):
+                done += 1
+                if isinstance(result, workers.Failure):
+                    failed += 1
+                    self.failures.append({"job": job.name, "reason": result.reason, "trace": result.trace})
+
+    def _share(self, job: workers.Job) -> float:
+        """Tell how much of a running search is done, by the lines of its journal."""
+        if job.function is not search_once:
+            return 0.0
+        path = job.arguments[1].out / "journal.jsonl"
+        lines = path.read_bytes().count(b"\n") - 2 if path.exists() else 0  # less the header and the reset
+        return min(0.99, max(0, lines) / self.args.windows)  # what runs is not done
+
+
+class Claim:
+    """The folder of a comparison while it is worked in: locked, and with its plan written down.
+
+    Args:
+        comparison: Whose folder.
+    """
+
+    def __init__(self, comparison: Comparison) -> None:
+        self.folder, args = comparison.folder, comparison.args
+        plan = {
+            "arms": [arm.name for arm in comparison.arms],
+            "args": {
+                name: value
+                for name, value in json.loads(json.dumps(asdict(args), default=str)).items()
+                if name not in ("out", "resume", "jobs")
+            },
+            "versions": {package: version(package) for package in PACKAGES},
+        }
+        path = self.folder / "plan.json"
+        if path.exists() and not args.resume:
+            raise ValueError(f"{self.folder} holds a comparison already: go on with it (--resume), or choose another.")
+        if args.resume and not path.exists():
+            raise ValueError(f"--resume: expected a comparison in {self.folder}, found none.")
+        if path.exists():
+            recorded = json.loads(path.read_text())
+            for name in ("arms", "args"):
+                if recorded[name] != plan[name]:
+                    was, now = _difference(recorded[name], plan[name])
+                    raise ValueError(
+                        f"--resume: expected the {name} that {self.folder} was made with: {was}; got {now}."
+                    )
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.file = (self.folder / "lock").open("w")
+        try:
+            fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self.file.close()
+            raise ValueError(f"{self.folder}: another comparison is being written there.") from None
+        if not path.exists():
+            write_json(path, plan)
+
+    def __enter__(self) -> None:
+        """Hold the folder."""
+
+    def __exit__(self, *error: object) -> None:
+        self.file.close()
+
+
+def search_once(agent: str, args: SearchArgs) -> None:
+    """Run one search, or go on with it; called in a worker."""
+    assert args.out is not None
+    journal = args.out / "journal.jsonl"
+    begun = journal.exists() and b"\n" in journal.read_bytes()
+    if not begun:
+        shutil.rmtree(args.out, ignore_errors=True)
+        args.out.mkdir(parents=True)
+    protocol.search_quietly(agent, replace(args, resume=begun), args.out / "log.txt", page=False)
+
+
+def parse_arm(spec: str) -> Arm:
+    """Read `agent` or `agent:option=value,option=value`.
+
+    Raises:
+        ValueError: If there is no such agent, or it has no such option.
+    """
+    agent, _, text = spec.partition(":")
+    module = lookup.load("archgym.agents", agent, "agent")
+    words: list[str] = []
+    for pair in filter(None, text.split(",")):
+        name, sign, value = pair.partition("=")
+        if not sign:
+            raise ValueError(f"arm {spec!r}: expected agent:option=value,option=value, got {pair!r}.")
+        if name.replace("-", "_") in SearchArgs.__dataclass_fields__:
+            raise ValueError(f"arm {spec!r}: {name} is shared by all arms: give it as --{name.replace('_', '-')}.")
+        words += [f"--{name.replace('_', '-')}", value]
+    return Arm(spec, agent, launch.parse(module.Args, words, f"archgym search {agent}"))
+
+
+def _difference(was: Any, now: Any) -> tuple[str, str]:
+    """Name what differs between two plans."""
+    if isinstance(was, dict):
+        name = next(name for name in now if was.get(name) != now[name])
+        return f"{name} {was.get(name)!r}", repr(now[name])
+    return ", ".join(was), ", ".join(now)
