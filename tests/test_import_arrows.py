@@ -68,8 +68,8 @@ ARROWS: dict[str, set[str]] = {
     "comparison": SPACES | {"journal", "launch", "progress", "protocol", "search", "settings", "workers"},
     "scoreboard": SPACES | {"comparison", "comparison_stats", "evaluators", "journal", "settings", "stats"},
     "compare_drawing": {"drawing"},
-    "compare_board": {"compare_drawing", "comparison_stats", "page", "scoreboard", "stats"},
-    "compare_page": {"compare_board", "compare_drawing", "page", "scoreboard"},
+    "compare_board": {"compare_drawing", "comparison", "comparison_stats", "page", "scoreboard", "stats"},
+    "compare_page": {"compare_board", "compare_drawing", "comparison", "page", "scoreboard"},
     "compare": {"compare_page", "comparison", "scoreboard", "search"},
     "__main__": VIEWED | {"table_builder", "report", "doctor", "launch", "compare", "compare_page", "comparison"},
 }
