@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
-from archgym.drawing import DASHES, FAINT, INK, MUTED, RULE, SERIES, SMALL, TEXT, THOUSANDS, _plain, _tidy
+from archgym.drawing import DASHES, FAINT, INK, MUTED, RULE, SERIES, SMALL, TEXT, THOUSANDS, plain, tidy
 
 MOST_LETTERS = 24  # of a name beside an axis, before it goes on in the next line
 LINES = ((0, (5, 2)), (0, (1.2, 1.6)), (0, (5, 1.5, 1, 1.5)), (0, (8, 2)))  # of the controls
@@ -78,7 +78,7 @@ def draw_intervals(
         searches: Single values to show as ticks behind the interval, by arm.
         verdicts: Words at the right end, by arm; the axis is then one of probabilities, and the undecided are hollow.
     """
-    _tidy(axes, label, "")
+    tidy(axes, label, "")
     axes.grid(False)
     axes.grid(axis="x", color=RULE, linewidth=0.7)
     for row, (arm, (low, value, high)) in enumerate(rows.items()):
@@ -122,7 +122,7 @@ def draw_profile(
     reference: str,
 ) -> None:
     """Draw the performance profile of one arm before those of all others; that of the reference is broken."""
-    _tidy(axes, "", "")
+    tidy(axes, "", "")
     for other, values in shares.items():
         if other not in (arm, reference):
             axes.step(thresholds, values, where="post", color=RULE, linewidth=0.8, zorder=1)
@@ -171,7 +171,7 @@ def draw_curves(
         floor: Below which there is nothing: bands end there.
         left: Where the x axis begins; None: with the first point.
     """
-    _tidy(axes, across, up)
+    tidy(axes, across, up)
     if logarithmic:
         axes.set_xscale("log")
         axes.xaxis.set_minor_locator(NullLocator())
@@ -224,7 +224,7 @@ def draw_curves(
 
 def draw_costs(axes: Axes, costs: Mapping[str, float], style: Mapping[str, Look]) -> None:
     """Draw the milliseconds of a decision, one row per arm, on a logarithmic axis."""
-    _tidy(axes, "milliseconds per decision (logarithmic)", "")
+    tidy(axes, "milliseconds per decision (logarithmic)", "")
     axes.set_xscale("log")
     axes.grid(False)
     axes.grid(axis="x", color=RULE, linewidth=0.7)
@@ -260,7 +260,7 @@ def wrapped(name: str) -> str:
 
 def _name_rows(axes: Axes, arms: Sequence[str], style: Mapping[str, Look]) -> None:
     """Write the arms beside their rows, the first at the top; a long name takes the room of several rows."""
-    axes.set_yticks(range(len(arms)), [_plain(wrapped(arm)) for arm in arms])
+    axes.set_yticks(range(len(arms)), [plain(wrapped(arm)) for arm in arms])
     for text, arm in zip(axes.get_yticklabels(), arms, strict=True):
         text.set(color=MUTED if style[arm].control else INK, linespacing=1.0)
         text.set_fontstyle("italic" if style[arm].control else "normal")
@@ -281,7 +281,7 @@ def _name_ends(axes: Axes, curves: Mapping[str, Curve], style: Mapping[str, Look
     for arm, place in zip(order, spread([ends[arm] for arm in order], step), strict=True):
         curve, look = curves[arm], style[arm]
         axes.annotate(
-            _plain(arm), (float(curve.x[-1]), float(curve.mean[-1])), xycoords="data", xytext=(1.03, place),
+            plain(arm), (float(curve.x[-1]), float(curve.mean[-1])), xycoords="data", xytext=(1.03, place),
             textcoords="axes fraction", va="center", size=SMALL, annotation_clip=False,
             color=look.color if look.bold and not look.control else MUTED, style="italic" if look.control else "normal",
             arrowprops={"color": look.color, "alpha": 0.6, **LEADER},

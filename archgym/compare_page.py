@@ -120,13 +120,10 @@ def _summary(content: dict[str, Any]) -> str:
     args, arms, seeds = content["plan"]["args"], content["plan"]["arms"], content["seeds"]
     members, windows = args["num_envs"], args["windows"]
     spent = [round(steps) for steps in content["boards"]["lifetime"]["steps"].values() if steps is not None]
-    length, total = "whose length the task sets", ""
+    length, total = f"of {number(args['window_steps'])} inner steps", ""
     if spent:
-        length = f"of about {number(round(min(spent) / (members * windows)))} inner steps"
         ends = number(min(spent)) if min(spent) == max(spent) else f"{number(min(spent))} to {number(max(spent))}"
         total = f"; a search took {ends} inner steps in all, evaluations included"
-    if args["window_steps"]:
-        length = f"of {number(args['window_steps'])} inner steps"
     transfer = TRANSFERS.get(args["transfer"], "what a new architecture inherits follows a rule of its own")
     named = _listed(arms) if len(arms) <= MOST_NAMED else f"{len(arms)} agents"
     where = ("" if len(content["tasks"]) == 1 else "each of ") + _listed(content["tasks"])

@@ -127,6 +127,10 @@ class Comparison:
         if len(set(self.tasks)) < len(self.tasks):
             raise ValueError(f"--task: expected each once, got {args.task}.")
         search.check(args)
+        lengths = {task: self.problem(task).window_steps for task in self.tasks}
+        if len(set(lengths.values())) > 1:
+            listed = ", ".join(f"{task} {steps}" for task, steps in lengths.items())
+            raise ValueError(f"--window-steps: expected one length of a window for all tasks; theirs are {listed}.")
         for task in self.tasks:
             for arm in self.arms:
                 own = self.search_args(arm, task, self.seeds[0])
@@ -300,7 +304,8 @@ class Claim:
                 name: value
                 for name, value in json.loads(json.dumps(asdict(args), default=str)).items()
                 if name not in ("out", "resume", "jobs")
-            },
+            }
+            | {"window_steps": comparison.problem(comparison.tasks[0]).window_steps},
             "versions": {package: version(package) for package in PACKAGES},
         }
         path = self.folder / "plan.json"

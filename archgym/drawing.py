@@ -61,7 +61,7 @@ def frame(space: SearchSpace, architecture: Architecture | None, rewards: ArrayL
     figure = Figure(figsize=FRAME_INCHES, dpi=FRAME_DPI, facecolor="white")
     canvas = FigureCanvasAgg(figure)
     title = f"window {len(values)}:  {'nothing yet' if architecture is None else space.label(architecture)}"
-    lines = textwrap.wrap(_plain(title), 105, max_lines=2, placeholder=" …")
+    lines = textwrap.wrap(plain(title), 105, max_lines=2, placeholder=" …")
     figure.text(0.016, 0.965, "\n".join(lines), size=10, color=INK, va="top", linespacing=1.3)
     draw_supernet(figure.add_axes((0.01, 0.05, 0.51, 0.8)), space, architecture)
     draw_returns(figure.add_axes((0.585, 0.13, 0.335, 0.66)), values)
@@ -109,9 +109,9 @@ def draw_supernet(axes: Axes, space: SearchSpace, architecture: Architecture | N
             )  # fmt: skip
             axes.add_artist(box)
             style: dict[str, Any] = {"color": "white", "weight": "bold"} if lit else {"color": color}
-            axes.text(x, y, _plain(label), size=letters, ha="center", va="center_baseline", zorder=4, **style)
+            axes.text(x, y, plain(label), size=letters, ha="center", va="center_baseline", zorder=4, **style)
         axes.text(
-            x, (rows - 1) / 2 + height / 2 + 7 / up, _plain(choice.name if slanted else name), va="baseline",
+            x, (rows - 1) / 2 + height / 2 + 7 / up, plain(choice.name if slanted else name), va="baseline",
             size=TEXT if slanted else size, rotation=35 if slanted else 0, rotation_mode="anchor", linespacing=1.05,
             ha="left" if slanted else "center", color=INK if is_active else FAINT,
         )  # fmt: skip
@@ -129,7 +129,7 @@ def draw_returns(axes: Axes, rewards: ArrayLike, *, label: str = "normalised ret
     """
     values = np.asarray(rewards, dtype=np.float64)
     windows = np.arange(1, len(values) + 1)
-    _tidy(axes, "window", label)
+    tidy(axes, "window", label)
     _levels(axes, {"random": 0.0, "reference": 1.0})
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.set_xlim(0.5, max(len(values), 2) + 0.5)
@@ -160,10 +160,10 @@ def heat_map(axes: Axes, choice: Choice, shares: ArrayLike) -> None:
         shares: (windows, options), the share of the members that took the option, from 0 to 1.
     """
     values = np.asarray(shares, dtype=np.float64)
-    _tidy(axes, "window", "")
+    tidy(axes, "window", "")
     edges = (0.5, len(values) + 0.5, -0.5, len(choice.options) - 0.5)
     axes.imshow(values.T, SHARES, aspect="auto", interpolation="none", vmin=0, vmax=1, origin="lower", extent=edges)
-    axes.set_title(_plain(choice.name), size=TEXT + 1, color=INK, loc="left")
+    axes.set_title(plain(choice.name), size=TEXT + 1, color=INK, loc="left")
     axes.set_yticks(range(len(choice.options)), [_short(option) for option in choice.options])
     axes.set_yticks(np.arange(1, len(choice.options)) - 0.5, minor=True)
     axes.grid(False)
@@ -182,7 +182,7 @@ def draw_trade_off(axes: Axes, points: Sequence[Point], incumbent: Point, defaul
         incumbent: One of them.
         default: One of them, or only its parameters where it was never trained.
     """
-    _tidy(axes, "parameters (logarithmic)", "score: shrunken mean reward over the trend")
+    tidy(axes, "parameters (logarithmic)", "score: shrunken mean reward over the trend")
     axes.set_xscale("log")
     sizes, scores, visits = np.array(points, dtype=np.float64).T
     axes.axhline(0, color=FAINT, linewidth=0.8, zorder=1)
@@ -218,14 +218,14 @@ def draw_curves(axes: Axes, curves: Mapping[str, ArrayLike], steps: int, levels:
         steps: Environment steps at the end of the curves.
         levels: Returns to mark, by name.
     """
-    _tidy(axes, "environment steps", "return")
+    tidy(axes, "environment steps", "return")
     for arm, color in _colors(curves).items():
         values = np.asarray(curves[arm], dtype=np.float64)
         x = steps * np.arange(1, values.shape[1] + 1) / values.shape[1]
         low, high = np.array([mean_interval(column) for column in values.T]).T
         axes.fill_between(x, low, high, color=color, alpha=0.16, linewidth=0)
         line = DASHES if arm == "default" else "-"
-        axes.plot(x, values.mean(0), color=color, linewidth=1.8, linestyle=line, label=_plain(arm))
+        axes.plot(x, values.mean(0), color=color, linewidth=1.8, linestyle=line, label=plain(arm))
     _levels(axes, levels)
     axes.xaxis.set_major_formatter(THOUSANDS)
     axes.xaxis.set_major_locator(MaxNLocator(5))
@@ -240,13 +240,13 @@ def draw_differences(axes: Axes, intervals: Mapping[str, tuple[float, float, flo
         axes: Where.
         intervals: By arm, lower end, difference and upper end.
     """
-    _tidy(axes, "difference to the default (normalised area under the curve)", "")
+    tidy(axes, "difference to the default (normalised area under the curve)", "")
     axes.axvline(0, color=CONTROL, linewidth=1, linestyle=DASHES)
     palette = _colors(intervals)
     for row, (arm, (low, middle, high)) in enumerate(intervals.items()):
         axes.plot((low, high), (row, row), color=palette[arm], linewidth=2.4, solid_capstyle="round")
         axes.plot(middle, row, "o", color=palette[arm], markersize=6)
-    axes.set_yticks(range(len(intervals)), [_plain(arm) for arm in intervals])
+    axes.set_yticks(range(len(intervals)), [plain(arm) for arm in intervals])
     axes.set_ylim(len(intervals) - 0.4, -0.6)
     axes.grid(False)
     axes.margins(x=0.1)
@@ -258,7 +258,7 @@ def _colors(arms: Mapping[str, Any] | Sequence[str]) -> dict[str, str]:
     return {arm: CONTROL if arm == "default" else SERIES[others.index(arm) % len(SERIES)] for arm in arms}
 
 
-def _tidy(axes: Axes, across: str, up: str) -> None:
+def tidy(axes: Axes, across: str, up: str) -> None:
     """Give axes the common look: one spine, faint horizontal lines, small grey text."""
     axes.set_facecolor("none")
     axes.spines[["top", "right", "left"]].set_visible(False)
@@ -297,6 +297,6 @@ def _short(option: object, longest: int = 14) -> str:
     return text if len(text) <= max(longest, 4) else f"{text[: max(longest, 4) - 1]}…"
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Keep matplotlib from reading dollar signs as mathematics."""
     return text.replace("$", r"\$")

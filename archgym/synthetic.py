@@ -10,6 +10,7 @@ noise. Nothing is trained: steps are counted as if it were; `transfer` only says
 
 import math
 import time
+import zlib
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field
@@ -76,14 +77,15 @@ class Landscape:
         space: Whose architectures it scores.
         config: Its weights and seed.
         number: Which landscape of that seed.
+        task: Another task has another landscape.
 
     Attributes:
         optimum: The planted best architecture; its value is 1.
     """
 
-    def __init__(self, space: SearchSpace, config: Config, number: int = 0) -> None:
-        self.space, self.config, self.number = space, config, number
-        rng = np.random.default_rng(np.random.SeedSequence(config.landscape, spawn_key=(number,)))
+    def __init__(self, space: SearchSpace, config: Config, number: int = 0, task: str = "CartPole-v1") -> None:
+        self.space, self.config, self.key = space, config, (number, zlib.crc32(task.encode()))
+        rng = np.random.default_rng(np.random.SeedSequence(config.landscape, spawn_key=self.key))
         self.optimum = space.sample(rng)
         # One more option for each choice: being inactive.
         self._offsets = np.cumsum([0, *(count + 1 for count in space.counts[:-1])])
@@ -104,7 +106,7 @@ class Landscape:
         penalty = config.additive * float(self._single[positions].sum())
         penalty += config.pairwise * float(self._pairs[np.ix_(positions, positions)].sum())
         if config.ruggedness and vector != tuple(self.optimum.tolist()):
-            seed = np.random.SeedSequence(config.landscape, spawn_key=(self.number, *vector))
+            seed = np.random.SeedSequence(config.landscape, spawn_key=(*self.key, *vector))
             penalty += config.ruggedness * float(seed.generate_state(1, np.uint32)[0]) / 2**32
         return 1.0 - penalty / (config.additive + config.pairwise + config.ruggedness)
 
@@ -148,7 +150,7 @@ class Synthetic:
     def __init__(self, problem: Problem, members: int) -> None:
         self.problem, self.members = problem, members
         self.config: Config = trainer_config(PRESETS, problem.settings)
-        self.landscapes = [Landscape(problem.space, self.config, number) for number in range(2)]
+        self.landscapes = [Landscape(problem.space, self.config, number, problem.task.id) for number in range(2)]
         self.lives: list[Life] = []
         self._seconds = {"score": 0.0}
 
@@ -187,7 +189,7 @@ class Synthetic:
         returns = []
         for member, architecture in zip(members, architectures, strict=True):
             life, label = self.lives[member], self.problem.space.label(architecture)
-            key = (life.windows, *architecture.tolist())
+            key = (life.windows, self.landscapes[0].key[1], *architecture.tolist())
             noise = generator(life.seed, Consumer.EVALUATION, *key).normal() * self.config.noise / math.sqrt(episodes)
             returns.append(self._raw(self.value(architecture, self._age(life, label)) + noise))
         return np.array(returns), [episodes * self.problem.task.episode_limit] * len(returns)
@@ -255,7 +257,10 @@ class Synthetic:
             returns, extra = self.evaluate(architecture[None], [member], problem.settings.evaluation_episodes)
             raw, steps = float(returns[0]), steps + extra[0]
         else:
-            noise = generator(life.seed, Consumer.NOISE, life.windows).normal() * self.config.noise
+            noise = (
+                generator(life.seed, Consumer.NOISE, life.windows, self.landscapes[0].key[1]).normal()
+                * self.config.noise
+            )
             raw = self._raw(self.value(architecture, self._age(life, label)) + noise)
         normalised = problem.normalise(raw)
         earned = reward(problem, network, normalised, life.last_return)

@@ -223,6 +223,9 @@ WRONG = {
     ("fixed", "--task", "CartPole-v1,CartPole-v1"): "--task: expected each once",
     ("fixed", "--task", "CartPol-v1"): "unknown task 'CartPol-v1'",
     ("fixed", "--spaec", "mlp"): "unknown argument '--spaec': .* Did you mean '--space'",
+    ("fixed", "--task", "CartPole-v1,LunarLander-v3", "--window-steps", "None"): (
+        "expected one length of a window for all tasks; theirs are CartPole-v1 2500, LunarLander-v3 5000."
+    ),
     ("fixed", "--resume"): "--resume: expected a comparison in .*, found none.",
     ("fixed:architecture",): "arm 'fixed:architecture': expected agent:option=value",
     ("fixed:architectur=default",): "unknown argument '--architectur': .* Did you mean '--architecture'",

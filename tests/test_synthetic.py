@@ -86,6 +86,16 @@ def test_seeds_plant_different_landscapes_and_the_same_seed_the_same() -> None:
     assert all(one.value((n % 4, 0, 1, 2, 3, 0)) == again.value((n % 4, 0, 1, 2, 3, 0)) for n in range(4))
 
 
+def test_another_task_has_another_landscape_and_other_noise() -> None:
+    one, other = make(space="grid:6x4"), make(space="grid:6x4", task="Acrobot-v1")
+    assert one.best().tolist() != other.best().tolist()
+    rewards = []
+    for env in (make(), make(task="Acrobot-v1")):
+        env.reset(seed=0)
+        rewards.append(env.step(env.best())[1])  # its value is 1 on every task
+    assert rewards[0] != pytest.approx(rewards[1])
+
+
 def test_rewards_scatter_around_the_value_as_the_noise_says() -> None:
     made = synthetic(members=400, noise=0.2)
     architecture = np.tile(made.problem.space.default_architecture, (400, 1))

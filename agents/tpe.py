@@ -1,0 +1,132 @@
+"""Optuna's samplers, of which the tree-structured Parzen estimator (TPE) is the default, through ask and tell.
+
+    argmax over 24 draws a ~ l of  l(a) / g(a)     (l: density of the best tenth of the trials, g: of all others)
+
+Papers: Bergstra et al., Algorithms for Hyper-Parameter Optimization (2011), and arXiv 2304.11127. The code is Optuna's
+(`pip install 'archgym[optuna]'`). One trial per member and window, told after the window; the trials under way count
+as bad ones for the next member (`constant_liar`), so that members spread.
+
+What differs: members ask together and tell together, and an architecture may be asked for again. Rewards are told as
+they are: to take out the trend (`--detrended`: `archgym.stats.detrend`, as known then) also takes out what the search
+itself has gained; on planted landscapes what was tried late got worse by it, whether rewards rose or not, and the
+recommendations differed both ways.
+
+Only active choices are suggested, and with `group` TPE models choices that occur together as one. Optuna cannot
+shorten the list of options from trial to trial, so a proposal outside the space is told as pruned, which ranks below
+everything complete, and another is asked for, at most 20 times; then the space's own sample is tried. `--sampler`
+leaves out what would not search: CMA-ES has no categorical choices, and GP and QMC need scipy.
+"""
+
+import importlib.util
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from archgym import launch, search
+from archgym.lookup import unknown
+from archgym.search_space import Architecture, SearchSpace
+from archgym.stats import detrend
+
+if TYPE_CHECKING:
+    import optuna
+
+SAMPLERS = ("tpe", "random", "nsga2")
+TRIES = 20  # proposals per member before the space is sampled
+
+
+@dataclass(frozen=True)
+class Args(search.SearchArgs):
+    sampler: str = "tpe"
+    """Optuna's sampler: tpe, random or nsga2."""
+    startup: int = 10
+    """Trials drawn at random before TPE begins."""
+    population: int = 16
+    """Individuals of a generation of nsga2 (Optuna's own default, 50, is most of a search of a few hundred windows)."""
+    detrended: bool = False
+    """Tell rewards less their trend."""
+
+
+class Agent:
+    def __init__(self, envs: Any, args: Args) -> None:
+        if importlib.util.find_spec("optuna") is None:
+            raise ValueError(
+                "sampler: expected the package optuna (pip install 'archgym[optuna]'), got none installed."
+            )
+        if args.sampler not in SAMPLERS:
+            raise unknown("sampler", args.sampler, SAMPLERS)
+        if args.startup < 1:
+            raise ValueError(f"startup: expected a positive number of trials, got {args.startup}.")
+        if args.population < 2:
+            raise ValueError(f"population: expected at least 2 individuals, got {args.population}.")
+        self.args, self.rng = args, search.agent_rng(args)
+        self.space: SearchSpace = envs.unwrapped.search_space
+        self.study = make_study(args, int(self.rng.integers(2**31)))
+        self.trials: list[optuna.Trial] = []  # of the window under way, one per member
+        self.rewards: list[NDArray[np.float64]] = []
+        self.rejected = 0
+
+    def act(self, observations: NDArray[np.float32]) -> NDArray[np.int64]:
+        self.trials, self.rejected = [], 0
+        return np.stack([self.propose() for _ in observations])
+
+    def propose(self) -> Architecture:
+        """Ask for an architecture; its trial joins those under way."""
+        from optuna.trial import TrialState
+
+        for _ in range(TRIES):
+            trial = self.study.ask()
+            architecture = self.suggested(trial)
+            if self.space.mask(architecture[:-1].tolist())[architecture[-1]]:
+                break
+            self.study.tell(trial, state=TrialState.PRUNED)
+            self.rejected += 1
+        else:
+            drawn = self.space.sample(self.rng)
+            self.study.enqueue_trial(
+                {choice.name: index for choice, index in zip(self.space.choices, drawn.tolist(), strict=True)}
+            )
+            trial = self.study.ask()
+            architecture = self.suggested(trial)
+        self.trials.append(trial)
+        return architecture
+
+    def suggested(self, trial: "optuna.Trial") -> Architecture:
+        """Suggest the active choices of a trial; what comes may break a constraint."""
+        architecture = np.zeros(len(self.space.choices), dtype=np.int64)
+        for position, choice in enumerate(self.space.choices):
+            if position not in self.space.inactive_positions(architecture):
+                architecture[position] = trial.suggest_categorical(choice.name, range(len(choice.options)))
+        return architecture
+
+    def learn(self, rewards: NDArray[np.float64], infos: dict[str, Any]) -> dict[str, float]:
+        self.rewards.append(rewards)
+        told = detrend(self.rewards)[-1] if self.args.detrended else rewards
+        for trial, value in zip(self.trials, told.tolist(), strict=True):
+            self.study.tell(trial, value)
+        return {"charts/rejected_proposals": float(self.rejected)}
+
+
+def make_study(args: Args, seed: int) -> "optuna.Study":
+    """Make a study in memory that says nothing."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    sampler: optuna.samplers.BaseSampler
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        if args.sampler == "tpe":
+            sampler = optuna.samplers.TPESampler(
+                seed=seed, n_startup_trials=args.startup, multivariate=True, group=True, constant_liar=True
+            )
+        elif args.sampler == "nsga2":
+            sampler = optuna.samplers.NSGAIISampler(seed=seed, population_size=args.population)
+        else:
+            sampler = optuna.samplers.RandomSampler(seed=seed)
+    return optuna.create_study(sampler=sampler, direction="maximize")
+
+
+if __name__ == "__main__":
+    launch.main(Agent, Args, "tpe")
