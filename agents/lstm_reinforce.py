@@ -1,9 +1,9 @@
-"""An autoregressive LSTM trained by REINFORCE, the controller of Zoph & Le, ENAS and NAS-DQN.
+"""An autoregressive LSTM trained by REINFORCE, the controller of Zoph & Le, ENAS and NAS-DQN; or by PPO, as NASNet's.
 
     grad J = mean_k [ A_k sum_t grad log P(a_t | a_<t) ] + c grad H        (a_t: option of choice t, H: entropy)
 
-Papers: arXiv 1611.01578, 1802.03268, 2510.19872. The LSTM reads the option that it chose last and gives the logits of
-the next choice; options that lead to no architecture are masked.
+Papers: arXiv 1611.01578, 1802.03268, 2510.19872; NASNet 1707.07012 (`--update ppo`). The LSTM reads the option that it
+chose last and gives the logits of the next choice; options that lead to no architecture are masked.
 
 What differs: with K lifetimes the advantage A_k is the reward less the mean of the other members at the same window,
 over their spread, because rewards rise while the inner learner learns and a moving average lags behind them (it is used
@@ -11,6 +11,16 @@ at K = 1); nothing is learned in the first fifth of the windows, whose rewards s
 higher, because a search is a few hundred samples and not 12,800. `--controller enas` takes the settings of ENAS's
 published script (Adam 1e-3, entropy 1e-4, temperature 5, tanh constant 2.5, baseline decay 0.999): they leave the
 controller near uniform within a search of this size.
+
+`--update ppo` takes `update_epochs` steps on PPO's clipped surrogate (arXiv 1707.06347) over the window's K
+architectures,
+
+    J = mean_k min(r_k A_k, clip(r_k, 1 - e, 1 + e) A_k) + c H        (r_k = P(a_k) / P(a_k) at the time of the choice)
+
+with the same advantages and settings; its first step is REINFORCE's. An action of it is a whole architecture, so a
+ratio is that of joint probabilities; that, the number of steps and the range e are this project's choices, and NASNet's
+own batches, step size and entropy weight, which could not be verified, are not taken over. It is not combined with
+`--controller enas`, which stands for published settings of REINFORCE.
 """
 
 from dataclasses import dataclass
@@ -33,6 +43,12 @@ DRAWN = 4_096  # samples that stand in for larger ones
 class Args(search.SearchArgs):
     controller: str = "default"
     """`default`, or `enas` for its published settings in place of those below."""
+    update: str = "reinforce"
+    """`reinforce`: one step per window; `ppo`: several, clipped."""
+    update_epochs: int = 4
+    """Steps per window of PPO."""
+    clip_coef: float = 0.2
+    """How far PPO lets the ratio of probabilities leave 1, e."""
     learning_rate: float = 5e-3
     """Adam's step size."""
     hidden_size: int = 64
@@ -49,6 +65,7 @@ class Args(search.SearchArgs):
     """Share of the windows before the first update."""
 
 
+UPDATES = ("ppo", "reinforce")
 ENAS = {
     "learning_rate": 1e-3,
     "entropy_coefficient": 1e-4,
@@ -109,10 +126,17 @@ class Agent:
     def __init__(self, envs: Any, args: Args) -> None:
         if args.controller not in ("default", "enas"):
             raise unknown("controller", args.controller, ("default", "enas"))
+        if args.update not in UPDATES:
+            raise unknown("update", args.update, UPDATES)
+        if args.update == "ppo" and args.controller == "enas":
+            raise ValueError("update: expected 'reinforce' beside controller 'enas', whose paper uses it, got 'ppo'.")
+        for name in ("update_epochs", "clip_coef") if args.update == "reinforce" else ():
+            if getattr(args, name) != getattr(Args, name):
+                raise ValueError(f"{name}: expected no value beside update 'reinforce', got {getattr(args, name)}.")
         for name in ENAS if args.controller == "enas" else ():
             if getattr(args, name) != getattr(Args, name):
                 raise ValueError(f"{name}: expected no value beside controller 'enas', got {getattr(args, name)}.")
-        for name in ("learning_rate", "hidden_size", "temperature"):
+        for name in ("learning_rate", "hidden_size", "temperature", "update_epochs", "clip_coef"):
             if not getattr(args, name) > 0:
                 raise ValueError(f"{name}: expected a positive number, got {getattr(args, name)}.")
         settings = {**vars(args), **(ENAS if args.controller == "enas" else {})}
@@ -128,20 +152,34 @@ class Agent:
         self.baseline: float | None = None
 
     def act(self, observations: NDArray[np.float32]) -> NDArray[np.int64]:
-        actions, self.log_probability, self.entropy = self.controller(len(observations), rng=self.rng)
-        return np.asarray(actions)
+        self.actions, self.log_probability, self.entropy = self.controller(len(observations), rng=self.rng)
+        return np.array(self.actions)
 
     def learn(self, rewards: NDArray[np.float64], infos: dict[str, Any]) -> dict[str, float]:
         self.seen += 1
-        advantage = self.advantage(rewards)
+        advantage = torch.from_numpy(self.advantage(rewards)).float()
         entropy = self.entropy.mean()
         if self.seen > self.settings["warmup"] * self.windows:
-            loss = -(torch.from_numpy(advantage).float() * self.log_probability).mean()
-            loss = loss - self.settings["entropy_coefficient"] * entropy
-            self.optimizer.zero_grad()
-            loss.backward()
-            self.optimizer.step()
+            if self.settings["update"] == "ppo":
+                self.ascend_clipped(advantage)
+            else:
+                self.ascend((advantage * self.log_probability).mean(), entropy)
         return {"losses/controller_entropy": float(entropy.detach())}
+
+    def ascend(self, surrogate: Tensor, entropy: Tensor) -> None:
+        loss = -surrogate - self.settings["entropy_coefficient"] * entropy
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+
+    def ascend_clipped(self, advantage: Tensor) -> None:
+        """Take PPO's steps on the last window's architectures, with advantages (K,)."""
+        before, reach = self.log_probability.detach(), self.settings["clip_coef"]
+        for _ in range(self.settings["update_epochs"]):
+            _, log_probability, entropy = self.controller(len(self.actions), given=self.actions)
+            ratio = (log_probability - before).exp()
+            clipped = ratio.clamp(1 - reach, 1 + reach)
+            self.ascend(torch.min(ratio * advantage, clipped * advantage).mean(), entropy.mean())
 
     def advantage(self, rewards: NDArray[np.float64]) -> NDArray[np.float64]:
         """Reward less a baseline that does not depend on the member's own action."""

@@ -17,6 +17,7 @@ from archgym import journal, lookup, search
 SEARCH = {"num_envs": 2, "windows": 30, "window_steps": 160, "seed": 3}
 INNER = ("envs_per_member=2", "batch_size=32", "learning_starts=40")
 NEW_ROWS, DELAY = 7, 0.1  # a process is stopped after fewer new rows than this, and up to so many seconds later
+AGENTS = lookup.names("archgym.agents")
 KILL, INTERRUPT = signal.SIGKILL, signal.SIGINT
 RUN = (
     "import sys, warnings; warnings.simplefilter('ignore')\n"
@@ -47,7 +48,8 @@ def wait_for(condition: Any, process: subprocess.Popen[str]) -> None:
 @pytest.mark.filterwarnings("ignore:window_steps=160 is shorter")
 @pytest.mark.parametrize(
     ("agent", "checkpoint_seconds", "stops"),
-    [("random-search", 0.3, (KILL, KILL, KILL)), ("lstm-reinforce", 30.0, (KILL, INTERRUPT, KILL))],
+    [("random-search", 0.3, (KILL, KILL, KILL)), ("lstm-reinforce", 30.0, (KILL, INTERRUPT, KILL))]
+    + [(name, 0.3, (KILL,)) for name in AGENTS if name not in ("random-search", "lstm-reinforce")],
 )
 def test_a_search_killed_at_random_instants_ends_like_one_that_was_left_alone(
     agent: str, checkpoint_seconds: float, stops: tuple[signal.Signals, ...], tmp_path: Path
@@ -75,7 +77,7 @@ def test_a_search_killed_at_random_instants_ends_like_one_that_was_left_alone(
         assert process.returncode == (-KILL if stop == KILL else 130), said
         assert "Traceback" not in said
         assert begin <= lines() < len(straight)
-    assert lines() > 2
+    assert lines() > 2 or len(stops) == 1
 
     process = start(agent, folder, checkpoint_seconds, resume=True)
     _, said = process.communicate()

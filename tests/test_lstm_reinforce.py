@@ -254,3 +254,69 @@ def test_making_it_leaves_torchs_own_generator_alone() -> None:
     torch.manual_seed(1)
     agent_on(SPACE)
     assert torch.equal(torch.rand(1), expected)
+
+
+# By PPO
+
+
+def one_window(agent: Agent, rewards: Any) -> np.ndarray:
+    actions = agent.act(observations(len(rewards)))
+    agent.learn(np.array(rewards, dtype=np.float64), {})
+    return actions
+
+
+def test_ppo_beats_uniform_sampling_and_repeats_under_its_seed() -> None:
+    found = [search("sums", seed, update="ppo") for seed in range(6)]
+    recommended, _, last, _ = np.array(found).T
+    assert ttest_1samp(recommended, 0.0, alternative="greater").pvalue < 0.01
+    assert ttest_1samp(last, 0.0, alternative="greater").pvalue < 0.01
+    assert search("sums", 0, update="ppo") == found[0]
+
+
+def test_ppos_first_step_is_that_of_reinforce() -> None:
+    rewards, found = [1.0, 0.0, 0.5, -1.0], []
+    for update, others in (("reinforce", {}), ("ppo", {"update_epochs": 1}), ("ppo", {"update_epochs": 2})):
+        agent = agent_on(SPACE, num_envs=4, warmup=0.0, update=update, **others)
+        one_window(agent, rewards)
+        found.append(probabilities(agent, everything(SPACE)))
+    assert found[1] == pytest.approx(found[0], rel=1e-4)
+    assert found[2] != pytest.approx(found[0], rel=1e-2)
+
+
+def test_ppo_does_not_push_a_ratio_beyond_its_clipping_range() -> None:
+    gains = []
+    for clip_coef in (0.1, 100.0):
+        settings = {"warmup": 0.0, "entropy_coefficient": 0.0, "learning_rate": 1e-4, "update_epochs": 80}
+        agent = agent_on(SPACE, num_envs=2, update="ppo", clip_coef=clip_coef, **settings)
+        before = probabilities(agent, everything(SPACE))
+        actions = one_window(agent, [1.0, 0.0])
+        ratio = (probabilities(agent, everything(SPACE)) / before).reshape(3, 3, 3)
+        gains.append(ratio[tuple(actions[0])])
+    assert 1.05 < gains[0] < 1.3
+    assert gains[1] > 1.5
+
+
+def test_ppo_too_waits_for_the_warm_up_and_copes_with_one_member() -> None:
+    agent = agent_on(SPACE, windows=10, num_envs=1, update="ppo")
+    changes = []
+    for reward in (0.0, 1.0, 3.0, 2.0):
+        before = [parameter.clone() for parameter in agent.controller.parameters()]
+        one_window(agent, [reward])
+        changes.append(any(not torch.equal(*pair) for pair in zip(before, agent.controller.parameters(), strict=True)))
+    assert changes == [False, False, True, True]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({"update": "pp"}, "unknown update 'pp'.*Did you mean 'ppo'"),
+        ({"update": "ppo", "controller": "enas"}, "update: expected 'reinforce' beside controller 'enas'"),
+        ({"update_epochs": 2}, "update_epochs: expected no value beside update 'reinforce', got 2"),
+        ({"clip_coef": 0.1}, "clip_coef: expected no value beside update 'reinforce', got 0.1"),
+        ({"update": "ppo", "update_epochs": 0}, "update_epochs: expected a positive number, got 0"),
+        ({"update": "ppo", "clip_coef": 0.0}, "clip_coef: expected a positive number, got 0.0"),
+    ],
+)
+def test_wrong_settings_of_the_update_are_refused(arguments: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        agent_on(SPACE, **arguments)
