@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from archgym.journal import read_rows
 from archgym.settings import Problem, Settings
-from archgym.stats import detrend, shrunken_means
+from archgym.stats import scores
 
 Key = tuple[int, ...]  # an architecture
 READ = ("reward", "raw_return", "normalised_return", "env_steps", "diverged", "switched", "cut_share")
@@ -95,14 +95,6 @@ def read(folder: Path) -> Run:
     others = (_json(folder / name) for name in ("best.json", "protocol.json"))
     steps = sum(sum(row.get("env_steps", ())) for row in rows)
     return Run(config, problem, seeds, seconds, steps, columns, actions, *others)
-
-
-def scores(actions: NDArray[np.int64], rewards: NDArray[np.float64]) -> dict[Key, float]:
-    """Score architectures by the incumbent's rule (`stats.ranking`), also where some members have fewer windows."""
-    present = ~np.isnan(rewards)
-    filled = np.where(present, rewards, np.nanmean(rewards, axis=1, keepdims=True))
-    keys = [tuple(vector) for vector in actions[present].tolist()]
-    return shrunken_means(keys, detrend(filled)[present])
 
 
 def incumbents(run: Run) -> tuple[list[int], list[Key]]:

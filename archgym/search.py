@@ -99,7 +99,7 @@ class Agent(Protocol):
 
 
 def incumbents(histories: Sequence[Sequence[WindowResult]], count: int) -> list[Architecture]:
-    """Rank by the incumbent's rule: shrunken mean of the detrended rewards, pooled over members.
+    """Rank by the incumbent's rule (`stats.scores`), pooled over members.
 
     Args:
         histories: Windows of every member; what some members are ahead of the others does not count yet.

@@ -8,6 +8,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+SWEEPS = 10  # of the joint fit of trend and effects; later ones change rewards by less than their noise
 TREND_SAMPLES = 8  # rewards that the trend of one window is averaged over, at least
 Key = TypeVar("Key", bound=Hashable)
 SHRINKAGE = 4.0  # imagined average rewards that every architecture starts with
@@ -57,20 +58,57 @@ def shrunken_means(keys: Sequence[Key], values: ArrayLike) -> dict[Key, float]:
     return {key: total / (count + SHRINKAGE) for key, (total, count) in sums.items()}
 
 
-def ranking(actions: ArrayLike, rewards: ArrayLike) -> list[tuple[int, ...]]:
-    """Rank the architectures seen in a search by the incumbent's rule, best first.
+def without_trend(actions: ArrayLike, rewards: ArrayLike) -> NDArray[np.float64]:
+    """Take the trend out of rewards, but not what the search itself gained.
+
+    An agent that chooses better and better raises the rewards too; `detrend` alone would take that away with the trend,
+    and good architectures tried late, beside others as good, would score 0. So the trend is that of what the options do
+    not explain: reward = trend(window) + sum of an effect per option + rest, fitted in turns, the effects by ridge
+    regression with a penalty of `SHRINKAGE`.
+
+    Args:
+        actions: (windows, members, choices) option indices.
+        rewards: (windows, members); NaN where there is no window.
+
+    Returns:
+        Rewards less the trend, with a mean of 0, (windows, members); NaN where there is none.
+    """
+    values, vectors = np.asarray(rewards, dtype=np.float64), np.asarray(actions, dtype=np.int64)
+    present = ~np.isnan(values)
+    columns = vectors[present].T  # (choices, n)
+    codes = np.concatenate([(column[:, None] == np.unique(column)).astype(np.float64) for column in columns], axis=1)
+    codes -= codes.mean(0)
+    solve = np.linalg.solve(codes.T @ codes + SHRINKAGE * np.eye(codes.shape[1]), codes.T)  # (options, n)
+    left = values
+    for _ in range(SWEEPS):
+        filled = np.where(present, left, np.nanmean(left, axis=1, keepdims=True))
+        rest = values - (filled - detrend(filled))
+        rest -= np.nanmean(rest)
+        effects = np.zeros_like(values)
+        effects[present] = codes @ (solve @ rest[present])
+        left = values - effects
+    return rest
+
+
+def scores(actions: ArrayLike, rewards: ArrayLike) -> dict[tuple[int, ...], float]:
+    """Score the architectures seen in a search by the incumbent's rule.
 
     Args:
         actions: (windows, members, choices).
-        rewards: (windows, members).
+        rewards: (windows, members); NaN where there is no window.
 
     Returns:
-        Distinct architectures by their shrunken mean detrended reward, pooled over the members.
+        The shrunken mean of every architecture's rewards less their trend, pooled over the members.
     """
-    vectors = np.asarray(actions, dtype=np.int64)
-    keys = [tuple(vector) for vector in vectors.reshape(-1, vectors.shape[-1]).tolist()]
-    scores = shrunken_means(keys, detrend(rewards).ravel())
-    return sorted(scores, key=lambda key: -scores[key])
+    vectors, values = np.asarray(actions, dtype=np.int64), without_trend(actions, rewards)
+    present = ~np.isnan(values)
+    return shrunken_means([tuple(vector) for vector in vectors[present].tolist()], values[present])
+
+
+def ranking(actions: ArrayLike, rewards: ArrayLike) -> list[tuple[int, ...]]:
+    """Rank the architectures seen in a search by the incumbent's rule (`scores`), best first."""
+    found = scores(actions, rewards)
+    return sorted(found, key=lambda key: -found[key])
 
 
 def bootstrap_interval(

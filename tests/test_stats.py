@@ -2,7 +2,16 @@ import numpy as np
 import pytest
 from scipy import stats as reference
 
-from archgym.stats import bootstrap_interval, detrend, mean_interval, ranking, shrunken_means, student_t
+from archgym.stats import (
+    bootstrap_interval,
+    detrend,
+    mean_interval,
+    ranking,
+    scores,
+    shrunken_means,
+    student_t,
+    without_trend,
+)
 
 
 def test_with_many_members_any_trend_is_taken_out_exactly() -> None:
@@ -95,6 +104,42 @@ def test_ranking_finds_the_best_of_a_noisy_search_more_often_than_the_highest_re
         luckiest = actions.ravel()[rewards.argmax()]
         hits += [ranking(actions[..., None], rewards)[0] == (quality.argmax(),), luckiest == quality.argmax()]
     assert hits[0] > 1.5 * hits[1]
+
+
+def test_what_a_search_gained_by_choosing_better_is_not_taken_for_the_trend() -> None:
+    """Half of the windows explore; then all members take the best, as agents that have learned do."""
+    rng, hits, plain = np.random.default_rng(0), 0, 0
+    for _ in range(100):
+        effects = rng.normal(size=(3, 4))
+        best = effects.argmax(1)
+        actions = rng.integers(0, 4, (24, 8, 3))
+        actions[12:] = best
+        value = effects[np.arange(3), actions].sum(-1)
+        rewards = value + np.linspace(0, 3, 24)[:, None] + rng.normal(size=value.shape)
+        keys = [tuple(vector) for vector in actions.reshape(-1, 3).tolist()]
+        means = shrunken_means(keys, detrend(rewards).ravel())
+        hits += ranking(actions, rewards)[0] == tuple(best)
+        plain += max(means, key=lambda key: means[key]) == tuple(best)
+    assert hits >= 80
+    assert plain < hits - 20
+
+
+def test_the_trend_is_taken_out_whatever_the_options_do() -> None:
+    rng = np.random.default_rng(1)
+    actions = rng.integers(0, 3, (40, 8, 2))
+    left = without_trend(actions, np.linspace(0, 100, 40)[:, None] + np.zeros((40, 8)))
+    assert np.abs(left[4:-4]).max() < 1
+
+
+def test_windows_that_are_missing_stay_missing_and_change_no_other_key() -> None:
+    rng = np.random.default_rng(2)
+    actions, rewards = rng.integers(0, 2, (10, 4, 2)), rng.normal(size=(10, 4))
+    rewards[7:, 3] = np.nan
+    actions[7:, 3] = -1
+    left = without_trend(actions, rewards)
+    assert np.isnan(left).tolist() == np.isnan(rewards).tolist()
+    assert np.nanmean(left) == pytest.approx(0, abs=1e-12)
+    assert set(scores(actions, rewards)) == {(0, 0), (0, 1), (1, 0), (1, 1)}
 
 
 def test_rankings_hold_every_architecture_once() -> None:
