@@ -125,16 +125,19 @@ def _summary(content: dict[str, Any]) -> str:
         ends = number(min(spent)) if min(spent) == max(spent) else f"{number(min(spent))} to {number(max(spent))}"
         total = f"; a search took {ends} inner steps in all, evaluations included"
     transfer = TRANSFERS.get(args["transfer"], "what a new architecture inherits follows a rule of its own")
+    inherits = f"Between windows, {transfer} (transfer: {args['transfer']})."
+    if not content["trains"]:
+        inherits = "Nothing is trained: returns are those of a planted landscape, and steps are counted as if it were."
     named = _listed(arms) if len(arms) <= MOST_NAMED else f"{len(arms)} agents"
     where = ("" if len(content["tasks"]) == 1 else "each of ") + _listed(content["tasks"])
     searches = "1 search" if len(seeds) == 1 else f"{len(seeds)} searches"
     return (
         f"{named} searched the space {args['space']} in {args['env_id']} on {where}, with {searches} each "
         f"({_spans(seeds)}, the same for all). In a search, one agent leads {count(members, 'lifetime')} side by side "
-        f"(K = {members}) through {count(windows, 'window')} {length}{total}. Between windows, {transfer} (transfer: "
-        f"{args['transfer']}). All agents have the same windows. What a search recommends was trained from scratch "
-        f"for {number(args['retrain'])} inner steps on {count(args['retrain_seeds'], 'seed')} of its own. {RANDOM} and "
-        f"{FIXED} are controls. Returns are normalised (random policy 0, reference 1); higher is better."
+        f"(K = {members}) through {count(windows, 'window')} {length}{total}. {inherits} All agents have the same "
+        f"windows. What a search recommends was trained from scratch for {number(args['retrain'])} inner steps on "
+        f"{count(args['retrain_seeds'], 'seed')} of its own. {RANDOM} and {FIXED} are controls. Returns are normalised "
+        "(random policy 0, reference 1); higher is better."
     )
 
 
@@ -312,7 +315,16 @@ def _again(plan: dict[str, Any]) -> str:
 
 def _missing(content: Any) -> str:
     """Name what a damaged file lacks; empty if it lacks nothing."""
-    kinds = {"tasks": list, "seeds": list, "plan": dict, "boards": dict, "regret": dict, "cost": dict, "failures": list}
+    kinds = {
+        "trains": bool,
+        "tasks": list,
+        "seeds": list,
+        "plan": dict,
+        "boards": dict,
+        "regret": dict,
+        "cost": dict,
+        "failures": list,
+    }
     for name, kind in {**kinds, "best_of_k": int}.items():
         if not isinstance(content, dict) or not isinstance(content.get(name), kind):
             return f"{name!r}, a {kind.__name__}"

@@ -36,6 +36,7 @@ def build(comparison: Comparison) -> dict[str, Any]:
     for board in boards.values():
         board["statistics"], board["pairs"] = _statistics(board["scores"])
     return {
+        "trains": open_evaluator(comparison.problem(comparison.tasks[0]), 1).trains,
         "tasks": comparison.tasks,
         "seeds": comparison.seeds,
         "plan": json.loads((comparison.folder / "plan.json").read_text()),

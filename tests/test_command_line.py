@@ -24,7 +24,7 @@ AGENTS = lookup.names("archgym.agents")
 INNER = ("envs_per_member=1", "batch_size=8", "learning_starts=20")
 TINY = ["--windows", "2", "--window-steps", "60", "--num-envs", "2", "--inner", *INNER]
 FILES = {"config.json", "journal.jsonl", "best.json", "best.safetensors", "recommendation.json", "report.html"}
-FILES |= {"journal.checkpoint.safetensors"}
+FILES |= {"journal.checkpoint.safetensors", "agent_seconds.json"}
 
 pytestmark = pytest.mark.filterwarnings("ignore:window_steps=.* is shorter")
 
@@ -215,7 +215,7 @@ def test_a_default_run_folder_tells_environment_agent_and_seed(
 def test_a_finished_search_resumes_to_the_same_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["search", "random-search", *TINY, "--out", "run"]
     assert archgym_says(*words, capsys=capsys)[0] == 0
-    before = {name: (tmp_path / "run" / name).read_bytes() for name in FILES - {"report.html"}}
+    before = {name: (tmp_path / "run" / name).read_bytes() for name in FILES - {"report.html", "agent_seconds.json"}}
     assert archgym_says(*words, "--resume", capsys=capsys)[0] == 0
     assert {name: (tmp_path / "run" / name).read_bytes() for name in before} == before
 
@@ -235,7 +235,7 @@ WRONG: dict[tuple[str, ...], str] = {
     (
         "serach",
         "fixed",
-    ): "unknown command 'serach': expected one of doctor, list, report, search. Did you mean 'search'?",
+    ): "unknown command 'serach': expected one of compare, doctor, list, report, search. Did you mean 'search'?",
     ("search", "fixd"): "unknown agent 'fixd': expected one of .* Did you mean 'fixed'?",
     ("search", "mylab.agents.mine"): "unknown agent 'mylab.agents.mine': there is no module 'mylab' to import.",
     (*FIXED, "--task", "CartPol-v1"): "unknown task 'CartPol-v1': expected one of .* Did you mean 'CartPole-v1'?",

@@ -84,6 +84,7 @@ def content_of(
     args |= {"window_steps": 2500, "num_envs": 2, "transfer": "shared", "retrain": 10_000, "retrain_seeds": 2}
     args |= {"seed": 1, "seeds": seeds, "inner": ["start_e=0.5"], "max_params": None}
     return {
+        "trains": True,
         "tasks": list(tasks),
         "seeds": list(range(1, seeds + 1)),
         "plan": {"arms": list(arms), "args": args, "versions": {"archgym": "0.1.0"}},
@@ -326,3 +327,9 @@ def test_a_browser_is_silent_and_neither_screen_nor_phone_scrolls_sideways(tmp_p
     assert found is not None
     assert int(found[1]) <= 400
     assert int(found[2]) <= 1200
+
+
+def test_a_planted_landscape_is_not_said_to_train(tmp_path: Path) -> None:
+    content = content_of()
+    assert "Nothing is trained" not in page_of(tmp_path, content)
+    assert "Nothing is trained" in page_of(tmp_path, {**content, "trains": False})
