@@ -66,6 +66,8 @@ def compare(words: list[str]) -> int:
     from archgym.comparison import Args
 
     flags = next((place for place, word in enumerate(words) if word.startswith("-")), len(words))
+    if not flags and "--help" not in words and "-h" not in words:
+        raise ValueError("compare: expected at least one agent (`archgym list` names them), got none.")
     args = parse(Args, words[flags:], "archgym compare AGENT[:option=value,...] ...")
     return command.main(words[:flags], args)
 
@@ -95,7 +97,7 @@ def list_names() -> None:
     print("tasks (inner problems; any other Gymnasium id with discrete actions and vector observations works too)")
     for task in TASKS.values():
         inputs, outputs = dimensions(task)
-        learned = "not learned within 400,000 steps" if task.budget is None else f"learned within {task.budget:,} steps"
+        learned = "not learned within 1,240,000 steps" if task.budget is None else f"learned within {task.budget:,} steps"
         print(
             f"  {task.id:<20} {inputs:>2} numbers, {outputs} actions, random {task.random_return:g}, "
             f"reference {task.reference_return:g}, {learned}"

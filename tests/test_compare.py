@@ -250,6 +250,22 @@ def test_wrong_input_gives_one_sentence_and_writes_nothing(
     assert not folder.exists()
 
 
+def test_a_comparison_of_nobody_is_not_begun(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["compare"])
+    assert end.value.code == 2
+    assert "compare: expected at least one agent" in capsys.readouterr().err
+
+
+def test_the_page_is_written_anew_by_report(done: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    page = done["folder"] / "report.html"
+    before = page.read_bytes()
+    page.unlink()
+    main(["report", str(done["folder"])])
+    assert capsys.readouterr().out.strip() == str(page)
+    assert page.read_bytes() == before
+
+
 def test_a_folder_that_holds_a_comparison_is_not_written_over(done: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="holds a comparison already: go on with it"):
         compare.main(["lstm-reinforce"], args(done["folder"]))

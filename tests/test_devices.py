@@ -1,0 +1,89 @@
+"""Networks and replay on another device than the CPU.
+
+On a machine without a GPU torch's `meta` device stands in for one: like a CUDA device it refuses to be mixed with the
+CPU (but for values that are written by an index), and it has shapes and no numbers. So the whole path of a window runs
+on it, and a tensor that was left on the CPU is found. Values are compared where there is a GPU.
+"""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from archgym import population
+from archgym.population import Population
+from archgym.settings import Problem, Settings
+from archgym.supernet import FIELDS
+
+SMALL = {"windows": 3, "envs_per_member": 2, "window_steps": 60, "learning_starts": 16, "batch_size": 8}
+
+
+@pytest.fixture
+def stand_in(monkeypatch: pytest.MonkeyPatch) -> str:
+    """Let a population be made on the meta device, and let zeros come back from it."""
+    monkeypatch.setattr(population, "find_device", torch.device)
+    real = {name: getattr(torch.Tensor, name) for name in ("cpu", "__bool__", "__int__", "__float__")}
+
+    def zeros(tensor: torch.Tensor) -> torch.Tensor:
+        return torch.zeros(tensor.shape, dtype=tensor.dtype) if tensor.is_meta else real["cpu"](tensor)
+
+    monkeypatch.setattr(torch.Tensor, "cpu", zeros)
+    for name, value in (("__bool__", True), ("__int__", 0), ("__float__", 0.0)):
+        known = real[name]
+        monkeypatch.setattr(
+            torch.Tensor, name, lambda tensor, known=known, value=value: value if tensor.is_meta else known(tensor)
+        )
+    return "meta"
+
+
+def lived(device: str, **keywords: Any) -> Population:
+    """Live through everything that a population can do."""
+    problem = Problem(Settings.from_keywords({**SMALL, "device": device, **keywords}))
+    made, rng = Population(problem, 3), np.random.default_rng(0)
+    made.reset([1, 2, 3])
+    for _ in range(2):
+        architectures = np.stack([problem.space.sample(rng) for _ in range(3)])
+        made.train_window(architectures)
+    made.evaluate(architectures, [0, 1, 2], 2)
+    made.fork(0, 1)
+    made.set_state(made.get_state())
+    made.train_window(architectures)
+    return made
+
+
+@pytest.mark.parametrize(
+    "keywords",
+    [
+        {"space": "mlp-wide"},
+        {"space": "mlp-wide", "transfer": "own", "double": True},
+        {"space": "mlp", "transfer": "fresh", "exact": True, "tau": 0.1},
+        {"space": "mlp", "reward": "evaluation", "evaluation_episodes": 1},
+    ],
+    ids=lambda keywords: "-".join(map(str, keywords.values())),
+)
+def test_nothing_that_a_population_does_mixes_devices(stand_in: str, keywords: dict[str, Any]) -> None:
+    made = lived(stand_in, **keywords)
+    stores = [store for life in made.lifetimes for store in life.stores.values()]
+    assert {store.supernet.fields[name].device.type for store in stores for name in FIELDS} == {stand_in}
+    assert made.replay.observations.device.type == made.replay.steps.device.type == stand_in
+    architecture = made.problem.space.default_architecture
+    assert {weight.device.type for weight in made.weights(0, architecture).values()} == {stand_in}
+
+
+def test_the_stand_in_refuses_to_be_mixed_with_the_cpu() -> None:
+    for mixed in (lambda a, b: a + b, lambda a, b: a.lerp_(b, 0.5), lambda a, b: torch.cat([a, b])):
+        with pytest.raises(RuntimeError, match="cpu is not on the expected device meta"):
+            mixed(torch.zeros(3, device="meta"), torch.ones(3))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
+def test_a_gpu_gives_the_windows_of_the_cpu() -> None:
+    def rewards(device: str) -> list[float]:
+        problem = Problem(Settings.from_keywords({**SMALL, "device": device}))
+        made = Population(problem, 2)
+        made.reset([1, 2])
+        actions = np.tile(problem.space.default_architecture, (2, 1))
+        return [result.raw_return for _ in range(2) for result in made.train_window(actions)]
+
+    assert rewards("cuda") == pytest.approx(rewards("cpu"), rel=0.2)
