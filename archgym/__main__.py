@@ -97,10 +97,10 @@ def list_names() -> None:
     print("tasks (inner problems; any other Gymnasium id with discrete actions and vector observations works too)")
     for task in TASKS.values():
         inputs, outputs = dimensions(task)
-        learned = "not learned within 1,240,000 steps" if task.budget is None else f"learned within {task.budget:,} steps"
+        steps = "not learned within 1,240,000 steps" if task.budget is None else f"learned within {task.budget:,} steps"
         print(
             f"  {task.id:<20} {inputs:>2} numbers, {outputs} actions, random {task.random_return:g}, "
-            f"reference {task.reference_return:g}, {learned}"
+            f"reference {task.reference_return:g}, {steps}"
         )
     print("\nsearch spaces")
     for name in lookup.names("archgym.search_spaces"):
