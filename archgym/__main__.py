@@ -63,7 +63,7 @@ def search(words: list[str]) -> None:
 def compare(words: list[str]) -> int:
     """Compare the agents that are named before the first flag."""
     from archgym import compare as command
-    from archgym.comparison import Args
+    from archgym.arms import Args
 
     flags = next((place for place, word in enumerate(words) if word.startswith("-")), len(words))
     if not flags and "--help" not in words and "-h" not in words:

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from archgym import compare_page, scoreboard
-from archgym.comparison import Args, Comparison
+from archgym.arms import Args
+from archgym.comparison import Comparison
 from archgym.search import write_json
 
 

@@ -13,21 +13,20 @@ network that spends the whole budget of a search on its own training.
 import fcntl
 import json
 import os
-import re
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import cached_property
 from importlib.metadata import version
 from itertools import product
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 
-from archgym import launch, lookup, protocol, search, workers
+from archgym import protocol, search, workers
+from archgym.arms import Args, Arm, parse_arm
 from archgym.journal import PACKAGES
 from archgym.progress import Progress
 from archgym.search import SearchArgs, write_json
@@ -38,49 +37,6 @@ SEARCHES = (RANDOM, FIXED)  # arms that are always there
 FROM_SCRATCH = (BEST_OF_K, WHOLE_BUDGET)  # arms of the recommendations alone
 STREAM = 102  # key of the comparison's random numbers below the seed
 DRAWN, DRAWN_SEED, EVALUATED = range(3)  # who draws: which architectures, what they are selected on, what is reported
-
-
-@dataclass(frozen=True)
-class Args(SearchArgs):
-    """What is compared, on what; the settings of all arms."""
-
-    task: str = "CartPole-v1"
-    """The inner problems, separated by commas: the strata of every interval."""
-    num_envs: int = 8
-    """Lifetimes side by side in every search, K."""
-    seeds: int = 10
-    """Searches of every arm on every task; arms share the seeds, which count up from --seed."""
-    retrain: int | None = 60_000
-    """Inner environment steps of one training from scratch."""
-    retrain_seeds: int = 3
-    """Trainings from scratch of every recommendation, on seeds of their own that the arms share."""
-    jobs: int | None = None
-    """Processes side by side, one thread each; None: one per core."""
-
-
-@dataclass(frozen=True)
-class Arm:
-    """One agent with its options.
-
-    Args:
-        name: As it was asked for, `lstm-reinforce:update=ppo`.
-        agent: The agent's name.
-        args: Its own arguments; what all arms share comes from `Args`.
-    """
-
-    name: str
-    agent: str
-    args: SearchArgs
-
-    @property
-    def module(self) -> ModuleType:
-        """The agent's module."""
-        return lookup.load("archgym.agents", self.agent, "agent")
-
-    @property
-    def slug(self) -> str:
-        """Its name as a folder."""
-        return re.sub(r"[^\w.=-]+", "_", self.name)
 
 
 class Comparison:
@@ -347,25 +303,6 @@ def search_once(agent: str, args: SearchArgs) -> None:
         shutil.rmtree(args.out, ignore_errors=True)
         args.out.mkdir(parents=True)
     protocol.search_quietly(agent, replace(args, resume=begun), args.out / "log.txt", page=False)
-
-
-def parse_arm(spec: str) -> Arm:
-    """Read `agent` or `agent:option=value,option=value`.
-
-    Raises:
-        ValueError: If there is no such agent, or it has no such option.
-    """
-    agent, _, text = spec.partition(":")
-    module = lookup.load("archgym.agents", agent, "agent")
-    words: list[str] = []
-    for pair in filter(None, text.split(",")):
-        name, sign, value = pair.partition("=")
-        if not sign:
-            raise ValueError(f"arm {spec!r}: expected agent:option=value,option=value, got {pair!r}.")
-        if name.replace("-", "_") in SearchArgs.__dataclass_fields__:
-            raise ValueError(f"arm {spec!r}: {name} is shared by all arms: give it as --{name.replace('_', '-')}.")
-        words += [f"--{name.replace('_', '-')}", value]
-    return Arm(spec, agent, launch.parse(module.Args, words, f"archgym search {agent}"))
 
 
 def _difference(was: Any, now: Any) -> tuple[str, str]:

@@ -15,7 +15,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from archgym.comparison import BEST_OF_K, FIXED, FROM_SCRATCH, RANDOM, WHOLE_BUDGET, Arm, Comparison
+from archgym.arms import Arm
+from archgym.comparison import BEST_OF_K, FIXED, FROM_SCRATCH, RANDOM, WHOLE_BUDGET, Comparison
 from archgym.comparison_stats import holm, improvement_p_value, iqm, probability_of_improvement, stratified_interval
 from archgym.evaluators import open_evaluator
 from archgym.journal import read_rows

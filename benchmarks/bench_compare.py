@@ -24,7 +24,7 @@ import pytest
 import tyro
 
 from archgym import compare
-from archgym.comparison import Args as CompareArgs
+from archgym.arms import Args as CompareArgs
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -14,6 +14,7 @@ from archgym.envs.lifetimes import Lifetime
 from archgym.evaluator import Evaluator, State
 from archgym.evaluators import open_evaluator
 from archgym.journal import Journal
+from archgym.search_space import Architecture
 from archgym.settings import Problem, Settings
 from archgym.window import WindowResult
 
@@ -131,14 +132,34 @@ class Lives:
             own.bit_generator.state = saved
         self.begun[:] = True
 
-    def regret(self, architecture: ArrayLike) -> float:
-        """Give the normalised distance to the best architecture there is."""
-        return self.evaluator.regret(self.problem.space.canonical(architecture))
-
     def close(self) -> None:
         """Close the journal."""
         if isinstance(self.evaluator, Journal):
             self.evaluator.close()
+
+
+class Face:
+    """What the single and the vector environment answer alike."""
+
+    _lives: Lives
+
+    @property
+    def trains(self) -> bool:
+        """Whether there are networks with weights to export."""
+        return self._lives.evaluator.trains
+
+    @property
+    def timings(self) -> dict[str, float]:
+        """Seconds spent since construction, by phase."""
+        return self._lives.evaluator.timings
+
+    def best(self) -> Architecture:
+        """Give the best architecture, where it is known (a planted landscape); else a `ValueError`."""
+        return self._lives.evaluator.best()
+
+    def regret(self, architecture: ArrayLike) -> float:
+        """Give the normalised distance to the best architecture, where it is known; else a `ValueError`."""
+        return self._lives.evaluator.regret(self._lives.problem.space.canonical(architecture))
 
 
 def lifetime_seed(generator: np.random.Generator) -> int:

@@ -11,7 +11,7 @@ from archgym.envs.lifetimes import Lifetime, observation_space
 from archgym.window import WindowResult
 
 
-class ArchSearchEnv(gym.Env[NDArray[Any], Any]):
+class ArchSearchEnv(core.Face, gym.Env[NDArray[Any], Any]):
     """Architecture search for a deep RL agent, as one lifetime of inner training.
 
     ## Description
@@ -144,28 +144,10 @@ class ArchSearchEnv(gym.Env[NDArray[Any], Any]):
         copy.set_state(self.get_state())
         return copy
 
-    def best(self) -> NDArray[np.int64]:
-        """Give the best architecture, where it is known (a planted landscape); else a `ValueError`."""
-        return self._lives.evaluator.best()
-
-    def regret(self, architecture: ArrayLike) -> float:
-        """Give the normalised distance to the best architecture, where it is known; else a `ValueError`."""
-        return self._lives.regret(architecture)
-
-    @property
-    def trains(self) -> bool:
-        """Whether there are networks with weights to export."""
-        return self._lives.evaluator.trains
-
     @property
     def history(self) -> list[WindowResult]:
         """The windows of this lifetime so far."""
         return list(self._life.history)
-
-    @property
-    def timings(self) -> dict[str, float]:
-        """Seconds spent since construction, by phase."""
-        return self._lives.evaluator.timings
 
     def close(self) -> None:
         """Close the journal."""

@@ -15,7 +15,7 @@ from archgym.envs.lifetimes import observation_space
 from archgym.window import WindowResult
 
 
-class ArchSearchVectorEnv(VectorEnv[NDArray[np.float32], Any, NDArray[Any]]):
+class ArchSearchVectorEnv(core.Face, VectorEnv[NDArray[np.float32], Any, NDArray[Any]]):
     """K lifetimes of `ArchSearchEnv`, made by `gymnasium.make_vec("ArchSearch-DQN-v0", num_envs=K)`.
 
     Member k is the single environment reset with member k's seed (bit for bit with `exact=True`). A lifetime that ended
@@ -141,28 +141,10 @@ class ArchSearchVectorEnv(VectorEnv[NDArray[np.float32], Any, NDArray[Any]]):
         self._generators[target].bit_generator.state = self._generators[source].bit_generator.state
         self._over[target] = self._over[source]
 
-    def best(self) -> NDArray[np.int64]:
-        """Give the best architecture, where it is known (a planted landscape); else a `ValueError`."""
-        return self._lives.evaluator.best()
-
-    def regret(self, architecture: ArrayLike) -> float:
-        """Give the normalised distance to the best architecture, where it is known; else a `ValueError`."""
-        return self._lives.regret(architecture)
-
-    @property
-    def trains(self) -> bool:
-        """Whether there are networks with weights to export."""
-        return self._lives.evaluator.trains
-
     @property
     def histories(self) -> list[list[WindowResult]]:
         """The windows of every member's lifetime so far."""
         return [list(life.history) for life in self._lives.lifetimes]
-
-    @property
-    def timings(self) -> dict[str, float]:
-        """Seconds spent since construction, by phase."""
-        return self._lives.evaluator.timings
 
     def close_extras(self, **kwargs: Any) -> None:
         """Close the journal."""

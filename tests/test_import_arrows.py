@@ -46,7 +46,8 @@ ARROWS: dict[str, set[str]] = {
     "trainers": NETS | INNER | {"window", "replay", "stats", "episodes", "trainers"},
     "table": SPACES | INNER | {"settings", "window", "stats"},
     "population": SCORING - {"table"},
-    "synthetic": SPACES | {"evaluator", "rewards", "settings", "window"},
+    "landscape": {"search_space"},
+    "synthetic": SPACES | {"evaluator", "landscape", "rewards", "settings", "window"},
     "evaluators": {"evaluator", "population", "settings", "synthetic"},
     "export": NETS | INNER | {"settings"},
     "progress": set(),
@@ -65,13 +66,14 @@ ARROWS: dict[str, set[str]] = {
     "launch": {"lookup", "protocol", "search"},
     "agents": {"lookup", "search_space", "stats", "search", "launch"},
     "doctor": VIEWED,
-    "comparison": SPACES | {"journal", "launch", "progress", "protocol", "search", "settings", "workers"},
-    "scoreboard": SPACES | {"comparison", "comparison_stats", "evaluators", "journal", "settings", "stats"},
+    "arms": {"launch", "lookup", "search"},
+    "comparison": SPACES | {"arms", "journal", "progress", "protocol", "search", "settings", "workers"},
+    "scoreboard": SPACES | {"arms", "comparison", "comparison_stats", "evaluators", "journal", "settings", "stats"},
     "compare_drawing": {"drawing"},
     "compare_board": {"compare_drawing", "comparison", "comparison_stats", "page", "scoreboard", "stats"},
     "compare_page": {"compare_board", "compare_drawing", "comparison", "page", "scoreboard"},
-    "compare": {"compare_page", "comparison", "scoreboard", "search"},
-    "__main__": VIEWED | {"table_builder", "report", "doctor", "launch", "compare", "compare_page", "comparison"},
+    "compare": {"arms", "compare_page", "comparison", "scoreboard", "search"},
+    "__main__": VIEWED | {"table_builder", "report", "doctor", "launch", "compare", "compare_page", "arms"},
 }
 TOGETHER = [{"pendulum", "inner_envs", "tasks"}, {"supernets", "supernet"}]  # may know each other, both ways
 EVERYWHERE = {"archgym", "seeding"}  # importing archgym registers the ids; every consumer of random numbers needs seeds

@@ -9,7 +9,7 @@ import pytest
 
 import archgym  # noqa: F401  (registers the ids)
 from archgym import lookup
-from archgym.comparison import Args
+from archgym.arms import Args
 from archgym.search import SearchArgs
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -11,11 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import archgym  # noqa: F401  (registers the ids)
+from archgym.landscape import Config, Landscape
 from archgym.lookup import load
 from archgym.search_space import SearchSpace
 from archgym.search_spaces import grid
 from archgym.settings import Problem, Settings
-from archgym.synthetic import Config, Landscape, Synthetic
+from archgym.synthetic import Synthetic
 
 SYNTHETIC = "ArchSearch-Synthetic-v0"
 SHORT = {"windows": 6, "window_steps": 2500}
