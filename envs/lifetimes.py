@@ -35,13 +35,15 @@ class Lifetime:
     def __init__(self, problem: Problem, history: Sequence[WindowResult] = ()) -> None:
         self.problem, self.space = problem, problem.space
         self.history: list[WindowResult] = []
-        self._codes = np.zeros((problem.settings.windows, sum(self.space.counts)), dtype=np.float32)
+        self._codes = np.zeros((1, sum(self.space.counts)), dtype=np.float32)  # of the history, and room for more
         self._observation: NDArray[np.float32] | None = None  # what the history so far looks like
         for result in history:
             self.add(result)
 
     def add(self, result: WindowResult) -> None:
         """Take in one window."""
+        if len(self.history) == len(self._codes):
+            self._codes = np.concatenate([self._codes, np.zeros_like(self._codes)])
         self._codes[len(self.history)] = self.space.encode(np.array(result.action, dtype=np.int64))
         self.history.append(result)
         self._observation = None
