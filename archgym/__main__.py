@@ -1,5 +1,7 @@
 """The command line: `archgym COMMAND ...`, or `python -m archgym COMMAND ...`."""
 
+import ast
+import importlib.util
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -109,11 +111,19 @@ def list_names() -> None:
         print(f"  {name:<20} {space.size:,} architectures: {choices}")
     print("\nagents")
     for name in lookup.names("archgym.agents"):
-        print(f"  {name}")
+        print(f"  {name:<22} {first_line('archgym.agents', name)}")
     print("\nenvironments")
     for name in gym.registry:
         if name.startswith("ArchSearch-"):
             print(f"  {name}")
+
+
+def first_line(package: str, name: str) -> str:
+    """Read the first line of a module's docstring, without importing the module."""
+    spec = importlib.util.find_spec(f"{package}.{name.replace('-', '_')}")
+    origin = spec.origin if spec else None
+    assert origin is not None, "a listed module is there"
+    return (ast.get_docstring(ast.parse(Path(origin).read_text())) or "").splitlines()[0]
 
 
 if __name__ == "__main__":
