@@ -127,6 +127,8 @@ def test_the_mask_shows_exactly_what_leads_to_an_architecture() -> None:
             assert not mask[len(own) :].any()
             np.testing.assert_array_equal(env.unwrapped.action_masks(), mask.astype(bool))
             mask[:] = 7  # a fresh copy: nothing else changes
+            assert env.unwrapped.action_masks()[: len(own)].tolist() == own.astype(bool).tolist()
+            assert env.unwrapped._draft.mask().max() == 1
             _, _, _, _, info = env.step(architecture[position])
 
 

@@ -107,6 +107,31 @@ def test_rewards_scatter_around_the_value_as_the_noise_says() -> None:
     assert made.problem.normalise(float(scores.std()) + made.problem.random_return) == pytest.approx(0.05, rel=0.15)
 
 
+def test_every_window_and_every_lifetime_has_its_own_noise() -> None:
+    made = synthetic(members=2)
+    architectures = np.tile(made.problem.space.default_architecture, (2, 1))
+    rewards = [result.reward for _ in range(3) for result in made.train_window(architectures)]
+    assert len(set(rewards)) == 6
+
+
+def test_a_fork_lives_on_by_itself() -> None:
+    made, alone = synthetic(members=2), synthetic(members=2)
+    architectures = np.tile(made.problem.space.default_architecture, (2, 1))
+    for one in (made, alone):
+        one.train_window(architectures)
+        one.fork(0, 1)
+    made.train_window(architectures[:1], [0])  # the source goes on, and the copy does not
+    assert made.train_window(architectures[:1], [1]) == alone.train_window(architectures[:1], [1])
+
+
+def test_being_inactive_is_an_option_of_its_own() -> None:
+    space = space_of("mlp-wide")
+    landscape = Landscape(space, Config())
+    one_layer, two_layers = space.default_architecture.copy(), space.default_architecture.copy()
+    one_layer[:3], two_layers[:3] = (0, 0, 0), (1, 0, 0)  # depth, width_1, width_2: its first option, or inactive
+    assert landscape._positions(space.canonical(one_layer))[2] != landscape._positions(space.canonical(two_layers))[2]
+
+
 def test_without_noise_a_reward_is_the_value_and_the_raw_return_lies_on_the_tasks_scale() -> None:
     env = make(noise=0.0, task="Acrobot-v1")
     env.reset(seed=0)

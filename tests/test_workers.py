@@ -81,6 +81,14 @@ def test_processes_live_on_from_one_list_of_jobs_to_the_next() -> None:
     assert len(pids) == 1
 
 
+def test_jobs_of_which_nobody_asks_any_more_leave_no_answers_behind() -> None:
+    with Workers(2) as pool:
+        first = pool.run([Job("now", abs, (-1,)), Job("later", time.sleep, (60,))])
+        assert next(first)[1] == 1
+        first.close()
+        assert sorted(job.name for job, _ in pool.run(POWERS)) == [job.name for job in POWERS]
+
+
 def test_whoever_stops_asking_ends_all_processes() -> None:
     results = run([Job("pid", os.getpid, ()), Job("long", time.sleep, (60,))], 2)
     pid = next(result for job, result in results if job.name == "pid")
