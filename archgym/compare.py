@@ -23,6 +23,11 @@ def main(specs: Sequence[str], args: Args) -> int:
     """
     comparison = Comparison(specs, args)
     comparison.check()
+    if args.seeds < (enough := comparison.enough_seeds()):
+        print(
+            f"{args.seeds} seeds cannot decide between so many arms, even if their scores never overlap (Holm's "
+            f"correction over all pairs): {enough} can."
+        )
     with comparison.folder_of_its_own():
         comparison.run()
         content = scoreboard.build(comparison)

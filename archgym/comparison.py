@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
 from functools import cached_property
 from importlib.metadata import version
-from itertools import product
+from itertools import count, product
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ import numpy as np
 
 from archgym import protocol, search, workers
 from archgym.arms import Args, Arm, parse_arm
+from archgym.comparison_stats import smallest_p_value
 from archgym.journal import PACKAGES
 from archgym.progress import Progress
 from archgym.search import SearchArgs, write_json
@@ -96,6 +97,12 @@ class Comparison:
                 envs.close()
             protocol.check(replace(args, task=task))
 
+    def enough_seeds(self, level: float = 0.05) -> int:
+        """Count the seeds from which on two arms that never overlap differ at a level, after Holm's correction."""
+        arms = len(self.arms) + len(FROM_SCRATCH)
+        enough = (n for n in count(2) if smallest_p_value(n, len(self.tasks)) * arms * (arms - 1) / 2 <= level)
+        return next(enough)
+
     def search_args(self, arm: Arm, task: str, seed: int) -> SearchArgs:
         """Give the arguments of one search."""
         shared = {name: getattr(self.args, name) for name in SearchArgs.__dataclass_fields__}
@@ -117,7 +124,7 @@ class Comparison:
         (self.folder / "scratch").mkdir(exist_ok=True)
         with workers.Workers(self.args.jobs or os.cpu_count() or 1) as pool:
             self._work(pool, "searches", self._searches())
-            first = [*self._recommended(), *self._drawn(), *self._whole_budget()]
+            first = [*self._whole_budget(), *self._recommended(), *self._drawn()]  # the longest first
             self._work(pool, "from scratch", self._scratch(first))
             self._work(pool, "best of k random", self._scratch(self._best_of_k()))
 
@@ -176,9 +183,15 @@ class Comparison:
     def _scratch(self, jobs: Iterable[protocol.Job]) -> list[workers.Job]:
         """List the trainings from scratch that have no result yet; arms with the same recommendation share one."""
         distinct = {job.name: job for job in jobs}
-        return [
-            workers.Job(name, protocol.train, (job,)) for name, job in distinct.items() if self.trained(job) is None
-        ]
+        todo = [job for job in distinct.values() if self.trained(job) is None]
+        return [workers.Job(self._said(job), protocol.train, (job,)) for job in todo]
+
+    def _said(self, job: protocol.Job) -> str:
+        """Name a training from scratch as people read it."""
+        problem = Problem(Settings(**job.settings))
+        label = problem.space.label(np.array(job.action, dtype=np.int64))
+        steps = problem.window_steps * problem.settings.windows
+        return f"{label} on {problem.settings.task}, {len(job.seeds)} x {steps:,} steps"
 
     def _recommended(self) -> Iterator[protocol.Job]:
         for seed, task, arm in product(self.seeds, self.tasks, self.arms):

@@ -165,6 +165,20 @@ def improvement_p_value(x: ArrayLike, y: ArrayLike, *, seed: int = 0, draws: int
     return (1 + as_far) / (1 + draws)
 
 
+def smallest_p_value(runs: int, tasks: int, *, draws: int = 10_000) -> float:
+    """Give the p value of two arms whose scores do not overlap: no comparison with so few runs can show more.
+
+    Args:
+        runs: Of each arm.
+        tasks: How many.
+        draws: As in `improvement_p_value`.
+    """
+    relabellings = comb(2 * runs, runs)
+    if tasks == 1 and relabellings <= EXACT_RELABELLINGS:
+        return 2 / relabellings
+    return max(1 / (1 + draws), 2.0 * float(relabellings) ** -tasks)
+
+
 def holm(p_values: ArrayLike) -> NDArray[np.float64]:
     """Adjust the p values of several tests for how many they are.
 

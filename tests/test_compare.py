@@ -366,3 +366,10 @@ def test_the_lock_is_given_back(tmp_path: Path) -> None:
         pass
     with (tmp_path / "run" / "lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_too_few_seeds_are_said_before_anything_is_trained(tmp_path: Path) -> None:
+    few = Comparison(["lstm-reinforce"], args(tmp_path / "run"))
+    assert few.enough_seeds() == 6  # 5 arms, 10 pairs: 10 x 2 / 252 is above 0.05, and 10 x 2 / 924 is not
+    several = Comparison(["lstm-reinforce"], args(tmp_path / "run", task="CartPole-v1,Acrobot-v1"))
+    assert several.enough_seeds() < 6

@@ -20,6 +20,7 @@ from archgym.comparison_stats import (
     performance_profile,
     performance_profile_interval,
     probability_of_improvement,
+    smallest_p_value,
     stratified_interval,
 )
 
@@ -327,8 +328,8 @@ NAN = float("nan")
         (lambda: stratified_interval(iqm, [1.0, 2.0], draws=0), r"interval: expected at least 1 draw, got 0."),
         (lambda: performance_profile_interval([1.0, NAN], [0.0]), r"bootstrap interval: expected finite scores"),
         (
-            lambda: improvement_p_value(np.zeros((3, 2)), np.zeros((3, 2))),
-            r"improvement_p_value: expected scores of one task, got 2 tasks.",
+            lambda: improvement_p_value(np.zeros((3, 2)), np.zeros((3, 1))),
+            r"improvement_p_value: expected samples of as many tasks each, got 2, 1.",
         ),
         (lambda: improvement_p_value([], [1.0]), r"improvement_p_value: expected scores .* got \(0,\)."),
         (lambda: improvement_p_value([1.0], [NAN]), r"improvement_p_value: expected finite scores, got nan."),
@@ -402,3 +403,26 @@ def test_rliable_gives_the_same_numbers_and_within_noise_the_same_intervals() ->
     for name, (point, ends) in ours.items():
         np.testing.assert_allclose(np.ravel(theirs[name]["point"]), np.ravel(point), atol=1e-12, err_msg=name)
         np.testing.assert_allclose(np.ravel(theirs[name]["interval"]), np.ravel(ends), atol=noise[name], err_msg=name)
+
+
+@pytest.mark.parametrize("runs", [2, 3, 5, 7])
+def test_the_smallest_p_value_is_that_of_arms_that_never_overlap(runs: int) -> None:
+    low, high = np.arange(runs), 100 + np.arange(runs)
+    assert smallest_p_value(runs, 1) == improvement_p_value(low, high)
+
+
+def test_no_p_value_is_below_what_the_draws_can_show() -> None:
+    low, high = np.arange(10), 100 + np.arange(10)
+    assert smallest_p_value(10, 1) == pytest.approx(improvement_p_value(low, high), rel=2)
+    assert smallest_p_value(10, 1) >= 1 / 10_001
+    assert smallest_p_value(3, 2) == 2 / 20**2
+
+
+def test_the_tasks_of_a_comparison_are_permuted_apart_and_tell_more_together() -> None:
+    rng = np.random.default_rng(0)
+    shift = np.array([0.0, 50.0])  # levels of the tasks: pooled, they would hide the difference
+    x, y = rng.normal(size=(8, 2)) + shift + 1.0, rng.normal(size=(8, 2)) + shift
+    together = improvement_p_value(x, y)
+    assert together < 0.05
+    assert improvement_p_value(x[:, 0], y[:, 0]) > together
+    assert improvement_p_value(x, x) == 1.0

@@ -67,7 +67,8 @@ ARROWS: dict[str, set[str]] = {
     "agents": {"lookup", "search_space", "stats", "search", "launch"},
     "doctor": VIEWED,
     "arms": {"launch", "lookup", "search"},
-    "comparison": SPACES | {"arms", "journal", "progress", "protocol", "search", "settings", "workers"},
+    "comparison": SPACES
+    | {"arms", "comparison_stats", "journal", "progress", "protocol", "search", "settings", "workers"},
     "scoreboard": SPACES | {"arms", "comparison", "comparison_stats", "evaluators", "journal", "settings", "stats"},
     "compare_drawing": {"drawing"},
     "compare_board": {"compare_drawing", "comparison", "comparison_stats", "page", "scoreboard", "stats"},
