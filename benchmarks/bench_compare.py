@@ -35,11 +35,11 @@ class Args:
     """Beside random search and the fixed network."""
     jobs: int = os.cpu_count() or 1
     """Processes side by side."""
-    seeds: int = 4
+    seeds: int = 2
     """Searches of every arm."""
-    windows: int = 6
+    windows: int = 4
     """Windows of a search, of 2,500 steps of 4 members."""
-    retrain: int = 15_000
+    retrain: int = 10_000
     """Steps of a training from scratch."""
     rounds: int = 3
     """Comparisons of each kind; the processes are started anew every time."""
