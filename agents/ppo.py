@@ -14,7 +14,7 @@ rise while the inner learner learns; at K = 1 less a moving average. Policy and 
 construction alone: the fields about the lifetime say more, but in a search of this size they mislead (`--inputs all`).
 
 It recommends by beam search the architectures that the policy finds most probable: that averages over all that was
-learned, while the incumbent's rule, which compares within windows, underrates what a policy tries when it is good.
+learned.
 """
 
 from dataclasses import dataclass

@@ -15,8 +15,7 @@ too favourably with the young. A mutation picks an active choice and then one of
 becomes active takes any option. P = 30 and S = 10 are the settings of the BANANAS repository for searches of 150
 evaluations; the paper's P = 100 and S = 25 are for some 20,000 (as remembered, not checked in its text), and would
 leave little of a search of a few hundred. A search that has no more than P windows in all is random search. Recommended
-is by the incumbent's rule. A child in a space of 50 choices costs about 15 ms, because all neighbours of its parent are
-listed; with 6 choices a quarter of a millisecond.
+is by the incumbent's rule.
 """
 
 from collections import deque
