@@ -235,7 +235,9 @@ def _regret(content: dict[str, Any], style: Mapping[str, Look]) -> str:
                 "computed, so that these are nearly all the agents' own decisions, not training.",
             ),
         }
-        begin = min((curve.x[0] for arm, curve in over["seconds"].items() if arm != FIXED), default=None)
+        firsts = [curve.x[0] for arm, curve in over["seconds"].items() if arm != FIXED]
+        ends = [curve.x[-1] / 2 for curve in over["seconds"].values()]  # no line ends before the axis begins
+        begin = min(firsts + ends)
         for unit, curves in over.items():
             name, rest, more = words[unit]
             draw = partial(
