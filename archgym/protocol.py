@@ -296,7 +296,7 @@ def print_table(content: dict[str, Any]) -> None:
         )
         numbers = (f"{arm['parameters']:,}", f"{arm['flops']:,}")
         scores = (f"{np.mean(arm['scores']):.3f}", f"{np.mean(arm['last_fifth']):.1f}")
-        winner = " (exported)" if arm["arm"] == content["winner"] else ""
+        winner = " (selected)" if arm["arm"] == content["winner"] else ""
         table.add_row(arm["arm"] + winner, arm["architecture"], *numbers, *scores, Text(text))
     console = Console()
     if not console.is_terminal:

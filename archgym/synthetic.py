@@ -170,10 +170,8 @@ class Synthetic:
             returns, extra = self.evaluate(architecture[None], [member], problem.settings.evaluation_episodes)
             raw, steps = float(returns[0]), steps + extra[0]
         else:
-            noise = (
-                generator(life.seed, Consumer.NOISE, life.windows, self.landscapes[0].key[1]).normal()
-                * self.config.noise
-            )
+            key = (life.windows, self.landscapes[0].key[1], *architecture.tolist())
+            noise = generator(life.seed, Consumer.NOISE, *key).normal() * self.config.noise
             raw = self._raw(self.value(architecture, self._age(life, label)) + noise)
         normalised = problem.normalise(raw)
         earned = reward(problem, network, normalised, life.last_return)

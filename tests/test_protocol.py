@@ -193,7 +193,7 @@ def test_the_table_prints_every_arm_and_the_files_are_named(
         (line,) = [line for line in said.splitlines() if line.startswith(f"│ {arm['arm']}")]
         assert f"{np.mean(arm['scores']):.3f}" in line
         assert (arm["difference"] or {"verdict": "is the default"})["verdict"] in line
-        assert ("(exported)" in line) == (arm["arm"] == content["winner"])
+        assert ("(selected)" in line) == (arm["arm"] == content["winner"])
     for file in ("protocol.json", "report.html", "best.json", "best.safetensors"):
         assert str(folder / file) in said
         assert (folder / file).exists()

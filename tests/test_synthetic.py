@@ -114,6 +114,16 @@ def test_every_window_and_every_lifetime_has_its_own_noise() -> None:
     assert len(set(rewards)) == 6
 
 
+def test_the_noise_of_one_architecture_says_nothing_about_that_of_another() -> None:
+    made = synthetic(members=1, noise=0.2)
+    left = []
+    for architecture in made.problem.space.enumerate():
+        made.reset([7])
+        reward = made.train_window(architecture[None])[0].normalised_return
+        left.append(reward - made.value(architecture, 0.0))
+    assert np.std(left) == pytest.approx(0.2, rel=0.4)
+
+
 def test_a_fork_lives_on_by_itself() -> None:
     made, alone = synthetic(members=2), synthetic(members=2)
     architectures = np.tile(made.problem.space.default_architecture, (2, 1))
