@@ -519,7 +519,6 @@ def test_the_possible_options_are_those_of_the_architectures(space: SearchSpace,
         assert possible.tolist() == [int(option in architectures[:, position]) for option in range(count)]
 
 
-@pytest.mark.skipif("ArchSearch-Synthetic-v0" not in IDS, reason="there is no planted landscape")
 def test_masks_of_huge_spaces_under_a_limit_cost_little() -> None:
     begin = time.perf_counter()
     env = make("parallel", "ArchSearch-Synthetic-v0", space="grid:30x10", max_params=6)
