@@ -1,7 +1,7 @@
 """A fair comparison of agents: its plan, its jobs, and the folder where everything of it lies.
 
-All arms have the same problem, the same seeds of lifetimes and windows of equal inner steps; evaluations come on top and
-are counted. There are two scoreboards, which answer different questions and are never mixed:
+All arms have the same problem, the same seeds of lifetimes and windows of equal inner steps; evaluations come on top,
+and are counted. There are two scoreboards, which answer different questions and are never mixed:
 
 *Lifetime*: how well the lifetimes themselves did while the agent searched (NAS-DQN's claim). *Recommendation*: how
 well the architecture that each search recommends does when it is trained from scratch, on seeds that no search has
