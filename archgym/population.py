@@ -8,7 +8,6 @@ import copy
 import math
 import time
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -26,6 +25,7 @@ from archgym.seeding import Consumer, env_seeds
 from archgym.settings import Problem, trainer_config
 from archgym.state import capture, restore
 from archgym.supernet import Layout, check_in, check_out, family_of, variants
+from archgym.training import Group, Outcome
 from archgym.transfer import Lifetime, Store, Transfer
 from archgym.window import WindowResult
 
@@ -48,7 +48,6 @@ class Population:
         trainers = load("archgym.trainers", settings.trainer, "trainer")
         self.config = trainer_config(trainers.PRESETS, settings).resolved(problem.horizon, problem.learner_steps)
         self.trainer = trainers.Trainer(self.config, problem.horizon, problem.task.episode_limit, self.device)
-        self.group = trainers.Group
         self.family = family_of(problem.space)
         self._layouts: dict[Network | None, Layout] = {}
         self.transfer = Transfer(settings.transfer, self._layout, self.device)
@@ -106,7 +105,7 @@ class Population:
         for rows in self._partition([(label, store.steps) for label, store in zip(labels, stores, strict=True)]):
             syncs = [self.transfer.syncs_target(switched[row]) for row in rows]
             subnets = check_out([stores[row].supernet for row in rows], networks[rows[0]], syncs)
-            groups.append(self.group(rows, subnets, stores[rows[0]].steps))
+            groups.append(Group(rows, subnets, stores[rows[0]].steps))
         clock = self._took("switch", clock)
         seeds = [
             seed for root, window in streams for seed in env_seeds(root, Consumer.INNER_ENVS, window, count=per_member)
@@ -143,7 +142,7 @@ class Population:
         architecture: Architecture,
         raw: float,
         env_steps: int,
-        outcome: Any,
+        outcome: Outcome,
         switched: bool,
     ) -> WindowResult:
         """Write down what a window came to, and count it."""

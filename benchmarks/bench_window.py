@@ -31,7 +31,7 @@ import tyro
 from numpy.typing import NDArray
 
 import archgym  # noqa: F401  (registers the environments)
-from archgym.trainers.dqn import Config
+from archgym.learners.dqn import Config
 
 TASK = "CartPole-v1"
 SETTINGS = Config(

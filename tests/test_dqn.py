@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from archgym.inner_envs import open_inner_envs
+from archgym.learners.dqn import Config
+from archgym.learners.dqn_torch import DRAWS, Learner
 from archgym.lookup import load
 from archgym.replay import REWARD, TERMINATED, VALID, Batch, Content, Replay
 from archgym.search_space import SearchSpace
@@ -18,7 +20,8 @@ from archgym.search_spaces.mlp import MLP
 from archgym.seeding import Consumer, env_seeds, generator
 from archgym.supernet import FIELDS, Layout, Subnets, Supernet, check_in, check_out, family_of, variants
 from archgym.tasks import TASKS
-from archgym.trainers.dqn import DRAWS, PRESETS, Config, Group, Learner, Outcome, Trainer
+from archgym.trainers.dqn import PRESETS, Trainer
+from archgym.training import Group, Outcome
 
 CPU = torch.device("cpu")
 SPACE: SearchSpace = load("archgym.search_spaces", "mlp", "search space").SPACE

@@ -16,7 +16,7 @@ SPACES = {"lookup", "search_space", "search_spaces"}
 NETS = SPACES | {"supernets", "supernet"}
 INNER = {"lookup", "pendulum", "inner_envs", "tasks"}
 PARTS = NETS | INNER | {"settings", "window", "replay", "stats", "episodes"}
-SCORING = PARTS | {"evaluator", "transfer", "state", "greedy", "rewards", "trainers", "table"}
+SCORING = PARTS | {"evaluator", "transfer", "state", "greedy", "rewards", "training", "learners", "trainers", "table"}
 WORLD = SCORING | {"population", "synthetic", "evaluators"}
 VIEWED = WORLD | {"export", "checkpoint", "journal", "drawing"}
 
@@ -43,7 +43,9 @@ ARROWS: dict[str, set[str]] = {
     "state": NETS | {"evaluator", "replay", "transfer"},
     "greedy": NETS | INNER,
     "rewards": SPACES | {"settings"},
-    "trainers": NETS | INNER | {"window", "replay", "stats", "episodes", "trainers"},
+    "training": NETS,
+    "learners": NETS | {"replay", "training", "learners"},
+    "trainers": NETS | INNER | {"window", "replay", "stats", "episodes", "training", "learners", "trainers"},
     "table": SPACES | INNER | {"settings", "window", "stats"},
     "population": SCORING - {"table"},
     "landscape": {"search_space"},

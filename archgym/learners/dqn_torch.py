@@ -1,0 +1,209 @@
+"""The reference DQN learner, in torch: members of equal architecture stacked, updated by batched products.
+
+With networks this small the number of calls costs more than the arithmetic (benchmarks/README.md). So what treats all
+members alike is done once for all of them; only networks and Adam run group by group.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from archgym.learners.dqn import Config, Statistics
+from archgym.replay import Batch, Replay
+from archgym.training import Group
+
+ADAM_BETAS = (0.9, 0.999)
+ADAM_EPSILON = 1e-8
+DRAWS = 64  # steps whose random numbers are drawn at once
+
+
+class Learner:
+    """The gradient step of one group, on its flat parameter vectors."""
+
+    def __init__(
+        self, config: Config, group: Group, samplers: Sequence[np.random.Generator], device: torch.device
+    ) -> None:
+        self.config, self.group, self.subnets = config, group, group.subnets
+        self.samplers, self.draws, self.device = samplers, list[Tensor](), device
+        fields = self.subnets.fields
+        self.rows = torch.tensor(group.rows, device=device)
+        self.weights = {name: view.detach().requires_grad_() for name, view in self.subnets.views("weight").items()}
+        self.targets = self.subnets.views("target")
+        self.gradient = torch.empty_like(fields["weight"])  # (G, parameter count)
+        self.parts = self.subnets.layout.views(self.subnets.network, self.gradient)  # of it, in the shapes of `weights`
+        self.corrections = [1 - beta ** fields["steps"].double() for beta in ADAM_BETAS]
+        if bool((fields["steps"] == fields["steps"][:, :1]).all()):
+            self.corrections = [correction[:, :1].clone() for correction in self.corrections]
+        self.corrections = [correction.float() for correction in self.corrections]
+        self.one = torch.ones((), device=device)
+        self.gradient_steps = 0
+        self.loss = torch.zeros(len(group.rows), device=device)
+        self.value = torch.zeros(len(group.rows), device=device)
+
+    def draw(self) -> Tensor:
+        """Draw where the next minibatch lies, (G, B) in [0, 1): each member from its own generator."""
+        if not self.draws:
+            block = np.stack([rng.random((DRAWS, self.config.batch_size)) for rng in self.samplers], axis=1)
+            self.draws = list(torch.from_numpy(block).to(self.device))
+        return self.draws.pop(0)
+
+    def update(self, batch: Batch) -> None:
+        """Make one gradient step from a minibatch (G, B)."""
+        gradient_step([self], batch)
+
+    def descend(self, gradients: Iterator[Tensor], loss: Tensor, value: Tensor) -> None:
+        """Take the gradients of `weights` and follow them; loss and value (G,) are for the window's statistics."""
+        for part in self.parts.values():
+            part.copy_(next(gradients))
+        self._adam(self.gradient)
+        self.gradient_steps += 1
+        self.loss += loss
+        self.value += value
+
+    @torch.no_grad()
+    def _adam(self, gradient: Tensor) -> None:
+        """Adam (arXiv 1412.6980) with a step count per number: corrections 1 - beta^t, one per member if all agree."""
+        fields = self.subnets.fields
+        for correction, beta in zip(self.corrections, ADAM_BETAS, strict=True):
+            correction.lerp_(self.one, 1 - beta)  # 1 - beta^(t+1), without cancellation
+        first, second = fields["exp_avg"], fields["exp_avg_sq"]
+        first.lerp_(gradient, 1 - ADAM_BETAS[0])
+        second.mul_(ADAM_BETAS[1]).addcmul_(gradient, gradient, value=1 - ADAM_BETAS[1])
+        scale = (second / self.corrections[1]).sqrt_().add_(ADAM_EPSILON).mul_(self.corrections[0])
+        fields["weight"].addcdiv_(first, scale, value=-self.config.learning_rate)
+
+    @torch.no_grad()
+    def sync_target(self) -> None:
+        """Move the target network towards the weights."""
+        self.subnets.fields["target"].lerp_(self.subnets.fields["weight"], self.config.tau)
+
+    @torch.no_grad()
+    def finish(self) -> NDArray[np.bool_]:
+        """Count the gradient steps and tell which members have a number that is not finite, (G,).
+
+        Moments count too: a number whose second moment has overflowed looks sound and never moves again.
+        """
+        self.subnets.fields["steps"] += self.gradient_steps
+        finite = torch.stack([field.isfinite().all(1) for field in self.subnets.fields.values()]).all(0)
+        return ~finite.cpu().numpy()
+
+
+def values(learners: Sequence[Learner], weights: Sequence[Mapping[str, Tensor]], observations: Tensor) -> Tensor:
+    """Compute action values.
+
+    Args:
+        learners: Whose networks.
+        weights: The weights of each.
+        observations: (M, B, observation size), of all their members, learner after learner.
+
+    Returns:
+        (M, B, A).
+    """
+    sizes = [len(learner.group.rows) for learner in learners]
+    parts = zip(learners, weights, observations.split_with_sizes(sizes), strict=True)
+    outputs = [learner.subnets.forward(own, part) for learner, own, part in parts]
+    return torch.cat(outputs) if len(outputs) > 1 else outputs[0]
+
+
+def gradient_step(learners: Sequence[Learner], batch: Batch) -> None:
+    """Make one gradient step of every learner, from a minibatch (M, B) of all their members, learner after learner."""
+    config = learners[0].config
+    weights, targets = [learner.weights for learner in learners], [learner.targets for learner in learners]
+    with torch.no_grad():
+        q_tp1 = values(learners, targets, batch.next_observations)  # (M, B, A)
+        if config.double:
+            a_tp1 = values(learners, weights, batch.next_observations).argmax(-1, keepdim=True)
+            q_tp1 = q_tp1.gather(-1, a_tp1).squeeze(-1)
+        else:
+            q_tp1 = q_tp1.amax(-1)
+        target = batch.rewards + config.gamma * (1 - batch.terminated) * q_tp1
+    q_t = values(learners, weights, batch.observations).gather(-1, batch.actions[..., None]).squeeze(-1)
+    loss = ((target - q_t) * batch.valid).square().mean(-1)  # (M,)
+    gradients = iter(torch.autograd.grad(loss.sum(), [tensor for own in weights for tensor in own.values()]))
+    sizes = [len(learner.group.rows) for learner in learners]
+    statistics = zip(loss.detach().split_with_sizes(sizes), q_t.detach().mean(-1).split_with_sizes(sizes), strict=True)
+    for learner, (own_loss, own_value) in zip(learners, statistics, strict=True):
+        learner.descend(gradients, own_loss, own_value)
+
+
+class TorchLearners:
+    """The learners of M members in one window.
+
+    Args:
+        config: Resolved settings.
+        groups: A partition of the rows 0..M-1; their subnets are trained in place.
+        members: (M,) whose rings in the replay are written and read.
+        replay: The rings.
+        samplers: (M,) generators of what minibatches are drawn with.
+        device: Where networks and replay lie.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        groups: Sequence[Group],
+        members: Sequence[int],
+        replay: Replay,
+        samplers: Sequence[np.random.Generator],
+        device: torch.device,
+    ) -> None:
+        self.config, self.replay, self.device = config, replay, device
+        self.ring = torch.tensor(list(members), device=device)
+        self.learners = [Learner(config, group, [samplers[row] for row in group.rows], device) for group in groups]
+        self.weights = [learner.weights for learner in self.learners]
+        self.order = torch.cat([learner.rows for learner in self.learners])  # the rows, learner after learner
+        self.rank = self.order.argsort()  # where each row stands in that order
+        assert config.learning_starts is not None, "the settings are resolved before training"
+        self.learning_starts = config.learning_starts
+
+    @torch.no_grad()
+    def act(self, observations: NDArray[np.float32]) -> NDArray[np.int64]:
+        """Give the actions of highest value, (M, E), on observations (M, E, observation size)."""
+        tensor = torch.from_numpy(observations).to(self.device)
+        best = values(self.learners, self.weights, tensor[self.order]).argmax(-1)[self.rank]
+        actions: NDArray[np.int64] = best.cpu().numpy()
+        return actions
+
+    def record(
+        self,
+        observations: NDArray[np.float32],
+        actions: NDArray[np.int64],
+        rewards: NDArray[np.float64],
+        terminated: NDArray[np.bool_],
+        valid: NDArray[np.bool_],
+    ) -> None:
+        """Write one time slot into the replay."""
+        row = np.stack([actions, rewards, terminated, valid], axis=-1).astype(np.float32)
+        self.replay.write(
+            self.ring, torch.from_numpy(observations).to(self.device), torch.from_numpy(row).to(self.device)
+        )
+
+    def learn(self, start: int, end: int) -> None:
+        """Make the gradient steps and copies of weights that are due."""
+        for _ in range(end // self.config.train_frequency - start // self.config.train_frequency):
+            # Counted to `start`, for the newest slot has no successor yet.
+            ready = [one for one in self.learners if one.group.steps + start >= self.learning_starts]
+            if ready:
+                chosen, uniform = torch.cat([one.rows for one in ready]), torch.cat([one.draw() for one in ready])
+                gradient_step(ready, self.replay.sample(self.ring[chosen], uniform))
+        frequency = self.config.target_network_frequency
+        for learner in self.learners:
+            if (learner.group.steps + end) // frequency > (learner.group.steps + start) // frequency:
+                learner.sync_target()
+
+    def finish(self) -> Statistics:
+        """End the window."""
+        count = len(self.ring)
+        statistics = Statistics(
+            np.zeros(count, dtype=np.int64), np.zeros(count), np.zeros(count), np.zeros(count, dtype=bool)
+        )
+        for learner in self.learners:
+            rows, updates = learner.group.rows, max(1, learner.gradient_steps)
+            statistics.diverged[rows] = learner.finish()
+            statistics.gradient_steps[rows] = learner.gradient_steps
+            statistics.loss[rows] = (learner.loss / updates).cpu().numpy()
+            statistics.value[rows] = (learner.value / updates).cpu().numpy()
+        return statistics

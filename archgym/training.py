@@ -1,0 +1,37 @@
+"""What a trainer is given and what it gives back, whatever its algorithm."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from archgym.supernet import Subnets
+
+
+@dataclass
+class Group:
+    """Members that train side by side: equal networks, equally many steps behind them.
+
+    Attributes:
+        rows: Which of the window's members they are, positions in (0, ..., M - 1).
+        subnets: Their checked-out numbers.
+        steps: Environment steps that their learners had before the window.
+    """
+
+    rows: list[int]
+    subnets: Subnets
+    steps: int
+
+
+@dataclass
+class Outcome:
+    """What a window came to, one entry per member, (M,)."""
+
+    returns: NDArray[np.float64]
+    episodes: NDArray[np.int64]
+    cut: NDArray[np.float64]
+    gradient_steps: NDArray[np.int64]
+    loss: NDArray[np.float64]
+    value: NDArray[np.float64]
+    epsilon: NDArray[np.float64]
+    diverged: NDArray[np.bool_]
