@@ -8,11 +8,11 @@ shared weights as they are at the end of the search, score the best M again more
 
 What differs from the paper's second phase: a score is the return of greedy episodes on seeds that training never uses,
 and not a loss on held-out data; N = 50 and M = 5 instead of 1,000 and 10, because episodes are dear beside a lifetime
-of a few dozen windows (they are counted in the search's steps); there is one round of it and not the several of the
-paper. The N are dealt out to the K members, each with weights of its own, so a first score is taken relative to the
-mean of its member's; the M are scored with the weights of every member, and their mean decides. All scores of one
-member are on the same seeds. What is drawn twice is scored once. The windows say nothing in the selection except
-through the weights.
+of a few dozen windows (they are paid from the search's budget of evaluations, which has room for them); there is one
+round of it and not the several of the paper. The N are dealt out to the K members, each with weights of its own, so a
+first score is taken relative to the mean of its member's; the M are scored with the weights of every member, and their
+mean decides. All scores of one member are on the same seeds. What is drawn twice is scored once. The windows say
+nothing in the selection except through the weights.
 """
 
 from dataclasses import dataclass
@@ -54,6 +54,7 @@ class Agent:
         self.envs, self.args = envs, args
         self.space: SearchSpace = envs.unwrapped.search_space
         self.rng = search.agent_rng(args)
+        self.asked_episodes = episodes(args) if args.selection == "shared" else 0
 
     def act(self, observations: NDArray[np.float32]) -> NDArray[np.int64]:
         return np.stack([self.space.sample(self.rng) for _ in observations])
@@ -90,6 +91,12 @@ class Agent:
         architectures = np.array([key for key, _ in pairs], dtype=np.int64)
         scores = self.envs.unwrapped.evaluate(architectures, episodes, [member for _, member in pairs])
         return np.array(scores)
+
+
+def episodes(args: Args) -> int:
+    """Count the episodes that a selection takes at most: less where an architecture is drawn twice."""
+    finalists = max(search.RECOMMENDATIONS, args.finalists)
+    return args.draws * args.draw_episodes + finalists * args.num_envs * args.final_episodes
 
 
 def check(envs: Any, args: Args) -> None:

@@ -9,21 +9,22 @@
 Papers: Hyperband arXiv 1603.06560, ASHA arXiv 1810.05934. Architectures are compared within their rung only, where all
 have had the same windows. What a window more is, is the transfer's business:
 
-* `own`: training. A member keeps every architecture's learner, and choosing it again on that member goes on exactly
-  where it stopped. A rung is scored by the windows since the rung below. (A learner's schedule is laid out for
+* `own`: training. A member keeps every architecture's learner, and choosing it again goes on exactly where it stopped.
+  A rung is scored by the windows since the rung below. (A learner's schedule is laid out for
   `horizon` steps: give `--inner horizon=` of max_resource windows, or most of them are spent exploring.)
 * `shared`, `fresh`: one more noisy measurement, on any member; a rung is scored by all of them, and the resource buys
   certainty. With `shared` rewards rise with the lifetime, so a trend is taken out: the smoothed first measurements of
   uniform draws, which do not depend on what was promoted meanwhile.
 
-What differs: workers of the papers load any paused learner. Here a promoted architecture waits until the member that
-owns it is free; other members start new ones meanwhile (in the next bracket where brackets are synchronous), so that
-rungs are pooled and nobody idles. `fork` does not carry a learner over in its place, because it replaces the whole
-target: its paused learners, of which ASHA may promote any while its rung grows; its finished ones; its history, so that
-the source's windows count twice in all that is computed from `histories`; and its seed, after which two of K lifetimes
-share their luck. In planted searches (`own`, 4 members, 40 windows, 10 seeds) a free member could have taken over a
-promotable learner of a busy one 199 times with asha, 352 with halving, 147 with hyperband; it owned nothing that could
-still have been promoted or was finished in 0, 14 and 11 of them.
+Workers of the papers load any paused learner, and so does a free member here (`--promotion fork`): with `own` it takes
+a promoted architecture over from whichever member has it, by a fork of that learner alone (weights, optimizer, replay,
+exploration). The learners that it has paused itself, its history and its seed stay: a fork of the whole member would
+replace them, and ASHA may promote any paused learner while its rung grows. What was trained before was under the luck
+of the member that began, what comes is under that of the one that goes on. What differs: a member does not give away
+the last learner that it has, so that a small space never leaves it without one. With `--promotion owner` a promoted
+architecture waits until the member that began it is free; others start new ones meanwhile (in the next bracket where
+brackets are synchronous), so that rungs are pooled and nobody idles. With `shared` and `fresh` there is no learner to
+carry, and a promotion is a measurement by any member.
 
 `--sampler uniform` starts uniform draws, as the papers do. A search of a few hundred windows tries half as many
 architectures that way as random search, and on planted landscapes its recommendation is no better. So two in three
@@ -44,6 +45,7 @@ from archgym.search_space import Architecture, SearchSpace
 
 SCHEDULERS = ("asha", "halving", "hyperband")
 SAMPLERS = ("model", "uniform")
+PROMOTIONS = ("fork", "owner")
 UNIFORM_SHARE = 1 / 3  # of the starts with `model`
 CANDIDATES = 64  # uniform draws that the model chooses among
 LEAST = 8  # architectures that the model is fitted to, at least
@@ -56,6 +58,8 @@ class Args(search.SearchArgs):
     """asha, halving or hyperband."""
     sampler: str = "model"
     """What is started: two in three by a `model` of the scores, or `uniform` draws, as in the papers."""
+    promotion: str = "fork"
+    """Who goes on with a promoted learner (`--transfer own`): any free member, by `fork`, or its `owner` alone."""
     eta: int = 3
     """One in eta architectures goes on from a rung to the next, which takes eta times the windows."""
     min_resource: int = 1
@@ -70,12 +74,13 @@ class Trial:
 
     Attributes:
         architecture: Which.
-        owner: The member that trained it first.
+        owner: The member that goes on with it: the one that began it, or that it was forked to last.
         bracket: Number of its bracket.
         goal: Rung that it is trained for.
         uniform: Whether it was drawn uniformly.
         reached: Highest rung that it reached; -1: none.
         samples: Window of the search and reward, for every window that it was trained for.
+        left: Members that had it before; what they have of it is out of date.
     """
 
     architecture: Architecture
@@ -85,11 +90,15 @@ class Trial:
     uniform: bool = True
     reached: int = -1
     samples: list[tuple[int, float]] = field(default_factory=list)
+    left: set[int] = field(default_factory=set)
+
+    def known_to(self, member: int) -> bool:
+        return member == self.owner or member in self.left
 
 
 class Agent:
     def __init__(self, envs: Any, args: Args) -> None:
-        for name, known in (("scheduler", SCHEDULERS), ("sampler", SAMPLERS)):
+        for name, known in (("scheduler", SCHEDULERS), ("sampler", SAMPLERS), ("promotion", PROMOTIONS)):
             if getattr(args, name) not in known:
                 raise unknown(name, getattr(args, name), known)
         for name, least in (("eta", 2), ("min_resource", 1), ("max_resource", args.min_resource)):
@@ -99,7 +108,7 @@ class Agent:
             raise ValueError(f"min_resource: expected at most the {args.windows} windows, got {args.min_resource}.")
         if hasattr(envs.unwrapped, "action_masks"):
             raise ValueError(f"env_id: expected a view that takes whole architectures, got {args.env_id}.")
-        self.args, self.rng = args, search.agent_rng(args)
+        self.envs, self.args, self.rng = envs, args, search.agent_rng(args)
         self.space: SearchSpace = envs.unwrapped.search_space
         self.rungs = [args.min_resource]
         while self.rungs[-1] * args.eta <= min(args.max_resource, args.windows):
@@ -137,10 +146,29 @@ class Agent:
         """Find what a free member trains next: a promotion that it may train, or else a new architecture."""
         for rung in reversed(range(len(self.rungs) - 1)):
             for trial in self.promotable(rung):
-                if trial.owner == member or self.args.transfer != "own":
+                if self.may_train(member, trial):
+                    self.hand_over(trial, member)
                     trial.goal = rung + 1
                     return trial
         return self.start(member)
+
+    def may_train(self, member: int, trial: Trial) -> bool:
+        """Tell whether a free member may go on with a paused trial."""
+        if self.args.transfer != "own" or trial.owner == member:
+            return True
+        same = [other for other in self.trials if key_of(other) == key_of(trial) and other is not trial]
+        return (
+            self.args.promotion == "fork"
+            and sum(other.owner == trial.owner for other in self.trials) > 1
+            and not any(other.known_to(member) for other in same)  # the fork would replace what it has of these
+        )
+
+    def hand_over(self, trial: Trial, member: int) -> None:
+        """Let a member have the learner of a trial, if learners are kept apart."""
+        if self.args.transfer == "own" and trial.owner != member:
+            self.envs.unwrapped.fork(trial.owner, member, trial.architecture)
+            trial.left.add(trial.owner)
+            trial.owner = member
 
     def promotable(self, rung: int) -> list[Trial]:
         """List what is to go on from a rung, best first."""
@@ -161,7 +189,7 @@ class Agent:
         """Begin with a new architecture; a member that finds none which it has not begun goes on with its best."""
         own = self.args.transfer == "own"
         tried = {key_of(trial) for trial in self.trials}
-        blocked = {key_of(trial) for trial in self.trials if own and trial.owner == member}
+        blocked = {key_of(trial) for trial in self.trials if own and trial.known_to(member)}
         effects = self.effects() if self.args.sampler == "model" and self.rng.random() >= UNIFORM_SHARE else None
         drawn = [self.space.sample(self.rng) for _ in range(CANDIDATES)]
         new = [one for one in drawn if tuple(one.tolist()) not in tried]

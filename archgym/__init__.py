@@ -7,22 +7,34 @@ from gymnasium.envs.registration import register
 
 __version__ = "0.1.0"
 
-for name, trainer in (("DQN", "dqn"), ("Synthetic", "synthetic")):
+TRAINERS: dict[str, dict[str, object]] = {  # by name, with the settings that each needs
+    "DQN": {},
+    "PQN": {"layer_norm": True},
+    "Synthetic": {},
+}
+
+for name, needs in TRAINERS.items():
     register(
         id=f"ArchSearch-{name}-v0",
         entry_point="archgym.envs.single:ArchSearchEnv",
         vector_entry_point="archgym.envs.vector:ArchSearchVectorEnv",
-        kwargs={"trainer": trainer},
+        kwargs={"trainer": name.lower(), **needs},
     )
     register(
         id=f"ArchSearch-{name}-Sequential-v0",
         entry_point="archgym.envs.sequential:SequentialEnv",
         vector_entry_point="archgym.envs.sequential:SequentialVectorEnv",
-        kwargs={"trainer": trainer},
+        kwargs={"trainer": name.lower(), **needs},
     )
 register(
     id="NASDQNPendulum-v0",
     entry_point="archgym.pendulum:Pendulum",
     vector_entry_point="archgym.pendulum:PendulumVector",
     max_episode_steps=500,
+)
+register(
+    id="Orchard-v0",
+    entry_point="archgym.orchard:Orchard",
+    vector_entry_point="archgym.orchard:OrchardVector",
+    max_episode_steps=100,
 )

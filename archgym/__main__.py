@@ -17,7 +17,7 @@ commands:
   search AGENT [--help]   search an architecture (an agent of `archgym list`)
   compare AGENT ...       compare agents at equal budgets (`archgym compare --help`)
   report DIR              write the page of a search, or of a comparison, anew
-  doctor [--device cpu]   prove on this machine that an action takes effect
+  doctor [--device cpu]   prove on this machine that an action takes effect (`--speed`: what it reaches, in numbers)
   list                    list tasks, search spaces, agents and environments
   --version               print the version
 """
@@ -94,21 +94,22 @@ def list_names() -> None:
     import gymnasium as gym
 
     from archgym.inner_envs import dimensions
+    from archgym.observations import described
     from archgym.tasks import TASKS
 
-    print("tasks (inner problems; any other Gymnasium id with discrete actions and vector observations works too)")
+    print("tasks (inner problems; any other Gymnasium id works too: discrete actions, vectors or images of bytes)")
     for task in TASKS.values():
         inputs, outputs = dimensions(task)
-        steps = "not learned within 1,240,000 steps" if task.budget is None else f"learned within {task.budget:,} steps"
+        steps = "" if task.budget is None else f", learned within {task.budget:,} steps"
         print(
-            f"  {task.id:<20} {inputs:>2} numbers, {outputs} actions, random {task.random_return:g}, "
-            f"reference {task.reference_return:g}, {steps}"
+            f"  {task.id:<20} {described(inputs)}, {outputs} actions, random {task.random_return:g}, "
+            f"reference {task.reference_return:g}{steps}"
         )
     print("\nsearch spaces")
     for name in lookup.names("archgym.search_spaces"):
         space = lookup.load("archgym.search_spaces", name, "search space").SPACE
         choices = ", ".join(f"{choice.name} ({len(choice.options)})" for choice in space.choices)
-        print(f"  {name:<20} {space.size:,} architectures: {choices}")
+        print(f"  {name:<20} {space.size:,} architectures, for {' or '.join(space.takes)}: {choices}")
     print("\nagents")
     for name in lookup.names("archgym.agents"):
         print(f"  {name:<22} {first_line('archgym.agents', name)}")

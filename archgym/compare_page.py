@@ -123,7 +123,7 @@ def _summary(content: dict[str, Any]) -> str:
     length, total = f"of {number(args['window_steps'])} inner steps", ""
     if spent:
         ends = number(min(spent)) if min(spent) == max(spent) else f"{number(min(spent))} to {number(max(spent))}"
-        total = f"; a search took {ends} inner steps in all, evaluations included"
+        total = f"; a search took {ends} inner steps in all, greedy evaluations included"
     transfer = TRANSFERS.get(args["transfer"], "what a new architecture inherits follows a rule of its own")
     inherits = f"Between windows, {transfer} (transfer: {args['transfer']})."
     if not content["trains"]:
@@ -135,7 +135,8 @@ def _summary(content: dict[str, Any]) -> str:
         f"{named} searched the space {args['space']} in {args['env_id']} on {where}, with {searches} each "
         f"({_spans(seeds)}, the same for all). In a search, one agent leads {count(members, 'lifetime')} side by side "
         f"(K = {members}) through {count(windows, 'window')} {length}{total}. {inherits} All agents have the same "
-        f"windows. What a search recommends was trained from scratch for {number(args['retrain'])} inner steps on "
+        "windows, and the same inner steps for greedy evaluations. What a search recommends was trained from scratch "
+        f"for {number(args['retrain'])} inner steps on "
         f"{count(args['retrain_seeds'], 'seed')} of its own. {RANDOM} and {FIXED} are controls. Returns are normalised "
         "(random policy 0, reference 1); higher is better."
     )
@@ -292,13 +293,13 @@ def _reading(content: dict[str, Any]) -> str:
     if "best_of_k" in controls:
         words[controls["best_of_k"]] = (
             f"no search: {count(drawn, 'random architecture')} (k = {drawn}, as many as a search's inner steps pay "
-            "for), each trained from scratch once; the best of them is the recommendation, and is trained anew like "
-            "all others."
+            "for), each trained from scratch once, all of them together for just these steps; the best of them is the "
+            "recommendation, and is trained anew like all others."
         )
     if "whole_budget" in controls:
         words[controls["whole_budget"]] = (
-            "no search: the default architecture spends a search's inner steps and those of a training from scratch on "
-            "one training; counted is its end, as long as a training from scratch."
+            "no search: the default architecture spends a search's inner steps and those of all trainings from scratch "
+            "of a recommendation on one training; scored is its end, as long as a training from scratch."
         )
     items = "".join(f'<p class="note"><b>{escape(word)}</b>: {escape(text)}</p>' for word, text in words.items())
     return f"<h2>How to read this</h2>{items}"

@@ -1,18 +1,22 @@
 """A fair comparison of agents: its plan, its jobs, and the folder where everything of it lies.
 
-All arms have the same problem, the same seeds of lifetimes and windows of equal inner steps; evaluations come on top,
-and are counted. There are two scoreboards, which answer different questions and are never mixed:
+All arms have the same problem, the same seeds of lifetimes, and equally many inner steps, exactly: windows of equal
+length, and one budget of greedy evaluations, large enough for what any of the arms asks for; an arm spends the rest of
+it on the evaluation of its incumbent at the end. There are two scoreboards, which answer different questions and are
+never mixed:
 
 *Lifetime*: how well the lifetimes themselves did while the agent searched (NAS-DQN's claim). *Recommendation*: how
 well the architecture that each search recommends does when it is trained from scratch, on seeds that no search has
 seen.
 
-Random search and a fixed network are always among the arms. The recommendations face two more controls: the best of k
-random architectures, each trained from scratch once, with k as large as the budget of a search allows; and the default
-network that spends the whole budget of a search on its own training.
+Random search and a fixed network are always among the arms. The recommendations face two more controls, which spend the
+same steps in their own way: the best of k random architectures, distinct ones, each trained from scratch once, with k
+as large as the steps of a search allow; and the default network that spends the steps of a search and of all trainings
+of its recommendation on a single training. Where the steps do not divide, the k trainings are longer than those from
+scratch, all alike but for a few steps that the first of them takes more; and a training that is no whole number of
+windows begins with a shorter one, which no score counts.
 """
 
-import fcntl
 import json
 import os
 import shutil
@@ -20,19 +24,21 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
 from functools import cached_property
 from importlib.metadata import version
-from itertools import count, product
+from itertools import count, islice, product
 from pathlib import Path
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 
-from archgym import protocol, search, workers
+from archgym import budget, protocol, scratch, search, workers
 from archgym.arms import Args, Arm, parse_arm
+from archgym.claim import Claim
 from archgym.comparison_stats import smallest_p_value
+from archgym.evaluators import open_evaluator
 from archgym.journal import PACKAGES
 from archgym.progress import Progress
-from archgym.search import SearchArgs, write_json
+from archgym.scratch import Job
+from archgym.search import SearchArgs
 from archgym.settings import Problem, Settings
 
 RANDOM, FIXED, BEST_OF_K, WHOLE_BUDGET = "random-search", "fixed", "best-of-k-random", "fixed-whole-budget"
@@ -71,10 +77,23 @@ class Comparison:
         """What is searched."""
         return Problem(self.settings[task])
 
-    @property
-    def budget(self) -> int:
-        """Inner environment steps of one search's windows."""
-        return self.args.num_envs * self.args.windows * self.problem(self.tasks[0]).window_steps
+    @cached_property
+    def evaluation_steps(self) -> dict[str, int]:
+        """Inner environment steps of every search for greedy evaluations, by task: enough for any of the arms.
+
+        Raises:
+            ValueError: If an arm refuses its arguments, or asks for more than `--evaluation-steps`.
+        """
+        found = {}
+        for task in self.tasks:
+            each = [self._own_args(arm, task, self.seeds[0]) for arm in self.arms]
+            asked = max(search.rehearse(arm.module.Agent, own) for arm, own in zip(self.arms, each, strict=True))
+            found[task] = search.planned(each[0], asked)
+        return found
+
+    def budget(self, task: str) -> int:
+        """Count all inner environment steps of one search."""
+        return budget.search_steps(self.problem(task), self.args.num_envs, self.evaluation_steps[task])
 
     def check(self) -> None:
         """Refuse what could not be done, before anything is written."""
@@ -91,13 +110,11 @@ class Comparison:
             listed = ", ".join(f"{task} {steps}" for task, steps in lengths.items())
             raise ValueError(f"--window-steps: expected one length of a window for all tasks; theirs are {listed}.")
         for task in self.tasks:
-            for arm in self.arms:
-                own = self.search_args(arm, task, self.seeds[0])
-                keywords = own.environment()
-                envs = gym.make_vec(own.env_id, num_envs=own.num_envs, journal="", **keywords)
-                arm.module.Agent(envs, own)
-                envs.close()
+            assert self.evaluation_steps[task] >= 0, "every arm has accepted its arguments"
             protocol.check(replace(args, task=task))
+            drawn = self.drawn_jobs(task, self.seeds[0])
+            for job in (drawn[0], drawn[-1], self.whole_budget_job(task, self.seeds[0])):
+                open_evaluator(Problem(Settings(**job.settings)), 1)
 
     def enough_seeds(self, level: float = 0.05) -> int:
         """Count the seeds from which on two arms that never overlap differ at a level, after Holm's correction."""
@@ -107,19 +124,31 @@ class Comparison:
 
     def search_args(self, arm: Arm, task: str, seed: int) -> SearchArgs:
         """Give the arguments of one search."""
+        return replace(self._own_args(arm, task, seed), evaluation_steps=self.evaluation_steps[task])
+
+    def _own_args(self, arm: Arm, task: str, seed: int) -> SearchArgs:
+        """Give the arguments of one search, with the evaluations that were asked for on the command line."""
         shared = {name: getattr(self.args, name) for name in SearchArgs.__dataclass_fields__}
         out = self.folder / "searches" / task.replace(":", "_") / arm.slug / str(seed)
         env_id = search.view(self.args.env_id, type(arm.args))
         own = {"env_id": env_id, "task": task, "seed": seed, "out": out, "resume": False, "retrain": None}
         return replace(arm.args, **{**shared, **own})
 
-    def folder_of_its_own(self) -> "Claim":
+    def folder_of_its_own(self) -> Claim:
         """Claim the folder, or go on with what is in it.
 
         Raises:
             ValueError: If another process is at work in it, or it holds another comparison.
         """
-        return Claim(self)
+        given = json.loads(json.dumps(asdict(self.args), default=str))
+        args = {name: value for name, value in given.items() if name not in ("out", "resume", "jobs")}
+        plan = {
+            "arms": [arm.name for arm in self.arms],
+            "args": args | {"window_steps": self.problem(self.tasks[0]).window_steps},
+            "evaluation_steps": self.evaluation_steps,
+            "versions": {package: version(package) for package in PACKAGES},
+        }
+        return Claim(self.folder, plan, resume=self.args.resume)
 
     def run(self) -> None:
         """Do what is not done yet: all searches, then all trainings from scratch."""
@@ -149,25 +178,23 @@ class Comparison:
         chosen: list[int] = json.loads(path.read_text())["architectures"][0]
         return chosen
 
-    def scratch_job(self, task: str, seed: int, action: list[int]) -> protocol.Job:
+    def scratch_job(self, task: str, seed: int, action: list[int]) -> Job:
         """Give the training from scratch of a recommendation, on the seeds that all arms share."""
         return self._job(task, seed, action, self._words(task, seed, EVALUATED, self.args.retrain_seeds))
 
-    def whole_budget_job(self, task: str, seed: int) -> protocol.Job:
-        """Give the training of the default network that spends a search's budget and a training from scratch."""
+    def whole_budget_job(self, task: str, seed: int) -> Job:
+        """Give the training of the default network that spends all that a search and its recommendation do."""
         action = self.recommendation(FIXED, task, seed)
         assert action is not None, "the default architecture is always there"
-        assert self.args.retrain is not None, "checked"
-        steps = self.budget + self.args.retrain
-        return self._job(task, seed, action, self._words(task, seed, EVALUATED, 1), steps)
+        steps = self.budget(task) + self.args.retrain_seeds * self._length(task)
+        return self._exact_job(task, seed, action, self._words(task, seed, EVALUATED, 1), steps)
 
-    @property
-    def drawn(self) -> int:
-        """How many random architectures a search's budget trains from scratch, once each."""
-        assert self.args.retrain is not None
-        return max(1, self.budget // self.args.retrain)
+    def drawn(self, task: str) -> int:
+        """Count the random architectures that a search's budget trains from scratch, once each."""
+        wanted = max(1, self.budget(task) // self._length(task))
+        return len(list(islice(self.problem(task).space.enumerate(), wanted)))  # where there are no more
 
-    def trained(self, job: protocol.Job) -> dict[str, Any] | None:
+    def trained(self, job: Job) -> dict[str, Any] | None:
         """Read the result of a training from scratch; None if there is none."""
         path = job.folder / f"{job.name}.result.json"
         return json.loads(path.read_text()) if path.exists() else None
@@ -182,56 +209,78 @@ class Comparison:
                 jobs.append(workers.Job(f"{arm.name} on {task}, seed {seed}", search_once, (arm.agent, args)))
         return jobs
 
-    def _scratch(self, jobs: Iterable[protocol.Job]) -> list[workers.Job]:
+    def _scratch(self, jobs: Iterable[Job]) -> list[workers.Job]:
         """List the trainings from scratch that have no result yet; arms with the same recommendation share one."""
         distinct = {job.name: job for job in jobs}
         todo = [job for job in distinct.values() if self.trained(job) is None]
-        return [workers.Job(self._said(job), protocol.train, (job,)) for job in todo]
+        return [workers.Job(self._said(job), scratch.train, (job,)) for job in todo]
 
-    def _said(self, job: protocol.Job) -> str:
+    def _said(self, job: Job) -> str:
         """Name a training from scratch as people read it."""
         problem = Problem(Settings(**job.settings))
         label = problem.space.label(np.array(job.action, dtype=np.int64))
-        steps = problem.window_steps * problem.settings.windows
+        steps = problem.window_steps * problem.settings.windows + job.head
         return f"{label} on {problem.settings.task}, {len(job.seeds)} x {steps:,} steps"
 
-    def _recommended(self) -> Iterator[protocol.Job]:
+    def _recommended(self) -> Iterator[Job]:
         for seed, task, arm in product(self.seeds, self.tasks, self.arms):
             action = self.recommendation(arm.name, task, seed)
             if action is not None:
                 yield self.scratch_job(task, seed, action)
 
-    def _drawn(self) -> Iterator[protocol.Job]:
+    def _drawn(self) -> Iterator[Job]:
         for seed, task in product(self.seeds, self.tasks):
             yield from self.drawn_jobs(task, seed)
 
-    def _whole_budget(self) -> Iterator[protocol.Job]:
+    def _whole_budget(self) -> Iterator[Job]:
         for seed, task in product(self.seeds, self.tasks):
             yield self.whole_budget_job(task, seed)
 
-    def _best_of_k(self) -> Iterator[protocol.Job]:
+    def _best_of_k(self) -> Iterator[Job]:
         for seed, task in product(self.seeds, self.tasks):
             action = self.recommendation(BEST_OF_K, task, seed)
             if action is not None:
                 yield self.scratch_job(task, seed, action)
 
-    def drawn_jobs(self, task: str, seed: int) -> list[protocol.Job]:
+    def drawn_jobs(self, task: str, seed: int) -> list[Job]:
         """Give the trainings that the best of k random architectures is selected by: once each, on the same seed."""
-        space = self.problem(task).space
+        problem, count = self.problem(task), self.drawn(task)
         rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(STREAM, DRAWN, self.tasks.index(task))))
+        chosen: dict[tuple[int, ...], list[int]] = {}
+        while len(chosen) < count:
+            action = problem.space.sample(rng).tolist()
+            chosen.setdefault(tuple(action), action)
+        per_member = problem.settings.envs_per_member
+        each = self.budget(task) // per_member // count * per_member
+        rest = self.budget(task) - count * each
         words = self._words(task, seed, DRAWN_SEED, 1)
-        return [self._job(task, seed, space.sample(rng).tolist(), words) for _ in range(self.drawn)]
+        lengths = [each + rest, *[each] * (count - 1)]
+        pairs = zip(chosen.values(), lengths, strict=True)
+        return [self._exact_job(task, seed, action, words, length) for action, length in pairs]
 
     def _words(self, task: str, seed: int, who: int, count: int) -> list[int]:
         key = (STREAM, who, self.tasks.index(task))
         return [int(word) for word in np.random.SeedSequence(seed, spawn_key=key).generate_state(count, np.uint32)]
 
-    def _job(self, task: str, seed: int, action: list[int], words: list[int], steps: int | None = None) -> protocol.Job:
-        assert self.args.retrain is not None
-        settings, length = protocol.retraining(self.settings[task], steps or self.args.retrain)
-        options = "-".join(map(str, action))
-        name = f"{task.replace(':', '_')}__{seed}__{options}__{length}__{words[0]:08x}"
-        return protocol.Job(settings.to_dict(), action, words, self.folder / "scratch", name, keep_weights=False)
+    def _length(self, task: str) -> int:
+        """Count the inner steps of one training from scratch."""
+        assert self.args.retrain is not None, "checked"
+        return scratch.retraining(self.settings[task], self.args.retrain)[1]
+
+    def _job(self, task: str, seed: int, action: list[int], words: list[int]) -> Job:
+        assert self.args.retrain is not None, "checked"
+        settings, length = scratch.retraining(self.settings[task], self.args.retrain)
+        return self._named_job(task, seed, action, words, settings, length, 0)
+
+    def _exact_job(self, task: str, seed: int, action: list[int], words: list[int], steps: int) -> Job:
+        settings, head = scratch.exact_retraining(self.settings[task], steps)
+        return self._named_job(task, seed, action, words, settings, steps, head)
+
+    def _named_job(
+        self, task: str, seed: int, action: list[int], words: list[int], settings: Settings, steps: int, head: int
+    ) -> Job:
+        name = f"{task.replace(':', '_')}__{seed}__{'-'.join(map(str, action))}__{steps}__{words[0]:08x}"
+        return Job(settings.to_dict(), action, words, self.folder / "scratch", name, keep_weights=False, head=head)
 
     def _work(self, pool: workers.Workers, title: str, jobs: list[workers.Job]) -> None:
         """Run jobs side by side, show how far they are, and keep what went wrong."""
@@ -260,55 +309,6 @@ class Comparison:
         return min(0.99, max(0, lines) / self.args.windows)  # what runs is not done
 
 
-class Claim:
-    """The folder of a comparison while it is worked in: locked, and with its plan written down.
-
-    Args:
-        comparison: Whose folder.
-    """
-
-    def __init__(self, comparison: Comparison) -> None:
-        self.folder, args = comparison.folder, comparison.args
-        plan = {
-            "arms": [arm.name for arm in comparison.arms],
-            "args": {
-                name: value
-                for name, value in json.loads(json.dumps(asdict(args), default=str)).items()
-                if name not in ("out", "resume", "jobs")
-            }
-            | {"window_steps": comparison.problem(comparison.tasks[0]).window_steps},
-            "versions": {package: version(package) for package in PACKAGES},
-        }
-        path = self.folder / "plan.json"
-        if path.exists() and not args.resume:
-            raise ValueError(f"{self.folder} holds a comparison already: go on with it (--resume), or choose another.")
-        if args.resume and not path.exists():
-            raise ValueError(f"--resume: expected a comparison in {self.folder}, found none.")
-        if path.exists():
-            recorded = json.loads(path.read_text())
-            for name in ("arms", "args"):
-                if recorded[name] != plan[name]:
-                    was, now = _difference(recorded[name], plan[name])
-                    raise ValueError(
-                        f"--resume: expected the {name} that {self.folder} was made with: {was}; got {now}."
-                    )
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self.file = (self.folder / "lock").open("w")
-        try:
-            fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self.file.close()
-            raise ValueError(f"{self.folder}: another comparison is being written there.") from None
-        if not path.exists():
-            write_json(path, plan)
-
-    def __enter__(self) -> None:
-        """Hold the folder."""
-
-    def __exit__(self, *error: object) -> None:
-        self.file.close()
-
-
 def search_once(agent: str, args: SearchArgs) -> None:
     """Run one search, or go on with it; called in a worker."""
     assert args.out is not None
@@ -318,11 +318,3 @@ def search_once(agent: str, args: SearchArgs) -> None:
         shutil.rmtree(args.out, ignore_errors=True)
         args.out.mkdir(parents=True)
     protocol.search_quietly(agent, replace(args, resume=begun), args.out / "log.txt", page=False)
-
-
-def _difference(was: Any, now: Any) -> tuple[str, str]:
-    """Name what differs between two plans."""
-    if isinstance(was, dict):
-        name = next(name for name in now if was.get(name) != now[name])
-        return f"{name} {was.get(name)!r}", repr(now[name])
-    return ", ".join(was), ", ".join(now)

@@ -1,4 +1,7 @@
-"""`archgym doctor`: proves on this machine that an action takes effect. One line per check; fails if one does."""
+"""`archgym doctor`: proves on this machine that an action takes effect. One line per check; fails if one does.
+
+With `--speed` it measures instead, see `archgym.speed`.
+"""
 
 import sys
 import warnings
@@ -24,18 +27,29 @@ class Args:
 
     device: str = "cpu"
     """Where the networks lie."""
+    speed: bool = False
+    """Measure this machine against the bounds instead, in about half a minute."""
 
 
 def main(args: Args) -> int:
-    """Run all checks.
+    """Run all checks, or measure the machine.
 
     Returns:
-        The exit code: 1 if one failed.
+        The exit code: 1 if a check failed.
+
+    Raises:
+        ValueError: If there is no such device, or the speed of another than the processor is asked for.
     """
     import torch
 
     find_device(args.device)
     torch.set_num_threads(1)
+    if args.speed:
+        if args.device != "cpu":
+            raise ValueError(f"--speed: expected --device cpu (it measures one core), got {args.device!r}.")
+        from archgym import speed
+
+        return speed.main()
     checks: tuple[tuple[str, Callable[[str], str]], ...] = (
         ("two architectures give different forward passes", forward_passes),
         ("a window changes exactly the weights of the chosen subnet", changed_weights),
@@ -69,7 +83,9 @@ def forward_passes(device: str) -> str:
 
     made = population(device)
     space = made.problem.space
-    observations = torch.linspace(-1, 1, 8 * made.problem.inputs).view(8, -1)
+    inputs = made.problem.inputs
+    assert isinstance(inputs, int), "the task of these checks observes vectors"
+    observations = torch.linspace(-1, 1, 8 * inputs).view(8, -1)
     outputs = []
     for architecture in (space.default_architecture, space.neighbours(space.default_architecture)[0]):
         outputs.append(module(made.problem, architecture, made.weights(0, architecture))(observations))

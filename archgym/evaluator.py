@@ -47,12 +47,18 @@ class Evaluator(Protocol):
         """Score one canonical architecture per member, (M, choices), by one window."""
 
     def evaluate(
-        self, architectures: NDArray[np.int64], members: Sequence[int], episodes: int
+        self, architectures: NDArray[np.int64], members: Sequence[int], episodes: int | Sequence[int]
     ) -> tuple[NDArray[np.float64], list[int]]:
-        """Score architectures (N, choices) as they are now; gives raw returns (N,) and the inner steps each took."""
+        """Score architectures (N, choices) as they are now, by so many episodes of each, one number or (N,).
 
-    def fork(self, source: int, target: int) -> None:
-        """Make a member a copy of another."""
+        Gives raw returns (N,) and the inner steps that each took: its episodes times the task's limit.
+        """
+
+    def fork(self, source: int, target: int, architecture: Architecture | None = None) -> None:
+        """Make a member a copy of another; with an architecture only the learner that is its own (transfer `own`).
+
+        A `ValueError` if the source has no such learner.
+        """
 
     def weights(self, member: int, architecture: Architecture) -> "dict[str, Tensor]":
         """Copy a member's present weights of an architecture out; a `ValueError` where nothing is trained."""

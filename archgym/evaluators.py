@@ -14,7 +14,7 @@ def open_evaluator(problem: Problem, members: int) -> Evaluator:
     Raises:
         ValueError: If the trainer, its settings or the device are wrong.
     """
-    if problem.settings.trainer == "synthetic":
+    if not problem.trains:
         from archgym.synthetic import Synthetic
 
         return Synthetic(problem, members)

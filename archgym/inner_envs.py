@@ -21,12 +21,13 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from numpy.typing import NDArray
 
+from archgym.observations import Inputs, Observations, dtype_of, shape_of
 from archgym.tasks import Task
 
 LARGEST_SEED = 2**31 - 1  # EnvPool takes no more
 POLICY_SEED = 0  # of the uniformly random policy; its environments are seeded 0, 1, 2, ...
 
-Policy = Callable[[NDArray[np.float32]], NDArray[np.int64]]
+Policy = Callable[[NDArray[Any]], NDArray[np.int64]]
 
 
 @dataclass(frozen=True)
@@ -34,13 +35,13 @@ class Step:
     """What one step of N inner environments gave, in arrays that nothing overwrites later.
 
     Attributes:
-        observation: (N, observation size).
+        observation: (N, observation size) float32, or (N, channels, height, width) uint8.
         reward: (N,), 0 on a reset.
         terminated: (N,), whether the task ended the episode: nothing is to be gained after it.
         truncated: (N,), whether the limit cut the episode.
     """
 
-    observation: NDArray[np.float32]
+    observation: Observations
     reward: NDArray[np.float64]
     terminated: NDArray[np.bool_]
     truncated: NDArray[np.bool_]
@@ -51,27 +52,31 @@ class InnerEnvs:
 
     Attributes:
         num_envs: N.
-        observation_size: Entries of an observation.
+        inputs: Numbers in an observation, or the shape of an image.
         action_count: Actions are the numbers below it.
     """
 
     def __init__(self, task: Task, seeds: Sequence[int]) -> None:
         self.num_envs = len(seeds)
-        self.observation_size, self.action_count = dimensions(task)
-        self._first_action = int(_spaces(task)[1].start)
+        self.inputs, self.action_count = dimensions(task)
+        space, actions = _spaces(task)
+        self._first_action = int(actions.start)
+        self._dtype = dtype_of(self.inputs)
+        self._channels_last = space.shape != shape_of(self.inputs)
         self._engine = _engine(task, seeds)
+        self._sends = backend(task) == "envpool"
         # EnvPool is seeded when it is made, Gymnasium by its first reset.
-        self._first_reset = {} if backend(task) == "envpool" else {"seed": list(seeds)}
+        self._first_reset = {} if self._sends else {"seed": list(seeds)}
 
-    def reset(self) -> NDArray[np.float32]:
+    def reset(self) -> Observations:
         """Start all episodes: the first time from the seeds, later on with what their generators then give.
 
         Returns:
-            Observations, (N, observation size).
+            Observations, as in `Step`.
         """
         observation, _ = self._engine.reset(**self._first_reset)
         self._first_reset = {}
-        return np.array(observation, dtype=np.float32)
+        return self._own(observation)
 
     def step(self, actions: NDArray[np.int64]) -> Step:
         """Take one step in every environment.
@@ -85,12 +90,36 @@ class InnerEnvs:
         Raises:
             ValueError: If an action is out of range, which EnvPool would accept in silence.
         """
+        self.send(actions)
+        return self.receive()
+
+    def send(self, actions: NDArray[np.int64]) -> None:
+        """Begin a step in every environment; EnvPool takes it in a thread of its own, others wait for `receive`.
+
+        Args:
+            actions: As for `step`.
+
+        Raises:
+            ValueError: If an action is out of range.
+        """
         if actions.min() < 0 or actions.max() >= self.action_count:
             raise ValueError(
                 f"inner actions: expected 0 to {self.action_count - 1}, got {actions.min()} to {actions.max()}."
             )
-        observation, reward, terminated, truncated, _ = self._engine.step(actions + self._first_action)
-        return Step(np.array(observation, dtype=np.float32), np.array(reward, dtype=np.float64), terminated, truncated)
+        self._sent = actions + self._first_action
+        if self._sends:
+            self._engine.send(self._sent)
+
+    def receive(self) -> Step:
+        """End the step that was begun, and give what it gave."""
+        told = self._engine.recv() if self._sends else self._engine.step(self._sent)
+        observation, reward, terminated, truncated, _ = told
+        return Step(self._own(observation), np.array(reward, dtype=np.float64), terminated, truncated)
+
+    def _own(self, observation: NDArray[Any]) -> Observations:
+        """Copy observations, with the channels of images first."""
+        turned = np.moveaxis(observation, -1, 1) if self._channels_last else observation
+        return np.array(turned, dtype=self._dtype, order="C")
 
     def close(self) -> None:
         """Give back what the environments hold."""
@@ -119,18 +148,27 @@ def open_inner_envs(task: Task, seeds: Sequence[int]) -> InnerEnvs:
 
 
 @functools.cache
-def dimensions(task: Task) -> tuple[int, int]:
-    """Tell the size of an observation and the number of actions; opens no environments in EnvPool.
+def dimensions(task: Task) -> tuple[Inputs, int]:
+    """Tell what an observation is and the number of actions; opens no environments in EnvPool.
+
+    Of the three axes of an image the shorter one of the first and the last is the channels'.
 
     Raises:
-        ValueError: If the observations are no vectors or the actions not discrete: archgym cannot train on these.
+        ValueError: If the observations are neither vectors nor images of bytes, or the actions not discrete: archgym
+            cannot train on these.
     """
-    observations, actions = _spaces(task)
+    space, actions = _spaces(task)
     if not isinstance(actions, gym.spaces.Discrete):
         raise ValueError(f"task {task.id!r}: expected discrete actions (a Discrete space), got {actions}.")
-    if not isinstance(observations, gym.spaces.Box) or len(observations.shape) != 1:
-        raise ValueError(f"task {task.id!r}: expected vectors as observations (a Box of one axis), got {observations}.")
-    return observations.shape[0], int(actions.n)
+    if isinstance(space, gym.spaces.Box) and len(space.shape) == 1:
+        return space.shape[0], int(actions.n)
+    if isinstance(space, gym.spaces.Box) and len(space.shape) == 3 and space.dtype == np.uint8:
+        first, middle, last = space.shape
+        return ((last, first, middle) if last < first else (first, middle, last)), int(actions.n)
+    raise ValueError(
+        f"task {task.id!r}: expected vectors as observations (a Box of one axis), or images of bytes (a Box of three "
+        f"axes and uint8), got {space}."
+    )
 
 
 def backend(task: Task) -> str:
@@ -144,7 +182,7 @@ def episode_returns(task: Task, seeds: Sequence[int], policy: Policy) -> NDArray
     Args:
         task: What to play.
         seeds: As for `open_inner_envs`, (N,).
-        policy: Maps observations (N, observation size) to actions (N,); also asked for episodes that have ended.
+        policy: Maps observations, as in `Step`, to actions (N,); also asked for episodes that have ended.
 
     Returns:
         The returns, (N,).
@@ -195,11 +233,19 @@ def _no_casting_warnings() -> Iterator[None]:
 
 @functools.cache
 def _spaces(task: Task) -> tuple[Any, Any]:
-    """The observation and action space of one environment."""
+    """The observation and action space of one environment.
+
+    Raises:
+        ValueError: If neither EnvPool nor Gymnasium have a task of the table here: Atari is in EnvPool alone.
+    """
     if backend(task) == "envpool":
+        if task.id not in _envpool().list_all_envs():
+            raise ValueError(f"task {task.id!r}: expected an EnvPool that has it, got one without (of this platform).")
         with _no_casting_warnings():
             spec = _envpool().make_spec(task.id)
             return spec.observation_space, spec.action_space
+    if task.backend == "envpool" and task.id not in gym.registry:
+        raise ValueError(f"task {task.id!r}: expected EnvPool, which alone has it; it cannot be imported here.")
     with closing(gym.make(task.id, disable_env_checker=True)) as env:
         return env.observation_space, env.action_space
 

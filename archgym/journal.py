@@ -112,7 +112,7 @@ class Journal:
         return [WindowResult(**{name: row[name][index] for name in COLUMNS}) for index in range(len(chosen))]
 
     def evaluate(
-        self, architectures: NDArray[np.int64], members: Sequence[int], episodes: int
+        self, architectures: NDArray[np.int64], members: Sequence[int], episodes: int | Sequence[int]
     ) -> tuple[NDArray[np.float64], list[int]]:
         """Record and do `Evaluator.evaluate`."""
         inputs = {"call": "evaluate", "members": self._members(members), "action": np.asarray(architectures).tolist()}
@@ -124,10 +124,11 @@ class Journal:
         row = self._call({**inputs, "episodes": episodes}, play)
         return np.array(row["raw_return"]), row["env_steps"]
 
-    def fork(self, source: int, target: int) -> None:
+    def fork(self, source: int, target: int, architecture: Architecture | None = None) -> None:
         """Record and do `Evaluator.fork`."""
-        inputs = {"call": "fork", "source": int(source), "target": int(target)}
-        self._call(inputs, lambda: self.evaluator.fork(source, target))
+        action = None if architecture is None else architecture.tolist()
+        inputs = {"call": "fork", "source": int(source), "target": int(target), "action": action}
+        self._call(inputs, lambda: self.evaluator.fork(source, target, architecture))
 
     def get_state(self) -> State:
         """Copy the evaluator's state; it remembers its place in this record."""
@@ -237,7 +238,8 @@ class Journal:
             returns, steps = self.evaluator.evaluate(action, row["members"], row["episodes"])
             return {"raw_return": returns.tolist(), "env_steps": steps}
         elif row["call"] == "fork":
-            self.evaluator.fork(row["source"], row["target"])
+            own = row.get("action")
+            self.evaluator.fork(row["source"], row["target"], None if own is None else np.array(own, dtype=np.int64))
         elif row["call"] == "set_state":
             self.evaluator.set_state(states[row["rows"]])
         return {}

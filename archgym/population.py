@@ -17,12 +17,15 @@ from torch import Tensor
 from archgym.evaluator import State
 from archgym.greedy import play
 from archgym.inner_envs import open_inner_envs
+from archgym.learners.select import find_learner
 from archgym.lookup import load
+from archgym.observations import IMAGES, kind_of
 from archgym.replay import Replay
 from archgym.rewards import REWARD_LIMITS, limited, reward
 from archgym.search_space import Architecture, Network
 from archgym.seeding import Consumer, env_seeds
 from archgym.settings import Problem, trainer_config
+from archgym.shards import Shard, share_out, train_side_by_side
 from archgym.state import capture, restore
 from archgym.supernet import Layout, check_in, check_out, family_of, variants
 from archgym.training import Group, Outcome
@@ -45,14 +48,29 @@ class Population:
         settings = problem.settings
         self.problem, self.members = problem, members
         self.device = find_device(settings.device)
-        trainers = load("archgym.trainers", settings.trainer, "trainer")
-        self.config = trainer_config(trainers.PRESETS, settings).resolved(problem.horizon, problem.learner_steps)
-        self.trainer = trainers.Trainer(self.config, problem.horizon, problem.task.episode_limit, self.device)
         self.family = family_of(problem.space)
+        trainers = load("archgym.trainers", settings.trainer, "trainer")
+        self.learner = find_learner(settings.learner, self.device, self.family, trainers)
+        self.config = trainer_config(trainers.PRESETS, settings).resolved(problem.horizon, problem.learner_steps)
+        if getattr(self.config, "precision", "float32") != "float32" and kind_of(problem.inputs) != IMAGES:
+            raise ValueError(
+                f"precision: expected 'float32' for networks that read vectors, got {self.config.precision!r}: it is for "
+                f"convolutional networks."
+            )
+        if settings.threads > 1 and self.learner == "torch":
+            raise ValueError(
+                f"threads: expected 1 where torch computes the gradient steps (its threads: OMP_NUM_THREADS), "
+                f"got {settings.threads}."
+            )
+        arguments = (self.config, problem.horizon, problem.task.episode_limit, self.device, self.learner)
+        self.trainers = [trainers.Trainer(*arguments) for _ in range(min(settings.threads, members))]
         self._layouts: dict[Network | None, Layout] = {}
         self.transfer = Transfer(settings.transfer, self._layout, self.device)
         self.lifetimes: list[Lifetime] = []
-        self.replay = Replay(members, settings.envs_per_member, problem.inputs, self.config.buffer_size, self.device)
+        self.replay: Replay | None = None  # for trainers that have one: a buffer_size says so
+        if hasattr(self.config, "buffer_size"):
+            size = self.config.buffer_size
+            self.replay = Replay(members, settings.envs_per_member, problem.inputs, size, self.device)
         self._seconds = {"open": 0.0, "switch": 0.0, "evaluate": 0.0}
 
     trains = True
@@ -60,7 +78,8 @@ class Population:
     @property
     def timings(self) -> dict[str, float]:
         """Seconds spent since construction, by phase."""
-        return {**self._seconds, **self.trainer.timings}
+        phases = self.trainers[0].timings
+        return {**self._seconds, **{name: sum(one.timings[name] for one in self.trainers) for name in phases}}
 
     def reset(self, seeds: Sequence[int], members: Sequence[int] | None = None) -> None:
         """Begin new lifetimes.
@@ -74,7 +93,8 @@ class Population:
             self.lifetimes = [Lifetime(0) for _ in range(self.members)]
         for member, seed in zip(members, seeds, strict=True):
             self.lifetimes[member] = Lifetime(int(seed))
-            self.replay.set(member, None)
+            if self.replay is not None:
+                self.replay.set(member, None)
 
     def train_window(
         self, architectures: NDArray[np.int64], members: Sequence[int] | None = None
@@ -101,24 +121,38 @@ class Population:
             stores.append(store)
         streams = [(life.seed, self.transfer.stream(life, s)) for life, s in zip(lives, stores, strict=True)]
         switched = [life.last not in (None, label) for life, label in zip(lives, labels, strict=True)]
-        groups = []
-        for rows in self._partition([(label, store.steps) for label, store in zip(labels, stores, strict=True)]):
-            syncs = [self.transfer.syncs_target(switched[row]) for row in rows]
-            subnets = check_out([stores[row].supernet for row in rows], networks[rows[0]], syncs)
-            groups.append(Group(rows, subnets, stores[rows[0]].steps))
+        costs = [network.flops(self.problem.inputs, self.problem.outputs) for network in networks]
+        shards = []
+        for rows in share_out(costs, len(self.trainers)):
+            groups = []
+            for part in self._partition([(labels[row], stores[row].steps) for row in rows]):
+                own = [rows[position] for position in part]
+                syncs = [self.transfer.syncs_target(switched[row]) for row in own]
+                subnets = check_out([stores[row].supernet for row in own], networks[own[0]], syncs)
+                groups.append(Group(part, subnets, stores[own[0]].steps))
+            shards.append(Shard(rows, groups))
         clock = self._took("switch", clock)
-        seeds = [
-            seed for root, window in streams for seed in env_seeds(root, Consumer.INNER_ENVS, window, count=per_member)
+        seeds = [env_seeds(root, Consumer.INNER_ENVS, window, count=per_member) for root, window in streams]
+        pools = [
+            open_inner_envs(self.problem.task, [seed for row in shard.rows for seed in seeds[row]]) for shard in shards
         ]
-        envs = open_inner_envs(self.problem.task, seeds)
         clock = self._took("open", clock)
         slots = self.problem.window_steps // per_member
-        outcome = self.trainer.train(groups, members, self.replay, envs, streams, slots)
-        envs.close()
+
+        def train(number: int, shard: Shard) -> Outcome:
+            own, roots = [members[row] for row in shard.rows], [streams[row] for row in shard.rows]
+            trained: Outcome = self.trainers[number].train(shard.groups, own, self.replay, pools[number], roots, slots)
+            return trained
+
+        outcome = train_side_by_side(train, shards)
+        for envs in pools:
+            envs.close()
         clock = time.perf_counter()
-        for group in groups:
-            supernets = [stores[row].supernet for row in group.rows]
-            check_in(supernets, group.subnets, [not outcome.diverged[row] for row in group.rows])
+        for shard in shards:
+            for group in shard.groups:
+                own = [shard.rows[position] for position in group.rows]
+                kept = [not outcome.diverged[row] for row in own]
+                check_in([stores[row].supernet for row in own], group.subnets, kept)
         for row, (life, store, label) in enumerate(zip(lives, stores, labels, strict=True)):
             store.steps += self.problem.window_steps
             store.windows += 1
@@ -166,19 +200,19 @@ class Population:
             loss=_finite(outcome.loss[row]),
             value=_finite(outcome.value[row]),
             epsilon=float(outcome.epsilon[row]),
-            replay_fill=float(self.replay.filled[member]) / self.replay.slots,
+            replay_fill=float(self.replay.filled[member]) / self.replay.slots if self.replay else 0.0,
             switched=switched,
         )
 
     def evaluate(
-        self, architectures: NDArray[np.int64], members: Sequence[int], episodes: int
+        self, architectures: NDArray[np.int64], members: Sequence[int], episodes: int | Sequence[int]
     ) -> tuple[NDArray[np.float64], list[int]]:
         """Score architectures with the present weights, greedily, without training them.
 
         Args:
             architectures: (N, number of choices), canonical.
             members: (N,) whose weights.
-            episodes: Episodes of each, on seeds of the member that training never uses.
+            episodes: Episodes of each, one number or (N,), on seeds of the member that training never uses.
 
         Returns:
             Mean returns (N,), and the inner environment steps each took.
@@ -195,15 +229,48 @@ class Population:
             (rows, check_out([stores[row].supernet for row in rows], networks[rows[0]], [False] * len(rows)))
             for rows in self._partition(networks)
         ]
-        seeds = np.array([env_seeds(life.seed, Consumer.EVALUATION, count=episodes) for life in lives])
+        counts = np.broadcast_to(episodes, len(lives)).tolist()
+        seeds = [
+            env_seeds(life.seed, Consumer.EVALUATION, count=count) for life, count in zip(lives, counts, strict=True)
+        ]
         result = play(self.problem.task, groups, seeds, self.device)
         self._took("evaluate", clock)
         return result
 
-    def fork(self, source: int, target: int) -> None:
-        """Make a member a copy of another: same weights, replay, seed and age."""
+    def fork(self, source: int, target: int, architecture: Architecture | None = None) -> None:
+        """Make a member a copy of another: same weights, replay, seed and age; or give it another's learner.
+
+        Args:
+            source: Who is copied.
+            target: Who becomes the copy.
+            architecture: Copy its learner alone, which only `own` keeps apart from all others; the target's seed goes
+                on with it.
+
+        Raises:
+            ValueError: If the source has no learner of that architecture.
+        """
+        if architecture is not None:
+            self._fork_learner(self.lifetimes[source], source, target, self.problem.space.label(architecture))
+            return
         self.lifetimes[target] = copy.deepcopy(self.lifetimes[source])
-        self.replay.set(target, self.replay.get(source))
+        if self.replay is not None:
+            self.replay.set(target, self.replay.get(source))
+
+    def _fork_learner(self, life: Lifetime, source: int, target: int, label: str) -> None:
+        """Copy the store of one architecture, with its replay, wherever that lies."""
+        key = self.transfer.key(label)
+        if key not in life.stores:
+            raise ValueError(f"fork: expected an architecture that member {source} has trained, got {label!r}.")
+        if source == target:
+            return
+        store = copy.deepcopy(life.stores[key])
+        if self.replay is not None and life.active == key:
+            store.replay = self.replay.get(source)
+        other = self.lifetimes[target]
+        other.stores[key] = store
+        if self.replay is not None and other.active == key:
+            self.replay.set(target, store.replay)
+            store.replay = None
 
     def weights(self, member: int, architecture: Architecture) -> dict[str, Tensor]:
         """Copy the member's present weights of an architecture out, by name."""
@@ -240,6 +307,8 @@ class Population:
 
     def _activate(self, member: int, key: str, store: Store) -> None:
         """Bring the store's replay into the member's ring, and the one that lies there back into its store."""
+        if self.replay is None:
+            return
         life = self.lifetimes[member]
         if life.active != key and life.active in life.stores:
             life.stores[life.active].replay = self.replay.get(member)

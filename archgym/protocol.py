@@ -8,7 +8,6 @@ fresh seeds, and only these are reported, as differences from the default on the
 import json
 import os
 import shutil
-from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
@@ -19,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from archgym import lookup, report, search, workers
+from archgym import lookup, report, scratch, search, workers
 from archgym.evaluators import open_evaluator
 from archgym.progress import Progress
 from archgym.search import SearchArgs, write_json
@@ -32,54 +31,6 @@ DRAWN = 3
 LOG_WIDTH = 140  # columns of the table where there is no terminal
 SELECTION_SEEDS, REPORT_SEEDS = 3, 5
 STREAM = 101  # key of the protocol's random numbers below the seed
-
-
-@dataclass(frozen=True)
-class Job:
-    """One architecture trained from scratch on several seeds, side by side; plain, so that a process can take it."""
-
-    settings: dict[str, Any]
-    action: list[int]
-    seeds: list[int]
-    folder: Path
-    name: str
-    keep_weights: bool
-
-
-def train(job: Job) -> dict[str, Any]:
-    """Train from scratch, or read what an earlier run has done; may keep the weights of the best seed.
-
-    Returns:
-        `order` (what was asked for), `curves` (seeds x windows, raw return), `scores` (seeds: normalised area under the
-        curve), `last_fifth` (seeds: raw return), `steps` of all seeds.
-    """
-    file = job.folder / f"{job.name}.result.json"
-    order = {"settings": job.settings, "action": job.action, "seeds": job.seeds}
-    if file.exists():
-        done: dict[str, Any] = json.loads(file.read_text())
-        if done["order"] == order:
-            return done
-    from archgym.export import save
-
-    problem = Problem(Settings(**job.settings))
-    evaluator = open_evaluator(problem, len(job.seeds))
-    evaluator.reset(job.seeds)
-    action = np.array(job.action, dtype=np.int64)
-    actions = np.tile(action, (len(job.seeds), 1))
-    windows = [evaluator.train_window(actions) for _ in range(problem.settings.windows)]
-    curves = np.array([[result.raw_return for result in window] for window in windows]).T  # (seeds, windows)
-    last = curves[:, -max(1, curves.shape[1] // 5) :].mean(1)
-    result = {
-        "order": order,
-        "curves": curves.tolist(),
-        "scores": np.mean([[result.normalised_return for result in window] for window in windows], axis=0).tolist(),
-        "last_fifth": last.tolist(),
-        "steps": sum(result.env_steps for window in windows for result in window),
-    }
-    if job.keep_weights and evaluator.trains:
-        save(job.folder, problem, action, evaluator.weights(int(np.argmax(last)), action), job.name)
-    write_json(file, result)
-    return result
 
 
 class Control:
@@ -109,7 +60,9 @@ class Control:
         journal = folder / CONTROL / "journal.jsonl"
         begun = journal.exists() and journal.stat().st_size > 0
         own = {name: getattr(self.args, name) for name in SearchArgs.__dataclass_fields__}
-        args = SearchArgs(**{**own, "retrain": None, "out": folder / CONTROL, "resume": begun})
+        spent = json.loads((folder / "config.json").read_text())["settings"]["evaluation_steps"]  # the same budget
+        changed = {"retrain": None, "out": folder / CONTROL, "resume": begun, "evaluation_steps": spent}
+        args = SearchArgs(**{**own, **changed})
         log = folder / f"{CONTROL}.log"
         self.process = get_context("spawn").Process(target=search_at_random, args=(args, log))
         self.process.start()
@@ -151,7 +104,7 @@ def check(args: SearchArgs) -> None:
         ValueError: If a setting of the trainer does not fit so few steps.
     """
     assert args.retrain is not None
-    open_evaluator(Problem(retraining(args.settings(), args.retrain)[0]), 1)
+    open_evaluator(Problem(scratch.retraining(args.settings(), args.retrain)[0]), 1)
 
 
 def run(folder: Path, args: SearchArgs, name: str, control: Control) -> None:
@@ -168,7 +121,8 @@ def run(folder: Path, args: SearchArgs, name: str, control: Control) -> None:
     """
     control.finish(folder)
     assert args.retrain is not None
-    settings, steps = retraining(Settings(**json.loads((folder / "config.json").read_text())["settings"]), args.retrain)
+    recorded = json.loads((folder / "config.json").read_text())["settings"]
+    settings, steps = scratch.retraining(Settings(**recorded), args.retrain)
     problem = Problem(settings)
     space = problem.space
     searches = {name: folder} | ({CONTROL: folder / CONTROL} if control.needed else {})
@@ -231,15 +185,6 @@ def run(folder: Path, args: SearchArgs, name: str, control: Control) -> None:
     print_table(content)
 
 
-def retraining(settings: Settings, steps: int) -> tuple[Settings, int]:
-    """Give the settings of training from scratch: full windows, and as many as the steps hold."""
-    problem = Problem(replace(settings, window_steps=None, windows=1))
-    window = problem.full_window_steps
-    windows = max(1, round(steps / window))
-    own = replace(settings, transfer="own", reward="return", cost_weight=0.0, window_steps=window, windows=windows)
-    return own, window * windows
-
-
 def retrain(
     pool: workers.Workers,
     folder: Path,
@@ -262,11 +207,11 @@ def retrain(
         label = space.label(architecture)
         seeds = [int(word) for word in words]
         name, keep = slug(stage, label), stage == "report"
-        jobs[label] = Job(settings.to_dict(), architecture.tolist(), seeds, folder / "retrain", name, keep)
+        jobs[label] = scratch.Job(settings.to_dict(), architecture.tolist(), seeds, folder / "retrain", name, keep)
     title = f"{stage}: {len(jobs)} architectures x {count} seeds from scratch"
     results = {}
     with Progress(title, len(jobs)) as progress:
-        work = [workers.Job(label, train, (job,)) for label, job in jobs.items()]
+        work = [workers.Job(label, scratch.train, (job,)) for label, job in jobs.items()]
         for done, (job, result) in enumerate(pool.run(work), start=1):
             if isinstance(result, workers.Failure):
                 raise RuntimeError(f"training {job.name} from scratch failed. {result.reason}\n{result.trace}")

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
+
+from archgym.observations import IMAGES, Inputs, kind_of, shape_of
 
 ACTION, REWARD, TERMINATED, VALID = range(4)  # columns of `steps`
 
@@ -17,10 +20,10 @@ ACTION, REWARD, TERMINATED, VALID = range(4)  # columns of `steps`
 class Batch:
     """Transitions of G members, B each; `valid` is 0 where a draw hit a slot without a transition."""
 
-    observations: Tensor  # (G, B, observation size)
+    observations: Tensor  # (G, B, observation size), or (G, B, channels, height, width) of bytes
     actions: Tensor  # (G, B) int64
     rewards: Tensor  # (G, B)
-    next_observations: Tensor  # (G, B, observation size)
+    next_observations: Tensor  # the same shape
     terminated: Tensor  # (G, B), 1.0 where the episode ended by termination
     valid: Tensor  # (G, B)
 
@@ -29,7 +32,7 @@ class Batch:
 class Content:
     """What one member's ring holds; `head` is the slot that is written next, `filled` the number of written ones."""
 
-    observations: Tensor  # (time, inner env, observation size)
+    observations: Tensor  # (time, inner env, *observation shape)
     steps: Tensor  # (time, inner env, 4)
     head: int
     filled: int
@@ -41,32 +44,42 @@ class Replay:
     Args:
         members: K.
         envs: Inner environments per member, E.
-        observation_size: Numbers in one observation.
+        inputs: Numbers in one observation, or the shape of an image, which is kept as bytes.
         capacity: Transitions per member; rounded up to whole time slots, and one more for the newest observation.
         device: Where the tensors lie.
     """
 
-    def __init__(self, members: int, envs: int, observation_size: int, capacity: int, device: torch.device) -> None:
+    def __init__(self, members: int, envs: int, inputs: Inputs, capacity: int, device: torch.device) -> None:
         self.slots = -(-capacity // envs) + 1
         self.envs = envs
-        self.observations = torch.zeros(members, self.slots, envs, observation_size, device=device)
+        dtype = torch.uint8 if kind_of(inputs) == IMAGES else torch.float32
+        self.observations = torch.zeros(members, self.slots, envs, *shape_of(inputs), dtype=dtype, device=device)
         self.steps = torch.zeros(members, self.slots, envs, 4, device=device)
         self.head = torch.zeros(members, dtype=torch.int64, device=device)
         self.filled = torch.zeros(members, dtype=torch.int64, device=device)
 
-    def write(self, members: Tensor, observations: Tensor, steps: Tensor) -> None:
-        """Write one time slot.
+    def write(self, members: Tensor, observations: Tensor, actions: Tensor) -> None:
+        """Write a time slot; it is not valid until it is completed.
 
         Args:
             members: (G,) int64.
-            observations: (G, E, observation size), on which the actions were taken.
-            steps: (G, E, 4): action, reward, terminated, valid.
+            observations: (G, E, *observation shape), on which the actions are taken.
+            actions: (G, E).
         """
         head = self.head[members]
         self.observations[members, head] = observations
-        self.steps[members, head] = steps
+        self.steps[members, head] = F.pad(actions.to(self.steps.dtype)[..., None], (0, 3))
         self.head[members] = (head + 1) % self.slots
         self.filled[members] = (self.filled[members] + 1).clamp_(max=self.slots)
+
+    def complete(self, members: Tensor, results: Tensor) -> None:
+        """Write down what came of the actions in the newest slot.
+
+        Args:
+            members: (G,) int64.
+            results: (G, E, 3): reward, terminated, valid.
+        """
+        self.steps[members, self.head[members] - 1, :, 1:] = results
 
     def sample(self, members: Tensor, uniform: Tensor) -> Batch:
         """Draw transitions uniformly from all slots but the newest, whose successor is not there yet.
@@ -84,13 +97,13 @@ class Replay:
         position = oldest + (uniform * ((filled - 1) * self.envs)).long()  # (G, B)
         ring = (members * length)[:, None]
         here, following = ring + position % length, ring + (position + self.envs) % length
-        size = self.observations.shape[-1]
+        kept = self.observations.flatten(0, 2)  # (member x time x inner env, *observation shape)
         rows = self.steps.view(-1, 4)[here]  # (G, B, 4)
         return Batch(
-            observations=self.observations.view(-1, size)[here],
+            observations=_rows(kept, here),
             actions=rows[..., ACTION].long(),
             rewards=rows[..., REWARD],
-            next_observations=self.observations.view(-1, size)[following],
+            next_observations=_rows(kept, following),
             terminated=rows[..., TERMINATED],
             valid=rows[..., VALID],
         )
@@ -115,3 +128,8 @@ class Replay:
         self.steps[member] = content.steps
         self.head[member] = content.head
         self.filled[member] = content.filled
+
+
+def _rows(table: Tensor, places: Tensor) -> Tensor:
+    """Read rows (G, B, ...) at places (G, B); an index would do the same ten times slower where rows are images."""
+    return table.index_select(0, places.flatten()).view(*places.shape, *table.shape[1:])

@@ -37,14 +37,14 @@ def build(comparison: Comparison) -> dict[str, Any]:
     for board in boards.values():
         board["statistics"], board["pairs"] = _statistics(board["scores"])
     return {
-        "trains": open_evaluator(comparison.problem(comparison.tasks[0]), 1).trains,
+        "trains": comparison.problem(comparison.tasks[0]).trains,
         "tasks": comparison.tasks,
         "seeds": comparison.seeds,
         "plan": json.loads((comparison.folder / "plan.json").read_text()),
         "boards": boards,
         "regret": {name: [[one and one["regret"] for one in row] for row in rows] for name, rows in arms.items()},
         "cost": {name: _cost(rows) for name, rows in arms.items()},
-        "best_of_k": comparison.drawn,
+        "best_of_k": max(comparison.drawn(task) for task in comparison.tasks),
         "failures": comparison.failures,
     }
 
@@ -90,9 +90,9 @@ def read_search(problem: Problem, folder: Path) -> dict[str, Any]:
 
 def _regret(problem: Problem, rows: list[dict[str, Any]]) -> dict[str, list[float]] | None:
     """Follow the true regret of the incumbent over a search, where the best architecture is known."""
-    evaluator = open_evaluator(problem, 1)
-    if evaluator.trains:
+    if problem.trains:
         return None
+    evaluator = open_evaluator(problem, 1)
     trained = [row for row in rows if row.get("call") == "train_window"]
     actions = np.array([row["action"] for row in trained])
     rewards = np.array([row["reward"] for row in trained])
@@ -154,7 +154,7 @@ def _recommended(comparison: Comparison, arm: str, task: str, seed: int) -> dict
     steps = result["steps"]
     if arm == BEST_OF_K:
         steps += sum(one["steps"] for one in map(comparison.trained, comparison.drawn_jobs(task, seed)) if one)
-    elif arm not in (FIXED, WHOLE_BUDGET):
+    elif arm != WHOLE_BUDGET:
         own = next(one for one in comparison.arms if one.name == arm)
         found = _search(comparison, own, task, seed)
         steps += found["steps"] if found else 0

@@ -5,7 +5,7 @@ import json
 import shlex
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,6 +14,7 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
+from archgym import budget
 from archgym.journal import PACKAGES, read_rows
 from archgym.lookup import unknown
 from archgym.search_space import Architecture, SearchSpace
@@ -47,12 +48,15 @@ class SearchArgs:
     """What an architecture inherits at a switch: shared, own or fresh."""
     reward: str = "return"
     """What a window earns: return, improvement or evaluation."""
+    evaluation_steps: int | None = None
+    """Inner environment steps for greedy evaluations: those that the agent asks for, and the one at the end, which
+    takes what is left; None: what the agent says it asks for, and 10 episodes of every lifetime at the end."""
     cost_weight: float = 0.0
     """The reward loses this much times log(FLOPs / FLOPs of the default architecture)."""
     max_params: int | None = None
     """Most parameters that an architecture may have."""
     preset: str = "default"
-    """Settings of the inner trainer by name: default or cleanrl."""
+    """Settings of the inner trainer by name: default, cleanrl, or atari (of the DQN)."""
     inner: tuple[str, ...] = ()
     """Single settings of the inner trainer, as name=value."""
     seed: int = 1
@@ -70,7 +74,7 @@ class SearchArgs:
     def environment(self) -> dict[str, Any]:
         """Give the environment's keyword arguments."""
         names = (
-            *("task", "space", "windows", "window_steps", "transfer", "reward"),
+            *("task", "space", "windows", "window_steps", "transfer", "reward", "evaluation_steps"),
             *("cost_weight", "max_params", "preset", "device"),
         )
         inner = parse_settings(self.inner)
@@ -86,6 +90,10 @@ class SearchArgs:
 
 class Agent(Protocol):
     """What acts on the vector environment. `recommend(k)` is optional: the incumbent's rule stands in for it.
+
+    An agent that scores architectures by `envs.unwrapped.evaluate` has an attribute `asked_episodes`: how many greedy
+    episodes it will ask for at most, all of them together, the selection in `recommend` included. The budget of a
+    search has room for these, and what is not asked for is spent by the evaluation at the end.
 
     On a sequential view (see `--env-id`) an action decides one choice and most rewards are 0; the infos of a step that
     trained windows hold `env_steps`. `envs.unwrapped.action_masks()` tells what is legal there.
@@ -137,20 +145,48 @@ def run(
     """
     check(args)
     folder = run_folder(args, name)
-
-    def make(journal: str, resume: bool = False) -> Any:
-        return gym.make_vec(args.env_id, num_envs=args.num_envs, journal=journal, resume=resume, **args.environment())
-
-    agent_class(make(""), args)  # a rehearsal: what is wrong is refused before anything is written
+    spent = planned(args, rehearse(agent_class, args))  # what is wrong is refused before anything is written
     if not args.resume:
         folder.mkdir(parents=True, exist_ok=True)
-    envs = make(str(folder / "journal.jsonl"), args.resume)
+    envs = make(replace(args, evaluation_steps=spent), str(folder / "journal.jsonl"), args.resume)
     write_config(folder, args, name, envs)
     agent = agent_class(envs, args)
     begun(folder)
     act(envs, agent, args, name, folder)
     finish(envs, agent, folder, page)
     return folder
+
+
+def make(args: SearchArgs, journal: str = "", resume: bool = False) -> Any:
+    """Make the environment of a search; without a journal nothing is recorded."""
+    return gym.make_vec(args.env_id, num_envs=args.num_envs, journal=journal, resume=resume, **args.environment())
+
+
+def rehearse(agent_class: Callable[[Any, Any], Agent], args: SearchArgs) -> int:
+    """Make the agent on an environment without a record, to see that it accepts its arguments.
+
+    Returns:
+        How many greedy episodes it says it will ask for.
+
+    Raises:
+        ValueError: If the environment or the agent refuses an argument.
+    """
+    envs = make(args)
+    asked = getattr(agent_class(envs, args), "asked_episodes", 0)
+    envs.close()
+    if isinstance(asked, bool) or not isinstance(asked, int | np.integer) or asked < 0:
+        raise ValueError(f"asked_episodes of the agent: expected an integer of at least 0, got {asked!r}.")
+    return int(asked)
+
+
+def planned(args: SearchArgs, asked: int) -> int:
+    """Settle the inner steps of all evaluations of a search whose agent asks for so many episodes.
+
+    Raises:
+        ValueError: If it was given less than that.
+    """
+    problem = Problem(args.settings())
+    return budget.planned(problem, args.num_envs, args.evaluation_steps, asked)
 
 
 def act(envs: Any, agent: Agent, args: SearchArgs, name: str, folder: Path) -> None:
@@ -211,8 +247,8 @@ def finish(envs: Any, agent: Agent, folder: Path, page: bool) -> None:
     incumbent = incumbents(histories, 1)[0]
     chosen = agent.recommend(RECOMMENDATIONS) if hasattr(agent, "recommend") else incumbents(histories, RECOMMENDATIONS)
     chosen = [space.canonical(architecture) for architecture in chosen]
-    if envs.unwrapped.trains:
-        scores = envs.unwrapped.evaluate(np.tile(incumbent, (envs.num_envs, 1)))  # whose weights are exported
+    scores = envs.unwrapped.evaluate_rest(np.tile(incumbent, (envs.num_envs, 1)))
+    if envs.unwrapped.trains:  # the weights of the member that does best are exported
         envs.unwrapped.save(folder, incumbent, int(np.argmax(scores)))
     envs.close()
     path = folder / "journal.jsonl"

@@ -10,12 +10,13 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from archgym.lookup import unknown
+from archgym.observations import VECTORS, Inputs
 
 Option = str | int | bool
 Architecture = NDArray[np.int64]  # (number of choices,)
@@ -23,12 +24,15 @@ SAMPLE_TRIES = 10_000  # rejections before `sample` falls back on one choice aft
 
 
 class Network(Protocol):
-    """The plain network of one architecture, described by numbers and names alone (no torch)."""
+    """The plain network of one architecture, described by numbers and names alone (no torch).
 
-    def parameters(self, inputs: int, outputs: int) -> int:
-        """Count the trainable numbers, for an observation of `inputs` numbers and `outputs` actions."""
+    `inputs` are those that the search space takes: numbers in a vector (int), or the shape of an image (`Image`).
+    """
 
-    def flops(self, inputs: int, outputs: int) -> int:
+    def parameters(self, inputs: Any, outputs: int) -> int:
+        """Count the trainable numbers, for such observations and `outputs` actions."""
+
+    def flops(self, inputs: Any, outputs: int) -> int:
         """Count the floating-point operations of the products of one forward pass (2 per multiply-add)."""
 
 
@@ -67,6 +71,25 @@ def _all_active(options: Mapping[str, Option]) -> frozenset[str]:
     return frozenset()
 
 
+class _Watched(Mapping[str, Option]):
+    """Options by name that keep which ones were looked at, in order."""
+
+    def __init__(self, options: Mapping[str, Option]) -> None:
+        self.options = options
+        self.looked_at: dict[str, None] = {}
+
+    def __getitem__(self, name: str) -> Option:
+        option = self.options[name]
+        self.looked_at[name] = None
+        return option
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.options)
+
+    def __len__(self) -> int:
+        return len(self.options)
+
+
 @dataclass(frozen=True)
 class SearchSpace:
     """A set of architectures.
@@ -80,6 +103,8 @@ class SearchSpace:
             is nothing to train, only a planted landscape can score them.
         inactive: Names of the choices that do not matter, given options by name.
         constraints: Conditions on architectures; see `constrained`.
+        takes: What its networks read: `vectors`, `images`, or both.
+        known: Architectures with a name of their own, as options by name: `parse` reads the name.
     """
 
     name: str
@@ -89,7 +114,14 @@ class SearchSpace:
     supernet: str | None
     inactive: Callable[[Mapping[str, Option]], frozenset[str]] = _all_active
     constraints: tuple[Constraint, ...] = ()
+    takes: tuple[str, ...] = (VECTORS,)
+    known: Mapping[str, Mapping[str, Option]] = field(default_factory=dict)
     _masks: dict[tuple[int, ...], NDArray[np.int8]] = field(default_factory=dict, init=False, repr=False, compare=False)
+    # What `inactive` answered, by the options that it looked at: the position of the choice that it looks at next, or
+    # the answer. Few choices matter to it, so that it need not be asked about every architecture.
+    _activity: dict[tuple[int, ...], int | frozenset[int]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     @cached_property
     def counts(self) -> tuple[int, ...]:
@@ -172,13 +204,17 @@ class SearchSpace:
         return " ".join(f"{choice.name}={choice.options[index]}" for choice, index in pairs)
 
     def parse(self, label: str) -> Architecture:
-        """Read an architecture from such a line, or from the word `default`.
+        """Read an architecture from such a line, from the word `default`, or from the name of a known one.
 
         Raises:
-            ValueError: If a choice is missing, unknown, or has no such option.
+            ValueError: If a choice is missing, unknown, or has no such option, or there is no such name.
         """
         if label.strip() == "default":
             return self.default_architecture
+        if label.strip() in self.known:
+            return self.canonical(self.encode_options(self.known[label.strip()]))
+        if self.known and "=" not in label:
+            raise unknown(f"architecture of {self.name!r}", label, ["default", *self.known])
         pairs = [part.partition("=") for part in label.replace(",", " ").split()]
         names = [name for name, _, _ in pairs]
         if len(set(names)) < len(names):
@@ -309,10 +345,22 @@ class SearchSpace:
         """List the positions of the choices that do not matter under the others."""
         if self.inactive is _all_active:
             return frozenset()
+        looked: tuple[int, ...] = ()
+        while (known := self._activity.get(looked)) is not None:
+            if isinstance(known, frozenset):
+                return known
+            looked = (*looked, int(architecture[known]))
         indices = architecture.tolist()
         options = {choice.name: choice.options[index] for choice, index in zip(self.choices, indices, strict=True)}
-        names = self.inactive(options)
-        return frozenset(position for position, choice in enumerate(self.choices) if choice.name in names)
+        watched = _Watched(options)
+        names = self.inactive(watched)
+        positions = {choice.name: position for position, choice in enumerate(self.choices)}
+        looked = ()
+        for name in watched.looked_at:
+            self._activity[looked] = positions[name]
+            looked = (*looked, indices[positions[name]])
+        self._activity[looked] = frozenset(position for name, position in positions.items() if name in names)
+        return self.inactive_positions(architecture)
 
     def is_inactive(self, prefix: Sequence[int]) -> bool:
         """Tell whether the choice after these does not matter."""
@@ -336,7 +384,7 @@ class SearchSpace:
         return bool(self.mask(prefix).any())
 
 
-def max_params(space: SearchSpace, limit: int, inputs: int, outputs: int) -> Constraint:
+def max_params(space: SearchSpace, limit: int, inputs: Inputs, outputs: int) -> Constraint:
     """Build the constraint of at most `limit` trainable parameters on a task of these sizes.
 
     Raises:

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from archgym.inner_envs import dimensions
-from archgym.lookup import load, unknown
-from archgym.search_space import SearchSpace, max_params
+from archgym.lookup import load, names, unknown
+from archgym.observations import Inputs, described, kind_of
+from archgym.search_space import Network, Option, SearchSpace, max_params
 from archgym.tasks import Task, get_task
 
 TRANSFERS = ("fresh", "own", "shared")
@@ -26,7 +27,8 @@ class Settings:
     """Keyword arguments of every `ArchSearch` environment."""
 
     task: str = "CartPole-v1"
-    """The inner problem: a listed task, or any Gymnasium id with discrete actions and vector observations."""
+    """The inner problem: a listed task, or any Gymnasium id with discrete actions whose observations are vectors, or
+    images of bytes."""
     space: str = "mlp"
     """The search space: a listed one (`grid:10x4` where it comes in sizes), or the dotted name of a module that defines
     `SPACE`."""
@@ -47,7 +49,11 @@ class Settings:
     """`return` (mean return of the window's episodes), `improvement` (over the window before) or `evaluation` (greedy
     episodes on seeds held apart, after the window); normalised, 0 = random policy and 1 = reference."""
     evaluation_episodes: int = 10
-    """Greedy episodes of `reward="evaluation"`."""
+    """Greedy episodes of `reward="evaluation"`; each takes as many steps as the longest has."""
+    evaluation_steps: int | None = None
+    """Inner environment steps that all greedy evaluations together may take that are asked for (`evaluate`); None: no
+    limit. A multiple of the task's episode limit and of envs_per_member; a part is kept for the end
+    (`archgym.budget`)."""
     cost_weight: float = 0.0
     """The reward loses this much times log(FLOPs / FLOPs of the default architecture)."""
     max_params: int | None = None
@@ -58,13 +64,22 @@ class Settings:
     """Overrides the task's reference return (reward 1)."""
     device: str = "cpu"
     """Where networks and replay lie: a torch device."""
+    learner: str = "auto"
+    """What computes the gradient steps: `native` (compiled, for multilayer perceptrons on the CPU), `torch` (the
+    reference), or `auto`: `native` where it can."""
+    threads: int = 1
+    """Threads of the native learner; each trains members of its own, in inner environments of its own. The result does
+    not depend on it."""
     exact: bool = False
     """Whether every member is computed at its own shapes, so that its numbers do not depend, bit for bit, on how many
     members there are; False stacks members of equal architecture."""
+    layer_norm: bool = False
+    """Whether LayerNorm stands before every activation, whatever the search space says; PQN's ids say so, for it needs
+    that. A choice `layer_norm` of the space is inactive then."""
     trainer: str = "dqn"
-    """The inner algorithm; given by the environment's id."""
+    """The inner algorithm; given by the environment's id, with the other settings that it needs."""
     preset: str = "default"
-    """A named set of the trainer's settings (`cleanrl`: the values of CleanRL's dqn.py)."""
+    """A named set of the trainer's settings (`cleanrl`: the values of CleanRL's dqn.py or pqn.py)."""
     trainer_settings: dict[str, Any] = field(default_factory=dict)
     """The trainer's settings by name; as keyword arguments of the environment they are given directly."""
 
@@ -80,16 +95,28 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Refuse wrong names, types and ranges."""
-        for name in ("windows", "window_steps", "horizon", "envs_per_member", "evaluation_episodes", "max_params"):
+        counts = (
+            "windows",
+            "window_steps",
+            "horizon",
+            "envs_per_member",
+            "evaluation_episodes",
+            "max_params",
+            "threads",
+        )
+        for name in counts:
             value = getattr(self, name)
             optional = name in ("window_steps", "horizon", "max_params")
             whole = isinstance(value, int) and not isinstance(value, bool)
             if not (optional and value is None) and not (whole and value > 0):
                 raise ValueError(f"{name}: expected a positive integer, got {value!r}.")
+        steps = self.evaluation_steps
+        if steps is not None and (isinstance(steps, bool) or not isinstance(steps, int) or steps < 0):
+            raise ValueError(f"evaluation_steps: expected None or an integer of at least 0, got {steps!r}.")
         for kind, known in (("transfer", TRANSFERS), ("reward", REWARDS)):
             if getattr(self, kind) not in known:
                 raise unknown(kind, getattr(self, kind), known)
-        for name in ("task", "space", "device", "trainer", "preset"):
+        for name in ("task", "space", "device", "trainer", "preset", "learner"):
             if not isinstance(getattr(self, name), str):
                 raise ValueError(f"{name}: expected a name, got {getattr(self, name)!r}.")
         for name in ("random_return", "reference_return"):
@@ -97,8 +124,9 @@ class Settings:
                 raise ValueError(f"{name}: expected a finite number, got {getattr(self, name)!r}.")
         if not _is_number(self.cost_weight) or self.cost_weight < 0:
             raise ValueError(f"cost_weight: expected a number of at least 0, got {self.cost_weight!r}.")
-        if not isinstance(self.exact, bool):
-            raise ValueError(f"exact: expected True or False, got {self.exact!r}.")
+        for name in ("exact", "layer_norm"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"{name}: expected True or False, got {getattr(self, name)!r}.")
 
     def to_dict(self) -> dict[str, Any]:
         """Give the settings as JSON takes them."""
@@ -129,24 +157,37 @@ class Problem:
                 f"reference_return: expected a value above random_return ({self.random_return}), "
                 f"got {self.reference_return}."
             )
-        self.space.default_architecture  # noqa: B018  (refuses constraints that nothing fulfils)
+        default = self.space.network_of(self.space.default_architecture)  # refuses constraints that nothing fulfils
+        default.parameters(self.inputs, self.outputs)  # refuses images that are too small
 
     @cached_property
     def task(self) -> Task:
-        """The inner problem."""
-        return get_task(self.settings.task)
+        """The inner problem, with the episode limit of searches."""
+        return get_task(self.settings.task).in_search()
 
     @cached_property
     def space(self) -> SearchSpace:
         """The search space, with its constraints."""
-        space = find_space(self.settings.space)
+        space, kind = find_space(self.settings.space), kind_of(self.inputs)
+        if kind not in space.takes:
+            raise ValueError(
+                f"space: expected one of {', '.join(spaces_that_take(kind))}, for task {self.task.id!r} gives "
+                f"{described(self.inputs)}; got {space.name!r}, which takes {' or '.join(space.takes)}."
+            )
+        if self.settings.layer_norm:
+            space = with_layer_norm(space)
         if self.settings.max_params is None:
             return space
         return space.constrained(max_params(space, self.settings.max_params, self.inputs, self.outputs))
 
+    @property
+    def trains(self) -> bool:
+        """Whether networks are trained; otherwise a planted landscape is looked up."""
+        return self.settings.trainer != "synthetic"
+
     @cached_property
-    def inputs(self) -> int:
-        """Numbers in an observation of the task."""
+    def inputs(self) -> Inputs:
+        """Numbers in an observation of the task, or the shape of an image."""
         return dimensions(self.task)[0]
 
     @cached_property
@@ -208,6 +249,35 @@ def find_space(name: str) -> SearchSpace:
         raise ValueError(f"search space {name!r} comes in one size: expected {name!r}, got {name + colon + size!r}.")
     space: SearchSpace = module.sized(size) if colon else module.SPACE
     return space
+
+
+def spaces_that_take(kind: str) -> list[str]:
+    """List the search spaces whose networks read `vectors` or `images`."""
+    found = [find_space(name) for name in names("archgym.search_spaces")]
+    return [space.name for space in found if kind in space.takes and space.supernet is not None]
+
+
+def with_layer_norm(space: SearchSpace) -> SearchSpace:
+    """Give the space of the same networks with LayerNorm; a choice `layer_norm` becomes inactive.
+
+    Raises:
+        ValueError: If its networks cannot have it.
+    """
+    if not hasattr(space.network_of(space.default_architecture), "layer_norm"):
+        raise ValueError(
+            f"layer_norm: expected a search space whose networks can have LayerNorm (a field `layer_norm`), "
+            f"got {space.name!r}. layer_norm=False trains its networks as they are."
+        )
+    decided = {choice.name for choice in space.choices} & {"layer_norm"}
+
+    def network(options: Mapping[str, Option]) -> Network:
+        described: Any = space.network({**options, **dict.fromkeys(decided, True)})
+        changed: Network = dataclasses.replace(described, layer_norm=True)
+        return changed
+
+    if not decided:
+        return dataclasses.replace(space, network=network)
+    return dataclasses.replace(space, network=network, inactive=lambda options: space.inactive(options) | decided)
 
 
 def trainer_config(presets: Mapping[str, Any], settings: Settings) -> Any:

@@ -17,14 +17,14 @@ from archgym.transfer import Lifetime, Store, Transfer
 PLAIN = ("seed", "windows", "last", "active", "last_return")  # what a lifetime has beside its stores
 
 
-def capture(lifetimes: Sequence[Lifetime], replay: Replay) -> State:
-    """Copy the lifetimes of all members and their rings."""
+def capture(lifetimes: Sequence[Lifetime], replay: Replay | None) -> State:
+    """Copy the lifetimes of all members and their rings, if there are any."""
     meta: dict[str, Any] = {"lifetimes": []}
     arrays: dict[str, NDArray[Any]] = {}
     for member, life in enumerate(lifetimes):
         stores = {}
         for number, (key, store) in enumerate(life.stores.items()):
-            content = replay.get(member) if key == life.active else store.replay
+            content = replay.get(member) if replay is not None and key == life.active else store.replay
             name = f"{member}/{number}"
             stores[key] = {"name": name, "steps": store.steps, "windows": store.windows}
             arrays |= {f"{name}/{field}": _copy(store.supernet.fields[field]) for field in FIELDS}
@@ -36,7 +36,9 @@ def capture(lifetimes: Sequence[Lifetime], replay: Replay) -> State:
     return State(meta, arrays)
 
 
-def restore(state: State, members: int, space: SearchSpace, transfer: Transfer, replay: Replay) -> list[Lifetime]:
+def restore(
+    state: State, members: int, space: SearchSpace, transfer: Transfer, replay: Replay | None
+) -> list[Lifetime]:
     """Build the lifetimes of a state, and fill the rings once everything is known to fit.
 
     Args:
@@ -44,7 +46,7 @@ def restore(state: State, members: int, space: SearchSpace, transfer: Transfer, 
         members: How many the population has.
         space: Its search space.
         transfer: Its rule.
-        replay: Its rings.
+        replay: Its rings, if it has any.
 
     Raises:
         ValueError: If the state is another population's; nothing has been changed then.
@@ -57,6 +59,8 @@ def restore(state: State, members: int, space: SearchSpace, transfer: Transfer, 
         for key, entry in plain["stores"].items():
             life.stores[key] = _store(state, key, entry, space, transfer, replay)
         lifetimes.append(life)
+    if replay is None:
+        return lifetimes
     for member, life in enumerate(lifetimes):
         active = life.stores.get(life.active) if life.active is not None else None
         replay.set(member, active.replay if active else None)
@@ -66,7 +70,7 @@ def restore(state: State, members: int, space: SearchSpace, transfer: Transfer, 
 
 
 def _store(
-    state: State, key: str, entry: dict[str, Any], space: SearchSpace, transfer: Transfer, replay: Replay
+    state: State, key: str, entry: dict[str, Any], space: SearchSpace, transfer: Transfer, replay: Replay | None
 ) -> Store:
     shared, device = transfer.name == "shared", transfer.device
     if shared != (key == ""):
@@ -78,7 +82,9 @@ def _store(
         raise ValueError("state: it belongs to another search space or task.")
     supernet.fields = {name: saved[name].to(device, copy=True) for name in FIELDS}
     store = Store(supernet, None, entry["steps"], entry["windows"])
-    if "head" in entry:
+    if ("head" in entry) != (replay is not None):
+        raise ValueError("state: it belongs to another trainer.")
+    if replay is not None:
         observations = torch.from_numpy(state.arrays[f"{entry['name']}/observations"])
         if observations.shape != replay.observations.shape[1:]:
             raise ValueError("state: it belongs to another envs_per_member or buffer_size.")

@@ -15,9 +15,23 @@ import torch
 from torch import Tensor, nn
 
 from archgym.lookup import load
+from archgym.observations import Inputs
 from archgym.search_space import Network, SearchSpace
 
-Slices = tuple[slice, ...]
+
+@dataclass(frozen=True)
+class Centred:
+    """The middle of an axis: as many entries, as many left out before as behind, or one fewer behind."""
+
+    size: int
+
+    def within(self, length: int) -> slice:
+        """Find them on an axis of a given length."""
+        start = length // 2 - self.size // 2
+        return slice(start, start + self.size)
+
+
+Slices = tuple[slice | Centred, ...]
 
 
 @dataclass(frozen=True)
@@ -38,14 +52,14 @@ class Parameter:
 class Family(Protocol):
     """What a module of `archgym.supernets` offers."""
 
-    def parameters(self, networks: Sequence[Network], inputs: int, outputs: int) -> dict[str, Parameter]:
+    def parameters(self, networks: Sequence[Network], inputs: Inputs, outputs: int) -> dict[str, Parameter]:
         """Name the tensors that hold all these networks."""
 
-    def crop(self, network: Network, inputs: int, outputs: int) -> dict[str, Slices]:
+    def crop(self, network: Network, inputs: Inputs, outputs: int) -> dict[str, Slices]:
         """Name the tensors of one network and the part of each that it uses."""
 
     def forward(self, network: Network, weights: Mapping[str, Tensor], observations: Tensor) -> Tensor:
-        """Map observations (G, B, inputs) to values (G, B, outputs) with weights (G, *cropped shape)."""
+        """Map observations (G, B, *shape) to values (G, B, outputs) with weights (G, *cropped shape)."""
 
     def module(self, network: Network, weights: Mapping[str, Tensor]) -> nn.Module:
         """Build a plain module with these weights (no leading axis), which needs no archgym to run."""
@@ -84,11 +98,11 @@ class Layout:
     Args:
         family: The supernet family.
         networks: Networks that show all sizes, see `variants`; a single one makes a store of that network alone.
-        inputs: Numbers in an observation.
+        inputs: Numbers in an observation, or the shape of an image.
         outputs: Number of actions.
     """
 
-    def __init__(self, family: Family, networks: Sequence[Network], inputs: int, outputs: int) -> None:
+    def __init__(self, family: Family, networks: Sequence[Network], inputs: Inputs, outputs: int) -> None:
         self.family, self.inputs, self.outputs = family, inputs, outputs
         self.parameters = family.parameters(networks, inputs, outputs)
         sizes = [int(np.prod(parameter.shape)) for parameter in self.parameters.values()]
@@ -106,17 +120,25 @@ class Layout:
 
     def positions(self, network: Network) -> Tensor:
         """Positions of a network's numbers in the flat vector, (network's parameter count,) int64."""
-        crop = self.family.crop(network, self.inputs, self.outputs)
-        return torch.cat([self._positions[name][part].flatten() for name, part in crop.items()])
+        return torch.cat([part.flatten() for part in self._parts(network).values()])
 
     def views(self, network: Network, flat: Tensor) -> dict[str, Tensor]:
         """Cut a network's flat numbers (G, parameter count) into its tensors (G, *shape), without copying."""
         views, start = {}, 0
-        for name, part in self.family.crop(network, self.inputs, self.outputs).items():
-            shape = self._positions[name][part].shape
+        for name, part in self._parts(network).items():
+            shape = part.shape
             views[name] = flat[:, start : start + shape.numel()].view(-1, *shape)
             start += shape.numel()
         return views
+
+    def _parts(self, network: Network) -> dict[str, Tensor]:
+        """The positions of a network's numbers, in the shapes of its tensors."""
+        parts = {}
+        for name, cuts in self.family.crop(network, self.inputs, self.outputs).items():
+            full = self._positions[name]
+            spans = zip(cuts, full.shape, strict=True)
+            parts[name] = full[tuple(c.within(length) if isinstance(c, Centred) else c for c, length in spans)]
+        return parts
 
     def initial(self, rng: np.random.Generator) -> Tensor:
         """Draw the starting weights, (size,) float32."""
@@ -171,7 +193,7 @@ class Subnets:
         return self.layout.views(self.network, self.fields[name])
 
     def forward(self, weights: Mapping[str, Tensor], observations: Tensor) -> Tensor:
-        """Values of all actions, (G, B, actions), for observations (G, B, observation size)."""
+        """Values of all actions, (G, B, actions), for observations (G, B, *observation shape)."""
         return self.layout.family.forward(self.network, weights, observations)
 
 

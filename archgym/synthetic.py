@@ -92,20 +92,20 @@ class Synthetic:
         return results
 
     def evaluate(
-        self, architectures: NDArray[np.int64], members: Sequence[int], episodes: int
+        self, architectures: NDArray[np.int64], members: Sequence[int], episodes: int | Sequence[int]
     ) -> tuple[NDArray[np.float64], list[int]]:
         """Look architectures (N, choices) up without a window; the noise is that of a mean of so many returns.
 
         Returns:
-            Raw returns (N,), and the inner steps that so many episodes of full length would have taken.
+            Raw returns (N,), and the inner steps that it would have taken.
         """
-        returns = []
-        for member, architecture in zip(members, architectures, strict=True):
+        returns, counts = [], np.broadcast_to(episodes, len(members)).tolist()
+        for member, architecture, count in zip(members, architectures, counts, strict=True):
             life, label = self.lives[member], self.problem.space.label(architecture)
             key = (life.windows, self.landscapes[0].key[1], *architecture.tolist())
-            noise = generator(life.seed, Consumer.EVALUATION, *key).normal() * self.config.noise / math.sqrt(episodes)
+            noise = generator(life.seed, Consumer.EVALUATION, *key).normal() * self.config.noise / math.sqrt(count)
             returns.append(self._raw(self.value(architecture, self._age(life, label)) + noise))
-        return np.array(returns), [episodes * self.problem.task.episode_limit] * len(returns)
+        return np.array(returns), [count * self.problem.task.episode_limit for count in counts]
 
     def value(self, architecture: Architecture, age: float = 1.0) -> float:
         """Give the expected normalised return of a canonical architecture, at an age from 0 to 1 (a whole lifetime)."""
@@ -139,9 +139,19 @@ class Synthetic:
         """Give the distance of a canonical architecture to the best one at the end of a lifetime, normalised."""
         return self.value(self._best) - self.value(architecture)
 
-    def fork(self, source: int, target: int) -> None:
-        """Make a member a copy of another."""
-        self.lives[target] = deepcopy(self.lives[source])
+    def fork(self, source: int, target: int, architecture: Architecture | None = None) -> None:
+        """Make a member a copy of another, or give it the age of another's learner of one architecture.
+
+        Raises:
+            ValueError: If the source has not trained that architecture.
+        """
+        if architecture is None:
+            self.lives[target] = deepcopy(self.lives[source])
+            return
+        label = self.problem.space.label(architecture)
+        if label not in self.lives[source].visits:
+            raise ValueError(f"fork: expected an architecture that member {source} has trained, got {label!r}.")
+        self.lives[target].visits[label] = self.lives[source].visits[label]
 
     def weights(self, member: int, architecture: Architecture) -> "dict[str, Tensor]":
         """Refuse: nothing is trained."""

@@ -23,7 +23,7 @@ RANDOM_EPISODES = 20  # that measure a task outside the table
 
 @dataclass(frozen=True)
 class Task:
-    """An inner RL problem with discrete actions and vectors for observations.
+    """An inner RL problem with discrete actions, and vectors or images for observations.
 
     Returns are normalised so that `random_return` is 0 and `reference_return` is 1.
     """
@@ -46,12 +46,27 @@ class Task:
     """`envpool`, `gymnasium`, or `gymnasium-vector` for the vector environment that the id is registered with, whose
     `reset` must take one seed per environment and whose episodes must restart on the next step."""
 
+    search_episode_limit: int | None = None
+    """The episode limit of everything in a search, where `episode_limit` would make the windows very long (the default
+    window lets every inner environment finish an episode of the longest length). None: `episode_limit`."""
+
+    def in_search(self) -> "Task":
+        """Give the task as searches play it: with `search_episode_limit` as its episode limit."""
+        if self.search_episode_limit is None:
+            return self
+        return replace(self, episode_limit=self.search_episode_limit, search_episode_limit=None)
+
     def __post_init__(self) -> None:
         """Refuse values that nothing can be measured with."""
         if self.backend not in BACKENDS:
             raise unknown("backend", self.backend, BACKENDS)
         if self.episode_limit < 1:
             raise ValueError(f"task {self.id!r}: expected an episode_limit of at least 1, got {self.episode_limit}.")
+        if self.search_episode_limit is not None and not 1 <= self.search_episode_limit <= self.episode_limit:
+            raise ValueError(
+                f"task {self.id!r}: expected a search_episode_limit from 1 to {self.episode_limit} (episode_limit), "
+                f"got {self.search_episode_limit}."
+            )
         if not self.random_return < self.reference_return:
             raise ValueError(
                 f"task {self.id!r}: expected a reference_return above random_return, "
@@ -61,6 +76,19 @@ class Task:
 
 THRESHOLD = "reward_threshold of Gymnasium's registry"
 MEASURED = "python benchmarks/reference_returns.py --episodes 1000"  # every random_return, seeds 0 to 999
+# But those of Atari: --atari-episodes 200, episodes as long as EnvPool's (27,000 steps).
+TESTER = "human tester, Wang et al. 2016 (arXiv 1511.06581)"
+
+
+def _atari(id: str, random_return: float, tester: float) -> Task:
+    """Describe a game of EnvPool's Atari, with EnvPool's defaults for its preprocessing.
+
+    Grey images of 84x84, the last 4 of them; every action is repeated for 4 frames, of which the last two are maximised
+    over; up to 30 idle steps and FIRE at the start; whole games, with their true scores. No episode of the random
+    policy, and no game of Freeway, is longer than the limit of searches.
+    """
+    return Task(id, 27_000, random_return, tester, TESTER, backend="envpool", search_episode_limit=2_100)
+
 
 TASKS: dict[str, Task] = {
     task.id: task
@@ -78,6 +106,18 @@ TASKS: dict[str, Task] = {
             budget=60_000,
             backend="gymnasium-vector",
         ),
+        Task(
+            "Orchard-v0",
+            100,
+            1.93,
+            16.3,
+            f"hand-written expert, {MEASURED}",
+            budget=None,
+            backend="gymnasium-vector",
+        ),
+        _atari("Breakout-v5", 1.25, 30.5),
+        _atari("Freeway-v5", 0.0, 29.6),
+        _atari("Pong-v5", -20.4, 14.6),
     )
 }
 

@@ -1,6 +1,7 @@
 """What a trainer is given and what it gives back, whatever its algorithm."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,3 +36,10 @@ class Outcome:
     value: NDArray[np.float64]
     epsilon: NDArray[np.float64]
     diverged: NDArray[np.bool_]
+
+    @classmethod
+    def joined(cls, parts: Sequence["Outcome"], rows: Sequence[Sequence[int]]) -> "Outcome":
+        """Put the outcomes of disjoint rows together."""
+        order = np.argsort(np.concatenate([np.asarray(own) for own in rows]))
+        names = [item.name for item in fields(cls)]
+        return cls(*(np.concatenate([getattr(part, name) for part in parts])[order] for name in names))

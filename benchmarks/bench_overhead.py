@@ -1,38 +1,43 @@
-"""What the meta-environment itself costs, and how long importing archgym and making the first environment take.
+"""Where the time of a window goes, what the meta-environment itself costs, and how long starting up takes.
 
-Hypothesis: all that `env.step` does beside acting, stepping inner environments and learning is below 2 % of a window,
-and `import archgym` takes less than 0.1 s beyond Gymnasium, without torch. Method: windows of 2,500 steps of random
-architectures of `mlp` on CartPole-v1, default settings, with a journal; `env.unwrapped.timings` against the wall time
-of `step`. *Meta* is checking out and in, reward, observation, info and journal; opening fresh inner environments stands
-apart. Start-up: a fresh process each time, wall time and, since the machine may be shared, CPU time.
+Hypothesis: what is neither acting, nor stepping inner environments, nor learning is below 1 % of a window, at K >= 8
+with opening fresh inner environments and checkpoints included; `import archgym` takes less than 0.1 s beyond
+Gymnasium, without torch. Method: windows of random architectures of `mlp` on CartPole-v1, default settings, with a
+journal; `env.unwrapped.timings` against the wall time of `step`. *Switch* is checking out and in, *rest* is reward,
+observation, info and journal; *meta* is both. *Opening* fresh inner environments stands apart, and so do checkpoints,
+which are written at most every 30 seconds: one is written in every round, and a window is charged its share of it.
+Start-up: a fresh process each time, wall time and, since the machine may be shared, CPU time.
 
-    python benchmarks/bench_overhead.py
+    python -m benchmarks.bench_overhead
     python -m pytest benchmarks/bench_overhead.py --benchmark-only
 """
 
 import json
+import math
 import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 import pytest
-import torch
 import tyro
 from numpy.typing import NDArray
 
-import archgym  # noqa: F401  (registers the environments)
+from archgym import checkpoint, journal
+from benchmarks.environment import make
+from benchmarks.machine import describe
+from benchmarks.rounds import CLOCK, Contender, Makers, Measured, report, take_turns
 
 ROOT = Path(__file__).resolve().parent.parent
-PHASES = ("env", "act", "learn", "open", "meta")  # which together are a step
+INTERVAL = journal.CHECKPOINT_SECONDS  # between two checkpoints, at least
+PHASES = ("env", "act", "learn", "open", "switch", "rest")  # which together are a step
+META = [PHASES.index("switch"), PHASES.index("rest")]
 EVENTS = ("import gymnasium", "import archgym", "gym.make (loads torch)", "first reset")
 START_UP = """
 import json, sys, time
@@ -54,89 +59,131 @@ print(json.dumps(marks))
 
 @dataclass(frozen=True)
 class Args:
-    members: tuple[int, ...] = (1, 8)
+    members: tuple[int, ...] = (1, 8, 32)
     """K."""
-    windows: int = 11
+    rounds: int = 5
     """Windows of each, after one that does not count."""
-    window_steps: int = 2_500
+    window_steps: int = 5_000
     """Environment steps of one member in a window."""
+    learner: str = "auto"
+    """The environment's keyword: `auto`, `native` or `torch`."""
     processes: int = 7
     """Fresh processes, after one that does not count."""
 
 
-TOY = Args(members=(1, 2), windows=2, window_steps=400, processes=1)
+TOY = Args(members=(1, 2), rounds=2, window_steps=400, processes=1)
 SIZE = TOY if "ARCHGYM_TOY" in os.environ else Args()  # of the runs under pytest
 
 
-@contextmanager
-def environment(members: int, args: Args) -> Iterator[Any]:
-    """Open a recorded environment in a new lifetime."""
-    torch.set_num_threads(1)
-    with tempfile.TemporaryDirectory() as folder:
-        env = gym.make_vec(
-            "ArchSearch-DQN-v0",
-            num_envs=members,
-            windows=args.windows + 1,
-            window_steps=args.window_steps,
-            journal=str(Path(folder) / "journal.jsonl"),
-        )
-        env.reset(seed=0)
-        yield env
-        env.close()
+class Windows:
+    """A recorded environment whose windows are taken apart.
+
+    Attributes:
+        phases: Seconds of each of `PHASES`, a row per window.
+        checkpoints: Seconds of one checkpoint after each window.
+    """
+
+    def __init__(self, members: int, args: Args) -> None:
+        self.folder = tempfile.TemporaryDirectory()
+        path = Path(self.folder.name) / "journal.jsonl"
+        self.members, self.checkpoint = members, path.with_suffix(".one.safetensors")
+        settings: dict[str, Any] = {"windows": args.rounds + 1, "window_steps": args.window_steps}
+        self.env = make(members, journal=str(path), learner=args.learner, **settings)
+        self.env.reset(seed=0)
+        self.phases: list[NDArray[np.float64]] = []
+        self.checkpoints: list[float] = []
+
+    def contender(self) -> Contender:
+        """Enter the meta-environment's seconds."""
+        return Contender("window of a member", self.members, self.run)
+
+    def run(self, seed: int) -> float:
+        """Train one window; give the seconds of the meta-environment."""
+        actions = self.env.action_space.sample()
+        before, start = self.env.timings, time.perf_counter()
+        self.env.step(actions)
+        wall, after = time.perf_counter() - start, self.env.timings
+        known = [after[phase] - before[phase] for phase in PHASES[:-1]]
+        self.phases.append(np.array([*known, wall - sum(known)]))
+        start = time.perf_counter()
+        checkpoint.save(self.checkpoint, self.env.get_state(), 0, 0)
+        self.checkpoints.append(time.perf_counter() - start)
+        return float(self.phases[-1][META].sum())
+
+    def shares(self) -> NDArray[np.float64]:
+        """Give the shares of a window's wall time, (windows, phases and checkpoint)."""
+        seconds = np.array(self.phases[1:])
+        wall = seconds.sum(1)
+        charged = np.array(self.checkpoints[1:]) / np.maximum(wall, INTERVAL)
+        return np.column_stack([seconds / wall[:, None], charged])
 
 
-def step(env: Any) -> NDArray[np.float64]:
-    """Train a window of random architectures: seconds of each of `PHASES`."""
-    before, start = env.unwrapped.timings, time.perf_counter()
-    env.step(env.action_space.sample())
-    wall, after = time.perf_counter() - start, env.unwrapped.timings
-    known = [after[phase] - before[phase] for phase in PHASES[:-1]]
-    return np.array([*known, wall - sum(known)])
-
-
-def start_up() -> NDArray[np.float64]:
+@cache
+def start_up(turn: int) -> NDArray[np.float64]:
     """Start a process: wall and CPU seconds of each of `EVENTS`, (events, 2)."""
     output = subprocess.run([sys.executable, "-c", START_UP], capture_output=True, text=True, check=True, cwd=ROOT)
     return np.diff(np.array(json.loads(output.stdout)), axis=0)
 
 
-def main(args: Args) -> None:
-    sys.path.insert(0, str(ROOT))
-    from benchmarks.machine import describe
+def windows(args: Args) -> tuple[Measured, dict[str, Windows]]:
+    """Measure windows in turns; what a contender costs is its meta-environment."""
+    made = {f"K={members}": Windows(members, args) for members in args.members}
+    journal.CHECKPOINT_SECONDS = math.inf  # written and timed by `Windows` instead
+    try:
+        return take_turns({name: own.contender for name, own in made.items()}, args.rounds), made
+    finally:
+        journal.CHECKPOINT_SECONDS = INTERVAL
 
+
+measured_windows = cache(windows)
+
+
+@cache
+def measured_start_up(args: Args) -> Measured:
+    def contender(place: int) -> Contender:
+        return Contender("start", 1, lambda turn: float(start_up(turn)[place, 1]))
+
+    makers: Makers = {event: partial(contender, place) for place, event in enumerate(EVENTS)}
+    return take_turns(makers, args.processes)
+
+
+def main(args: Args) -> None:
     print(describe())
-    print(f"\nShares of a window of {args.window_steps} steps, medians of {args.windows} windows\n")
-    print(f"| K | ms per window | {' | '.join(PHASES)} |")
-    print("|---|---|" + "---|" * len(PHASES))
-    for members in args.members:
-        with environment(members, args) as env:
-            seconds = np.array([step(env) for _ in range(args.windows + 1)])[1:]  # (windows, phases)
-        shares = np.median(seconds / seconds.sum(1, keepdims=True), axis=0)
-        cells = " | ".join(f"{share:.2%}" for share in shares)
-        print(f"| {members} | {1e3 * np.median(seconds.sum(1)):.0f} | {cells} |")
+    _, made = windows(args)
+    print(
+        f"\nShares of a window of {args.window_steps} steps of a member, learner={args.learner!r}, "
+        f"medians of {args.rounds} windows\n"
+    )
+    print(f"| K | ms per window | {' | '.join(PHASES)} | meta | and opening | and checkpoints |")
+    print("|---|---|" + "---|" * (len(PHASES) + 3))
+    for own in made.values():
+        shares, wall = own.shares(), np.array(own.phases[1:]).sum(1)
+        meta, opening, charged = shares[:, META].sum(1), shares[:, PHASES.index("open")], shares[:, -1]
+        columns = [*shares[:, :-1].T, meta, meta + opening, meta + opening + charged]
+        cells = " | ".join(f"{np.median(column):.2%}" for column in columns)
+        print(f"| {own.members} | {1e3 * np.median(wall):,.0f} | {cells} |")
+    written = ", ".join(f"{name} {1e3 * np.median(own.checkpoints):.0f} ms" for name, own in made.items())
+    print(f"\nA checkpoint takes {written}; a journal writes one every {INTERVAL:.0f} s at most.")
     print(f"\nStart-up, medians of {args.processes} fresh processes\n")
     print("| | wall ms | CPU ms |\n|---|---|---|")
-    times = np.median([start_up() for _ in range(args.processes + 1)][1:], axis=0)
+    times = np.median([start_up(turn) for turn in range(args.processes + 1)][1:], axis=0)
     for event, (wall, cpu) in zip(EVENTS, 1e3 * times, strict=True):
         print(f"| {event} | {wall:.1f} | {cpu:.1f} |")
 
 
 @pytest.mark.parametrize("members", SIZE.members)
-@pytest.mark.benchmark(group="overhead")
+@pytest.mark.benchmark(group="meta-overhead", timer=CLOCK)
 def test_meta_environment(benchmark: Any, members: int) -> None:
-    seconds: list[NDArray[np.float64]] = []
-    with environment(members, SIZE) as env:
-        benchmark.pedantic(lambda: seconds.append(step(env)), rounds=SIZE.windows, warmup_rounds=1)
-    measured = np.array(seconds[-SIZE.windows :])
-    shares = np.median(measured / measured.sum(1, keepdims=True), axis=0)
-    benchmark.extra_info.update(zip(PHASES, shares.tolist(), strict=True))
+    measured, made = measured_windows(SIZE)
+    report(benchmark, measured, f"K={members}")
+    shares = np.median(made[f"K={members}"].shares(), axis=0).tolist()
+    benchmark.extra_info["shares"] = dict(zip((*PHASES, "checkpoint"), shares, strict=True))
 
 
-@pytest.mark.benchmark(group="start-up")
-def test_start_up(benchmark: Any) -> None:
-    times: list[NDArray[np.float64]] = []
-    benchmark.pedantic(lambda: times.append(start_up()), rounds=SIZE.processes, warmup_rounds=1)
-    benchmark.extra_info.update(zip(EVENTS, np.median(times, axis=0)[:, 0].tolist(), strict=True))
+@pytest.mark.parametrize("event", EVENTS)
+@pytest.mark.benchmark(group="start-up", timer=CLOCK)
+def test_start_up(benchmark: Any, event: str) -> None:
+    report(benchmark, measured_start_up(SIZE), event)
 
 
 if __name__ == "__main__":

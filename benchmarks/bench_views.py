@@ -6,16 +6,19 @@ learner), lifetimes of 100 windows; the wall time of `step` less what the landsc
 choice; a step of the AEC view is one agent's. *Adds* is the difference from `ArchSearchEnv` per window, divided by the
 steps that a window takes: the price of a step of that view.
 
-    python benchmarks/bench_views.py
+Editing is measured under constraints too (`max_params`), which it asks about every edit: in a space where choices can
+be inactive, beside `ArchSearchEnv` there. What was answered once is remembered, so the first lifetime of an
+environment, which asks most, is a row of its own.
+
+    python -m benchmarks.bench_views
     python -m pytest benchmarks/bench_views.py --benchmark-only
 """
 
 import os
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cache, partial
 from typing import Any
 
 import gymnasium as gym
@@ -26,9 +29,12 @@ import tyro
 import archgym  # noqa: F401  (registers the environments)
 from archgym.envs import multi_agent
 from archgym.envs.editing import EditingEnv
+from benchmarks.environment import make
+from benchmarks.machine import describe
+from benchmarks.rounds import CLOCK, Contender, Makers, Measured, report, take_turns
 
-ROOT = Path(__file__).resolve().parent.parent
 BASE, SEQUENTIAL = "ArchSearch-Synthetic-v0", "ArchSearch-Synthetic-Sequential-v0"
+LIMITED = ", constrained"
 
 
 @dataclass(frozen=True)
@@ -39,9 +45,13 @@ class Args:
     """Windows of a lifetime."""
     rounds: int = 7
     """Lifetimes of every view, after one that does not count."""
+    constrained: str = "mlp-wide"
+    """The search space of the views under constraints."""
+    max_params: int = 5_000
+    """Their constraint."""
 
 
-TOY = Args(space="grid:3x3", windows=4, rounds=1)
+TOY = Args(space="grid:3x3", windows=4, rounds=2)
 SIZE = TOY if "ARCHGYM_TOY" in os.environ else Args()  # of the runs under pytest
 
 
@@ -51,7 +61,8 @@ def single(env: Any, rng: np.random.Generator) -> tuple[float, int]:
     seconds, steps, over = 0.0, 0, False
     while not over:
         mask = info.get("action_mask")
-        action = env.action_space.sample() if mask is None else int(rng.choice(np.flatnonzero(mask)))
+        whole = env.unwrapped.search_space.sample(rng) if mask is None else None
+        action = int(rng.choice(np.flatnonzero(mask))) if whole is None else whole
         clock = time.perf_counter()
         _, _, over, _, info = env.step(action)
         seconds += time.perf_counter() - clock
@@ -99,65 +110,103 @@ def aec(env: Any, rng: np.random.Generator) -> tuple[float, int]:
     return seconds, steps
 
 
-View = tuple[Any, Callable[[Any, np.random.Generator], tuple[float, int]], Callable[[], float]]
+Live = Callable[[Any, np.random.Generator], tuple[float, int]]
 
 
-def views(args: Args) -> dict[str, View]:
-    """Make every view of the same problem: how to live in it, and what its landscape has taken so far."""
-    keywords = {"space": args.space, "windows": args.windows, "window_steps": 2_500}
-    base, asks = gym.make(BASE, **keywords), gym.make(SEQUENTIAL, **keywords)
-    edits = EditingEnv(gym.make(BASE, **keywords))
-    eight, eight_asks = gym.make_vec(BASE, num_envs=8, **keywords), gym.make_vec(SEQUENTIAL, num_envs=8, **keywords)
-    team = multi_agent.parallel_env(trainer="synthetic", **keywords)
-    turns = multi_agent.env(trainer="synthetic", **keywords)
+def gymnasium_view(env_id: str, live: Live, args: Args) -> Contender:
+    env = gym.make(env_id, **keywords(args))
+    return contender(env, live, args.windows * asked(env_id, env.unwrapped), env.unwrapped)
 
-    def score(env: Any) -> Callable[[], float]:
-        return lambda: float(env.unwrapped.timings["score"])
 
+def editing_view(args: Args) -> Contender:
+    env = EditingEnv(gym.make(BASE, **keywords(args)))
+    return contender(env, single, args.windows, env.unwrapped)
+
+
+def limited_view(wrap: Callable[[Any], Any], again: Callable[[Any], Any], args: Args) -> Contender:
+    """Enter a view under constraints; `wrap` makes it once, `again` anew for every lifetime."""
+    limits = {**keywords(args), "space": args.constrained, "max_params": args.max_params}
+    env = wrap(gym.make(BASE, **limits))
+    return contender(env, lambda env, rng: single(again(env), rng), args.windows, env.unwrapped)
+
+
+def vector_view(env_id: str, members: int, args: Args) -> Contender:
+    env = make(members, env_id, **keywords(args))
+    return contender(env, vector, members * args.windows * asked(env_id, env), env)
+
+
+def team_view(module_name: str, live: Live, args: Args) -> Contender:
+    env: Any = getattr(multi_agent, module_name)(trainer="synthetic", **keywords(args))
+    per_window = len(env.possible_agents) if live is aec else 1
+    return contender(env, live, args.windows * per_window, env.unwrapped.base)
+
+
+def keywords(args: Args) -> dict[str, Any]:
+    """Give what all views have in common."""
+    return {"space": args.space, "windows": args.windows, "window_steps": 2_500}
+
+
+def asked(env_id: str, env: Any) -> int:
+    """Count the steps that a window takes."""
+    return len(env.search_space.choices) if env_id == SEQUENTIAL else 1
+
+
+def contender(env: Any, live: Live, steps: int, base: Any) -> Contender:
+    """Enter a view: the seconds of its steps without those of the landscape."""
+
+    def run(seed: int) -> float:
+        before = base.timings["score"]
+        seconds, lived = live(env, np.random.default_rng(seed))
+        assert lived == steps, f"expected a lifetime of {steps} steps, lived {lived}"
+        return float(seconds - (base.timings["score"] - before))
+
+    return Contender("step of a member", steps, run)
+
+
+def same(env: Any) -> Any:
+    return env
+
+
+def contenders(args: Args) -> Makers:
+    """List what makes each view of the same problem; the first is the base view."""
     return {
-        "ArchSearchEnv": (base, single, score(base)),
-        "SequentialEnv": (asks, single, score(asks)),
-        "EditingEnv": (edits, single, score(edits)),
-        "ArchSearchVectorEnv, K=8": (eight, vector, score(eight)),
-        "SequentialVectorEnv, K=8": (eight_asks, vector, score(eight_asks)),
-        "PettingZoo parallel": (team, parallel, lambda: float(team.unwrapped.base.timings["score"])),
-        "PettingZoo AEC": (turns, aec, lambda: float(turns.unwrapped.base.timings["score"])),
+        "ArchSearchEnv": partial(gymnasium_view, BASE, single, args),
+        "SequentialEnv": partial(gymnasium_view, SEQUENTIAL, single, args),
+        "EditingEnv": partial(editing_view, args),
+        "ArchSearchVectorEnv, K=8": partial(vector_view, BASE, 8, args),
+        "SequentialVectorEnv, K=8": partial(vector_view, SEQUENTIAL, 8, args),
+        "PettingZoo parallel": partial(team_view, "parallel_env", parallel, args),
+        "PettingZoo AEC": partial(team_view, "env", aec, args),
+        f"ArchSearchEnv{LIMITED}": partial(limited_view, same, same, args),
+        f"EditingEnv{LIMITED}": partial(limited_view, EditingEnv, same, args),
+        f"EditingEnv, first lifetime{LIMITED}": partial(limited_view, same, EditingEnv, args),
     }
 
 
-def measure(args: Args) -> dict[str, tuple[float, float]]:
-    """Measure every view in turn: microseconds per step without the landscape, and steps per window of one member."""
-    made, rng = views(args), np.random.default_rng(0)
-    found: dict[str, list[float]] = {name: [] for name in made}
-    length: dict[str, float] = {}
-    for _ in range(args.rounds + 1):
-        for name, (env, live, score) in made.items():
-            before = score()
-            seconds, steps = live(env, rng)
-            found[name].append(1e6 * (seconds - (score() - before)) / steps)
-            length[name] = steps / args.windows / (8 if "K=8" in name else 1)
-    return {name: (float(np.median(values[1:])), length[name]) for name, values in found.items()}
+@cache
+def measured() -> Measured:
+    return take_turns(contenders(SIZE), SIZE.rounds)
 
 
 def main(args: Args) -> None:
-    sys.path.insert(0, str(ROOT))
-    from benchmarks.machine import describe
-
     print(describe())
     print(
-        f"\nMicroseconds per step (of one member) on {args.space}, landscape apart, medians of {args.rounds} rounds\n"
+        f"\nMicroseconds per step (of one member) on {args.space}, landscape apart, medians of {args.rounds} rounds; "
+        f"constrained: on {args.constrained} with at most {args.max_params:,} parameters\n"
     )
     print("| view | steps per window | us per step | adds per step |\n|---|---|---|---|")
-    table = measure(args)
-    base = table["ArchSearchEnv"][0]
-    for name, (cost, steps) in table.items():
+    result = take_turns(contenders(args), args.rounds)
+    for name, own in result.contenders.items():
+        base = 1e6 * float(np.median(result.cost(f"ArchSearchEnv{LIMITED if name.endswith(LIMITED) else ''}")))
+        cost = 1e6 * float(np.median(result.cost(name)))
+        steps = own.amount / args.windows / (8 if "K=8" in name else 1)
         print(f"| {name} | {steps:g} | {cost:.1f} | {cost - base / steps:+.1f} |")
 
 
-@pytest.mark.benchmark(group="views")
-def test_views(benchmark: Any) -> None:
-    table = benchmark.pedantic(measure, (SIZE,), rounds=1)
-    benchmark.extra_info.update({name: cost for name, (cost, _) in table.items()})
+@pytest.mark.parametrize("name", contenders(SIZE))
+@pytest.mark.benchmark(group="views", timer=CLOCK)
+def test_views(benchmark: Any, name: str) -> None:
+    report(benchmark, measured(), name)
 
 
 if __name__ == "__main__":

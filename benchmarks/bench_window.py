@@ -1,43 +1,63 @@
 """Inner environment steps per CPU-second, learning included, beside Stable-Baselines3's DQN at the same settings.
 
-Hypothesis: members trained side by side make at least five times the steps of Stable-Baselines3 at K = 8, and more than
-it even where every member has another architecture. Method: a run is a learner's whole life of `--steps` environment
-steps per member on CartPole-v1, from nothing: batch 128, one gradient step per 10 environment steps, replay 10,000,
-target network copied every 500 steps, exploration as archgym's default has it, learning from step 128 on. Contenders
-take turns in every round, one thread, so that other load on the machine meets all of them; the ratio is taken within a
-round. CPU-seconds are those of the process, all threads, set-up left out. Mixed: architectures drawn from the 27 of
-`mlp`, others in every round. Stable-Baselines3 also clips gradients, and its loss is Huber's.
+Hypothesis: members trained side by side make at least 12 times the steps of Stable-Baselines3 with torch alone, and the
+learner reaches half of what its products of matrices allow. Method: a run is a learner's whole life of `--steps`
+environment steps per member on CartPole-v1, from nothing: batch 128, one gradient step per 10 environment steps, replay
+10,000, target network copied every 500 steps, exploration as archgym's default has it, learning from step 128 on.
+Contenders take turns in every round, one thread; the ratio is taken within a round. CPU-seconds are those of the
+process, all threads, set-up left out. Mixed: architectures drawn from the 27 of `mlp`, others in every round. The two
+bounds are no learners: the first is the time of the products between the hidden layers alone, for as many gradient
+steps (`archgym.speed.hidden_products`), the second what their operations take at the speed of a large product. What
+uses two threads is measured in wall time, so it needs a machine that does nothing else.
 
-    python benchmarks/bench_window.py
+    python -m benchmarks.bench_window
     python -m pytest benchmarks/bench_window.py --benchmark-only
-
-Under pytest (`make bench`) one contender comes after the other, and every run of it after one of the reference.
 """
 
 import os
-import sys
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from functools import partial
-from pathlib import Path
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cache, partial
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 import pytest
 import torch
 import tyro
-from numpy.typing import NDArray
 
-import archgym  # noqa: F401  (registers the environments)
-from archgym.learners.dqn import Config
+from archgym.speed import hidden_products, large_product, learners, timed
+from benchmarks.environment import DQN, make
+from benchmarks.peers import HIDDEN, SETTINGS, stable_baselines
+from benchmarks.rounds import CLOCK, Contender, Makers, Measured, interval, report, seconds, show, take_turns
 
-TASK = "CartPole-v1"
-SETTINGS = Config(
-    batch_size=128, train_frequency=10, buffer_size=10_000, target_network_frequency=500, learning_starts=128
-)
 FIXED, MIXED = "benchmarks.cleanrl_network", "mlp"  # search spaces
+PEER, FLOOR, PEAK = "Stable-Baselines3", "bound: the products alone", "bound: at the peak"
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way of training 120-84 and mixed architectures in archgym: a row of `WAYS`."""
+
+    keywords: Mapping[str, Any] = field(default_factory=dict)
+    """Of the environment, beside the space and the windows."""
+    members: tuple[int, ...] = (1, 8, 32)
+    """K of 120-84."""
+    mixed: tuple[int, ...] = (8, 32)
+    """K of mixed architectures."""
+    env_id: str = DQN
+    wall: bool = False
+    """Whether wall time counts, and not CPU time: with more than one core."""
+
+
+LEARNERS = learners()
+WAYS: dict[str, Way] = {
+    **{name: Way({**asdict(SETTINGS), **keywords}) for name, keywords in LEARNERS.items()},
+    "PQN": Way(members=(1, 8), mixed=(8,), env_id="ArchSearch-PQN-v0"),
+}
+"""Contenders; a new learner or trainer is a row here. PQN has its own settings: it does other work per step."""
+if "native" in LEARNERS and (os.cpu_count() or 1) > 1:
+    WAYS["native, 2 threads, wall time"] = Way({**WAYS["native"].keywords, "threads": 2}, (32,), (32,), wall=True)
 
 
 @dataclass(frozen=True)
@@ -46,61 +66,20 @@ class Args:
     """Environment steps of one member in a run."""
     rounds: int = 7
     """Runs of every contender, after one that does not count."""
-    members: tuple[int, ...] = (1, 8, 32)
-    """K of 120-84."""
-    mixed: tuple[int, ...] = (8, 32)
-    """K of mixed architectures."""
+    most: int = 32
+    """Largest K: ways with more members are left out."""
 
 
-TOY = Args(steps=200, rounds=2, members=(1, 2), mixed=(2,))
+TOY = Args(steps=200, rounds=2, most=8)
 SIZE = TOY if "ARCHGYM_TOY" in os.environ else Args()  # of the runs under pytest
 
 
-@dataclass(frozen=True)
-class Contender:
-    """Something that trains; `begin` sets up a run with a seed and returns what is to be timed."""
-
-    steps: int
-    begin: Callable[[int], Callable[[], object]]
-
-    def speed(self, seed: int) -> float:
-        """Environment steps of all members per CPU-second."""
-        run = self.begin(seed)
-        start = time.process_time()
-        run()
-        return self.steps / (time.process_time() - start)
+def peer(steps: int) -> Contender:
+    return Contender("environment step", steps, seconds(lambda seed: stable_baselines(steps, seed, SETTINGS)))
 
 
-def stable_baselines(steps: int) -> Contender:
-    def begin(seed: int) -> Callable[[], object]:
-        from stable_baselines3 import DQN
-
-        model = DQN(
-            "MlpPolicy",
-            TASK,
-            learning_rate=SETTINGS.learning_rate,
-            gamma=SETTINGS.gamma,
-            buffer_size=SETTINGS.buffer_size or 0,
-            learning_starts=SETTINGS.learning_starts or 0,
-            batch_size=SETTINGS.batch_size,
-            train_freq=SETTINGS.train_frequency,
-            gradient_steps=1,
-            target_update_interval=SETTINGS.target_network_frequency,
-            exploration_fraction=SETTINGS.exploration_fraction,
-            exploration_initial_eps=SETTINGS.start_e,
-            exploration_final_eps=SETTINGS.end_e,
-            policy_kwargs={"net_arch": [120, 84]},
-            device="cpu",
-            seed=seed,
-        )
-        return lambda: model.learn(steps, log_interval=steps)
-
-    return Contender(steps, begin)
-
-
-def population(members: int, space: str, steps: int) -> Contender:
-    settings: dict[str, Any] = {"space": space, "windows": 1, "window_steps": steps, **asdict(SETTINGS)}
-    env: Any = gym.make_vec("ArchSearch-DQN-v0", num_envs=members, **settings).unwrapped
+def population(way: Way, members: int, space: str, steps: int) -> Contender:
+    env = make(members, way.env_id, space=space, windows=1, window_steps=steps, **way.keywords)
 
     def begin(seed: int) -> Callable[[], object]:
         env.reset(seed=seed)
@@ -108,55 +87,51 @@ def population(members: int, space: str, steps: int) -> Contender:
         architectures = np.stack([env.search_space.sample(rng) for _ in range(members)])
         return lambda: env.step(architectures)
 
-    return Contender(members * steps, begin)
+    clock = time.perf_counter if way.wall else time.process_time
+    return Contender("environment step", members * steps, seconds(begin, clock))
 
 
-def contenders(args: Args) -> dict[str, Callable[[int], Contender]]:
-    """List what makes each contender, given the steps of a member: first the reference."""
-    fixed = {f"archgym K={members} 120-84": partial(population, members, FIXED) for members in args.members}
-    mixed = {f"archgym K={members} mixed": partial(population, members, MIXED) for members in args.mixed}
-    return {"Stable-Baselines3": stable_baselines, **fixed, **mixed}
+def floor(steps: int) -> Contender:
+    products, updates = hidden_products(HIDDEN, SETTINGS.batch_size), steps // SETTINGS.train_frequency
+    return Contender("environment step", steps, lambda seed: timed(products.run, updates))
 
 
-def interval(values: NDArray[np.float64], form: str) -> str:
-    """Write the median with the lowest and highest value."""
-    return f"{np.median(values):{form}} [{values.min():{form}}, {values.max():{form}}]"
+def peak(steps: int) -> Contender:
+    products, large = hidden_products(HIDDEN, SETTINGS.batch_size), large_product(torch.float32)
+    flops = products.flops * steps // SETTINGS.train_frequency
+    repeats = max(3, round(flops / large.flops))
+    return Contender("environment step", steps, lambda seed: timed(large.run, repeats) / repeats / large.flops * flops)
+
+
+def contenders(args: Args) -> Makers:
+    """List what makes each contender: the reference, archgym's ways, the bounds."""
+    makers: dict[str, Callable[[], Contender]] = {PEER: partial(peer, args.steps)}
+    for name, way in WAYS.items():
+        for space, label, counts in ((FIXED, "120-84", way.members), (MIXED, "mixed", way.mixed)):
+            for members in (one for one in counts if one <= args.most):
+                makers[f"archgym {name} K={members} {label}"] = partial(population, way, members, space, args.steps)
+    return {**makers, FLOOR: partial(floor, args.steps), PEAK: partial(peak, args.steps)}
+
+
+@cache
+def measured() -> Measured:
+    return take_turns(contenders(SIZE), SIZE.rounds)
 
 
 def main(args: Args) -> None:
-    from benchmarks.machine import describe
-
-    torch.set_num_threads(1)
-    print(describe())
-    print(f"{args.rounds} rounds of {args.steps} environment steps per member; median [lowest, highest]")
-    names, makers = zip(*contenders(args).items(), strict=True)
-    runners = [make(args.steps) for make in makers]
-    speeds = np.array([[runner.speed(seed) for runner in runners] for seed in range(args.rounds + 1)])[1:]
-    print(f"\n| {'':20} | {'env steps per CPU-second':27} | times Stable-Baselines3 |")
-    print(f"|{'-' * 22}|{'-' * 29}|{'-' * 25}|")
-    for name, own in zip(names, speeds.T, strict=True):
-        ratio = interval(own / speeds[:, 0], ".1f")
-        print(f"| {name:20} | {interval(own, ',.0f'):27} | {ratio:23} |")
+    result = take_turns(contenders(args), args.rounds)
+    show(f"Steps of all members on CartPole-v1, {args.steps} per member", result)
+    print(f"\nShare of the bound, 120-84\n\n| | of {FLOOR} | of {PEAK} |\n|---|---|---|")
+    for name in result.contenders:
+        if name.endswith("120-84") or name == PEER:
+            print(f"| {name} | {' | '.join(interval(result.times(name, one), '.0%') for one in (FLOOR, PEAK))} |")
 
 
 @pytest.mark.parametrize("name", contenders(SIZE))
-@pytest.mark.benchmark(group="window", timer=time.process_time)
+@pytest.mark.benchmark(group="window", timer=CLOCK)
 def test_window(benchmark: Any, name: str) -> None:
-    torch.set_num_threads(1)
-    reference, contender = stable_baselines(SIZE.steps), contenders(SIZE)[name](SIZE.steps)
-    beside: list[float] = []
-
-    def setup() -> tuple[tuple[Callable[[], object]], dict[str, Any]]:
-        beside.append(reference.speed(len(beside)))
-        return (contender.begin(len(beside)),), {}
-
-    benchmark.pedantic(lambda run: run(), setup=setup, rounds=SIZE.rounds, warmup_rounds=1)
-    if benchmark.stats:  # none with --benchmark-disable
-        speeds = contender.steps / np.array(benchmark.stats.stats.data)
-        benchmark.extra_info["env_steps_per_cpu_second"] = float(np.median(speeds))
-        benchmark.extra_info["times_stable_baselines3"] = float(np.median(speeds / beside[1:]))
+    report(benchmark, measured(), name)
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # where `benchmarks.…` is found
     main(tyro.cli(Args))

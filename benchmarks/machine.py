@@ -1,4 +1,4 @@
-"""Says where a benchmark ran, for the line above its table."""
+"""Says where a benchmark ran, for the line above its table and for comparing saved runs."""
 
 import os
 import platform
@@ -8,10 +8,15 @@ from pathlib import Path
 PACKAGES = ("archgym", "torch", "numpy", "gymnasium", "envpool", "stable-baselines3")
 
 
-def describe() -> str:
-    """Name the processor, the load on it and the versions."""
+def processor() -> str:
+    """Name the processor and count its cores: runs of two machines are not held against each other."""
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     models = [line.split(":")[1].strip() for line in lines if line.startswith("model name")] or [platform.machine()]
+    return f"{models[0]}, {os.cpu_count()} cores"
+
+
+def describe() -> str:
+    """Name the processor, the load on it and the versions."""
     versions = [f"Python {platform.python_version()}", *(f"{package} {version(package)}" for package in PACKAGES)]
-    return f"{models[0]}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; {', '.join(versions)}"
+    return f"{processor()}, load {os.getloadavg()[0]:.1f}; {', '.join(versions)}"

@@ -10,6 +10,7 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from archgym.budget import Evaluations
 from archgym.envs.lifetimes import Lifetime
 from archgym.evaluator import Evaluator, State
 from archgym.evaluators import open_evaluator
@@ -51,6 +52,7 @@ class Lives:
                 "every inner environment can finish an episode: it caps the return that can be measured.",
                 stacklevel=4,
             )
+        self.evaluations = Evaluations(self.problem, self.members)
         path = _journal_path(journal)
         if resume and path is None:
             raise ValueError("resume: expected a journal to resume (journal=...), got none.")
@@ -63,6 +65,8 @@ class Lives:
     def reset(self, seeds: Sequence[int], members: Sequence[int]) -> None:
         """Begin new lifetimes."""
         self.evaluator.reset(seeds, members)
+        if len(members) == self.members:
+            self.evaluations.begin()
         for member in members:
             self.lifetimes[member] = Lifetime(self.problem)
         self.begun[list(members)] = True
@@ -90,7 +94,23 @@ class Lives:
             raise ValueError(f"episodes: expected a positive integer, got {episodes!r}.")
         self.need(members)
         vectors = np.stack([self.problem.space.canonical(one) for one in np.asarray(architectures)])
-        return self.evaluator.evaluate(vectors, members, int(episodes))[0]
+        self.evaluations.need(len(vectors) * int(episodes))
+        returns, steps = self.evaluator.evaluate(vectors, members, int(episodes))
+        self.evaluations.spend(sum(steps))
+        return returns
+
+    def evaluate_rest(self, architectures: ArrayLike) -> NDArray[np.float64]:
+        """Score one architecture per member, (K, choices), with all that is left of the budget."""
+        self.need(range(self.members))
+        vectors = np.stack([self.problem.space.canonical(one) for one in np.asarray(architectures)])
+        episodes = self.evaluations.rest()
+        members = [member for member, count in enumerate(episodes) if count]
+        scores = np.full(self.members, np.nan)
+        if members:
+            counts = [episodes[member] for member in members]
+            scores[members], steps = self.evaluator.evaluate(vectors[members], members, counts)
+            self.evaluations.spend(sum(steps))
+        return scores
 
     def module(self, member: int, architecture: ArrayLike) -> "nn.Module":
         """Build a plain module with the member's present weights."""
@@ -108,11 +128,19 @@ class Lives:
         chosen = self.problem.space.canonical(architecture)
         save(Path(folder), self.problem, chosen, self.evaluator.weights(member, chosen))
 
-    def fork(self, source: int, target: int) -> None:
-        """Make a member a copy of another."""
+    def fork(self, source: int, target: int, architecture: ArrayLike | None = None) -> None:
+        """Make a member a copy of another, or give it another's learner of one architecture."""
         self.need([source, target])
-        self.evaluator.fork(source, target)
-        self.lifetimes[target] = Lifetime(self.problem, self.lifetimes[source].history)
+        if architecture is None:
+            self.evaluator.fork(source, target)
+            self.lifetimes[target] = Lifetime(self.problem, self.lifetimes[source].history)
+            return
+        transfer = self.problem.settings.transfer
+        if transfer != "own":
+            raise ValueError(
+                f"fork: expected transfer 'own', where an architecture has a learner of its own, got {transfer!r}."
+            )
+        self.evaluator.fork(source, target, self.problem.space.canonical(architecture))
 
     def get_state(self, generators: Sequence[np.random.Generator]) -> State:
         """Copy the state of evaluator, histories and generators."""
@@ -152,6 +180,25 @@ class Face:
     def timings(self) -> dict[str, float]:
         """Seconds spent since construction, by phase."""
         return self._lives.evaluator.timings
+
+    @property
+    def evaluation_left(self) -> int | None:
+        """Inner steps that are left of `evaluation_steps`, those kept for the end included; None: no limit."""
+        return self._lives.evaluations.left
+
+    def evaluate_rest(self, architectures: ArrayLike) -> NDArray[np.float64]:
+        """Score one architecture per member with the present weights and all that is left of `evaluation_steps`.
+
+        Args:
+            architectures: (K, number of choices).
+
+        Returns:
+            Mean raw returns, (K,); not a number for a member that nothing is left for.
+
+        Raises:
+            ValueError: If the environment has no budget.
+        """
+        return self._lives.evaluate_rest(architectures)
 
     def best(self) -> Architecture:
         """Give the best architecture, where it is known (a planted landscape); else a `ValueError`."""

@@ -26,11 +26,8 @@ class Draft:
 
     def __init__(self, space: SearchSpace, prefix: Sequence[int] = ()) -> None:
         self.space, self.prefix = space, list(prefix)
-        self._starts = np.cumsum([len(space.choices), *space.counts])  # where each choice's options begin; the mask
-        self._numbers = np.zeros(self.size(space), dtype=np.float32)
-        for choice, option in enumerate(self.prefix):
-            self._numbers[self._starts[choice] + option] = 1.0
-        self._ask()
+        self._mask: NDArray[np.int8] | None = None  # of the choice that is asked, once somebody wants to know
+        self._starts: NDArray[np.int64] | None = None  # where each choice's options begin in the observation; the mask
 
     @property
     def complete(self) -> bool:
@@ -39,12 +36,12 @@ class Draft:
 
     @property
     def architecture(self) -> Architecture:
-        """What has been decided, once it is complete."""
+        """What has been decided."""
         return np.array(self.prefix, dtype=np.int64)
 
     def mask(self) -> NDArray[np.int8]:
         """Tell which actions are legal, a fresh (largest number of options,); all 0 once complete."""
-        return self._mask.copy()
+        return self._legal().copy()
 
     def refusal(self, action: object) -> str | None:
         """Say what is wrong with a decision; None: nothing.
@@ -59,10 +56,10 @@ class Draft:
         if not 0 <= action < len(choice.options):
             listed = ", ".join(map(str, choice.options))
             return f"option of {choice.name!r}: expected 0 to {len(choice.options) - 1} ({listed}), got {action}."
-        if self._mask[action] or self.space.is_inactive(self.prefix):
+        if not self.space.constraints or self._legal()[action] or self.space.is_inactive(self.prefix):
             return None
         decided = self.space.label_prefix(self.prefix) or "nothing"
-        legal = ", ".join(str(choice.options[index]) for index in np.flatnonzero(self._mask))
+        legal = ", ".join(str(choice.options[index]) for index in np.flatnonzero(self._legal()))
         return (
             f"option of {choice.name!r}: expected one that leads to an architecture of {self.space.name!r} "
             f"(decided: {decided}; legal: {legal}), got {choice.options[action]}."
@@ -70,30 +67,33 @@ class Draft:
 
     def decide(self, action: int) -> None:
         """Take a legal decision."""
-        choice = len(self.prefix)
-        option = 0 if self.space.is_inactive(self.prefix) else int(action)
-        self.prefix.append(option)
-        self._numbers[choice] = 0.0
-        self._numbers[self._starts[choice] + option] = 1.0
-        self._ask()
+        self.prefix.append(0 if self.space.is_inactive(self.prefix) else int(action))
+        self._mask = None
 
     def observation(self) -> NDArray[np.float32]:
         """Write the choice that is asked, what was decided and what is legal as numbers, a fresh (`size`,)."""
-        return self._numbers.copy()
+        if self._starts is None:
+            self._starts = np.cumsum([len(self.space.choices), *self.space.counts])
+        numbers, done = np.zeros(self.size(self.space), dtype=np.float32), len(self.prefix)
+        numbers[self._starts[:done] + self.architecture] = 1.0
+        if not self.complete:
+            numbers[done] = 1.0
+            numbers[self._starts[-1] :] = self._legal()
+        return numbers
 
     @staticmethod
     def size(space: SearchSpace) -> int:
         """Count the numbers of `observation`."""
         return len(space.choices) + sum(space.counts) + max(space.counts)
 
-    def _ask(self) -> None:
-        """Turn to the next choice."""
-        self._mask = np.zeros(max(self.space.counts), dtype=np.int8)
-        if not self.complete:
-            self._numbers[len(self.prefix)] = 1.0
-            own = self.space.mask(self.prefix)
-            self._mask[: len(own)] = own
-        self._numbers[self._starts[-1] :] = self._mask
+    def _legal(self) -> NDArray[np.int8]:
+        """Give the mask itself."""
+        if self._mask is None:
+            self._mask = np.zeros(max(self.space.counts), dtype=np.int8)
+            if not self.complete:
+                own = self.space.mask(self.prefix)
+                self._mask[: len(own)] = own
+        return self._mask
 
 
 def observation_space(base: gym.spaces.Box, space: SearchSpace) -> gym.spaces.Box:

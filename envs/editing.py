@@ -85,7 +85,7 @@ class EditingEnv(gym.Wrapper[Observation, Any, Observation, Any], RecordConstruc
         self.observation_space = gym.spaces.Box(low, high, dtype=np.float32)
         self.action_space = gym.spaces.Discrete(size)
         self._monotone = all(constraint.monotone for constraint in space.constraints)
-        self._masks: dict[tuple[int, ...], NDArray[np.int8]] = {}  # by present options, where constraints hold
+        self._allowed: dict[tuple[int, ...], bool] = {}  # by options of all choices; constraints are slow to ask
         self._generator = np.random.default_rng()
         self._seen: Observation | None = None  # last observation of the environment inside; None: not yet reset
 
@@ -148,13 +148,7 @@ class EditingEnv(gym.Wrapper[Observation, Any, Observation, Any], RecordConstruc
     def _stand(self, genes: Architecture) -> None:
         """Make these options the present ones."""
         self._genes, self._architecture = genes, self._effective(genes)
-        if not self.search_space.constraints:
-            self._mask = self._legal()
-            return
-        key = tuple(genes.tolist())  # constraints are slow to ask, some tenths of a millisecond for all edits
-        if key not in self._masks:
-            self._masks[key] = self._legal()
-        self._mask = self._masks[key]
+        self._mask = self._legal()
 
     def _edited(self, action: int) -> Architecture:
         """Give the present options after an action, legal or not."""
@@ -176,14 +170,19 @@ class EditingEnv(gym.Wrapper[Observation, Any, Observation, Any], RecordConstruc
         for position in self.search_space.inactive_positions(self._genes):
             mask[self._blocks[position] : self._blocks[position + 1]] = 0
         if self.search_space.constraints:
+            genes = self._genes.tolist()
             for action in np.flatnonzero(mask).tolist():
-                mask[action] = self._broken(action) is None
+                position, option = self._edits[action]
+                key = (*genes[:position], option, *genes[position + 1 :])
+                if key not in self._allowed:  # neighbours share most of their neighbours
+                    self._allowed[key] = self._broken(action) is None
+                mask[action] = self._allowed[key]
         return mask
 
     def _broken(self, action: int) -> str | None:
         """Name the constraint that forbids an edit of an active choice."""
-        edited = self._effective(self._edited(action))
-        if self._monotone and (edited <= self._architecture).all():
+        edited, (position, option) = self._effective(self._edited(action)), self._edits[action]
+        if self._monotone and option < self._genes[position] and (edited <= self._architecture).all():
             return None  # cheaper
         return next((one.sentence for one in self.search_space.constraints if not one.allows(edited)), None)
 

@@ -72,8 +72,7 @@ class ArchSearchParallelEnv(Team, pettingzoo.ParallelEnv[str, Observation, int])
     ) -> tuple[dict[str, Observation], Infos]:
         """Begin a lifetime; unknown options are ignored, as PettingZoo's tests ask."""
         self._begin(seed)
-        start = Draft(self.search_space)
-        return {agent: self._observe(agent, start) for agent in self.agents}, self._infos({})
+        return self._observe_all(), self._infos({})
 
     def step(
         self, actions: Mapping[str, int]
@@ -93,8 +92,7 @@ class ArchSearchParallelEnv(Team, pettingzoo.ParallelEnv[str, Observation, int])
         for agent in agents:
             fault = fault or self._decide(draft, actions[agent])
         rewards, info = self._outcome(draft, fault)
-        start = Draft(self.search_space)
-        observations = {agent: self._observe(agent, start) for agent in agents}
+        observations = self._observe_all()
         self.agents = [] if self._over else self.agents
         over, never = dict.fromkeys(agents, self._over), dict.fromkeys(agents, False)
         return observations, rewards, over, never, self._infos(info)

@@ -6,7 +6,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 from gymnasium.vector.utils import batch_space
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from archgym.envs.draft import ILLEGAL_PENALTY, Draft, check_illegal, observation_space
 from archgym.envs.single import ArchSearchEnv
@@ -178,10 +178,11 @@ class SequentialVectorEnv(ArchSearchVectorEnv):
         super().set_state(state)
         self._drafts = [Draft(self.search_space, prefix) for prefix in state.meta["view"]["drafts"]]
 
-    def fork(self, source: int, target: int) -> None:
-        """Make a member a copy of another, its architecture under construction included."""
-        super().fork(source, target)
-        self._drafts[target] = Draft(self.search_space, self._drafts[source].prefix)
+    def fork(self, source: int, target: int, architecture: ArrayLike | None = None) -> None:
+        """Make a member a copy of another, its architecture under construction included; see `ArchSearchVectorEnv`."""
+        super().fork(source, target, architecture)
+        if architecture is None:
+            self._drafts[target] = Draft(self.search_space, self._drafts[source].prefix)
 
     def _reset(self, members: list[int]) -> None:
         super()._reset(members)

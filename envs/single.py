@@ -15,9 +15,9 @@ class ArchSearchEnv(core.Face, gym.Env[NDArray[Any], Any]):
     """Architecture search for a deep RL agent, as one lifetime of inner training.
 
     ## Description
-    A step checks the chosen subnet out of a supernet, trains it with the inner algorithm (DQN) on EnvPool-vectorised
-    environments of the task for one window, and checks it in. What the next architecture inherits is the keyword
-    `transfer`. One episode is one lifetime of `windows` windows.
+    A step checks the chosen subnet out of a supernet, trains it with the inner algorithm (DQN, or that of the id) on
+    EnvPool-vectorised environments of the task for one window, and checks it in. What the next architecture inherits is
+    the keyword `transfer`. One episode is one lifetime of `windows` windows.
 
     ## Action space
     `MultiDiscrete`, one entry per choice of the search space: an option index each. Entries of inactive choices (the
@@ -59,8 +59,9 @@ class ArchSearchEnv(core.Face, gym.Env[NDArray[Any], Any]):
     ## Arguments
     See `archgym.settings.Settings`; beside these `journal` (file of the record; None: as the variable
     ARCHGYM_JOURNAL says; "": none), `resume` (go on with it), the settings of the inner trainer
-    (`archgym.trainers.dqn.Config`) by name, and `render_mode`: `rgb_array` draws the supernet with the chosen path lit,
-    beside the return curve; `ansi` gives a line about the last window, and `human` prints that line after every window.
+    (`Config` in `archgym.learners.dqn` or `.pqn`) by name, and `render_mode`: `rgb_array` draws the supernet with the
+    chosen path lit, beside the return curve; `ansi` gives a line about the last window, and `human` prints that line
+    after every window.
     Times of the phases are in `env.unwrapped.timings`, in seconds.
 
     ## Version history

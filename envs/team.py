@@ -69,6 +69,8 @@ class Team:
         self._masks = [possible_options(space, position) for position in range(len(space.choices))]
         who = np.eye(len(self.possible_agents), dtype=np.float32)
         self._who = dict(zip(self.possible_agents, who, strict=True))
+        self._asked = np.zeros((len(who), len(low)), dtype=np.float32)  # what all see while nothing is decided
+        self._asked[:, -more : len(who) - more] = who
         self._state: Observation | None = None
         self._over = False
 
@@ -162,6 +164,12 @@ class Team:
         own = self._who[agent]
         decided = draft.observation()[len(own) : len(own) + sum(self.search_space.counts)]
         return np.concatenate([self.state(), own, decided])
+
+    def _observe_all(self) -> dict[str, Observation]:
+        """Give every agent's observation while nothing is decided, at the price of one."""
+        seen = self._asked.copy()
+        seen[:, : self.state_space.shape[0]] = self._state
+        return dict(zip(self.possible_agents, seen, strict=True))
 
     def _infos(self, info: dict[str, Any]) -> dict[str, dict[str, Any]]:
         masks = zip(self.possible_agents, self._masks, strict=True)

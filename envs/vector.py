@@ -135,9 +135,22 @@ class ArchSearchVectorEnv(core.Face, VectorEnv[NDArray[np.float32], Any, NDArray
         self._lives.set_state(state, self._generators)
         self._over = np.array([life.over for life in self._lives.lifetimes])
 
-    def fork(self, source: int, target: int) -> None:
-        """Make a member a copy of another: weights, replay, age, history and the seed of what comes."""
-        self._lives.fork(source, target)
+    def fork(self, source: int, target: int, architecture: ArrayLike | None = None) -> None:
+        """Make a member a copy of another: weights, replay, age, history and the seed of what comes.
+
+        Args:
+            source: The member that is copied; it stays as it is.
+            target: The member that becomes the copy.
+            architecture: Copy the learner of this architecture alone (weights, optimizer, replay, exploration), which
+                `transfer="own"` keeps apart from all others. The target keeps its other learners, its history and
+                its seed; a learner of the same architecture that it has is replaced. No window is used.
+
+        Raises:
+            ValueError: If the source has not trained that architecture, or learners are not kept apart.
+        """
+        self._lives.fork(source, target, architecture)
+        if architecture is not None:
+            return
         self._generators[target].bit_generator.state = self._generators[source].bit_generator.state
         self._over[target] = self._over[source]
 

@@ -251,7 +251,7 @@ WRONG: dict[tuple[str, ...], str] = {
         *FIXED,
         "--preset",
         "clenrl",
-    ): "unknown preset 'clenrl': expected one of cleanrl, default. Did you mean 'cleanrl'?",
+    ): "unknown preset 'clenrl': expected one of atari, cleanrl, default. Did you mean 'cleanrl'?",
     (*FIXED, "--env-id", "ArchSearch-DQN"): "unknown environment .* Did you mean 'ArchSearch-DQN-v0'?",
     (*FIXED, "--env-id", "archgym:CartPole-v1"): "unknown environment 'archgym:CartPole-v1': expected one of",
     (*FIXED, "--env-id", "nosuch:Some-v0"): "unknown environment .* there is no module 'nosuch' to import.",

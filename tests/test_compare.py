@@ -17,6 +17,7 @@ from archgym import compare, journal, scoreboard
 from archgym.__main__ import main
 from archgym.arms import Args
 from archgym.comparison import Comparison
+from archgym.settings import Problem, Settings
 
 SMALL = {"env_id": "ArchSearch-Synthetic-v0", "space": "grid:3x3", "windows": 4, "num_envs": 2, "seeds": 3}
 SMALL |= {"retrain": 5000, "retrain_seeds": 2, "window_steps": 2500}
@@ -97,12 +98,8 @@ def test_different_seeds_live_different_lifetimes(done: dict[str, Any]) -> None:
 def test_all_searches_take_the_same_inner_steps_and_every_training_is_counted(done: dict[str, Any]) -> None:
     search, scratch = 4 * 2 * 2500, 2 * 5000
     assert set(done["boards"]["lifetime"]["steps"].values()) == {search}
-    steps = done["boards"]["recommendation"]["steps"]
-    assert steps["lstm-reinforce"] == steps["random-search"] == search + scratch
-    assert steps["fixed"] == scratch
+    assert set(done["boards"]["recommendation"]["steps"].values()) == {search + scratch}
     assert done["best_of_k"] == search // 5000
-    assert steps["best-of-k-random"] == done["best_of_k"] * 5000 + scratch
-    assert steps["fixed-whole-budget"] == search + 5000
 
 
 def test_a_search_scores_the_mean_of_its_members_and_windows(done: dict[str, Any]) -> None:
@@ -162,19 +159,86 @@ def test_several_tasks_are_strata_of_one_comparison(tmp_path: Path) -> None:
     assert statistics["iqm"] == pytest.approx(np.sort(scores.ravel())[1:3].mean())
 
 
-def test_networks_are_really_trained_and_end_with_a_greedy_return(tmp_path: Path) -> None:
-    inner = ("envs_per_member=1", "batch_size=16", "learning_starts=50", "train_frequency=50")
-    small = {"env_id": "ArchSearch-DQN-v0", "space": "mlp", "windows": 2, "window_steps": 625, "seeds": 1}
-    small |= {"retrain": 625, "retrain_seeds": 1, "inner": inner}
-    assert compare.main([], args(tmp_path / "run", **small)) == 0
-    content = json.loads((tmp_path / "run" / "compare.json").read_text())
-    lifetime = content["boards"]["lifetime"]
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """A comparison of trained networks, one arm of which asks for evaluations, and with steps that never divide."""
+    inner = ("envs_per_member=2", "batch_size=16", "learning_starts=50", "train_frequency=50")
+    small = {"env_id": "ArchSearch-DQN-v0", "space": "mlp", "windows": 2, "window_steps": 1254, "seeds": 1}
+    small |= {"retrain": 3000, "retrain_seeds": 2, "inner": inner}
+    folder = tmp_path_factory.mktemp("trained") / "run"
+    assert compare.main([ASKING, "regularized-evolution"], args(folder, **small)) == 0
+    content: dict[str, Any] = json.loads((folder / "compare.json").read_text())
+    return {"folder": folder, **content}
+
+
+ASKING = "random-search:selection=shared,draws=4,finalists=1,final_episodes=1"
+SPENT = 2 * 2 * 1254 + (2 * 10 + 4 + 3 * 2) * 500  # windows, the ends of the lifetimes, and room for what ASKING asks
+
+
+def test_networks_are_really_trained_and_end_with_a_greedy_return(trained: dict[str, Any]) -> None:
+    lifetime = trained["boards"]["lifetime"]
     for arm in ("random-search", "fixed"):
-        assert content["regret"][arm] == [[None]]
+        assert trained["regret"][arm] == [[None]]
         assert -1 < lifetime["final"][arm][0][0] < 2
-        assert lifetime["steps"][arm] > 2 * 2 * 625  # the greedy episodes at the end are counted too
         assert lifetime["statistics"][arm]["low"] is None  # one search has no interval
     assert lifetime["pairs"] == []
+
+
+def test_all_arms_take_equally_many_steps_though_one_asks_for_evaluations(trained: dict[str, Any]) -> None:
+    searches = {
+        path.parent.parent.name: json.loads(path.read_text())["search_steps"]
+        for path in trained["folder"].glob("searches/*/*/*/recommendation.json")
+    }
+    assert len(searches) == 4
+    assert set(searches.values()) == {SPENT}
+    assert trained["boards"]["lifetime"]["steps"] == dict.fromkeys(trained["plan"]["arms"], SPENT)
+    asked = {
+        folder.parent.name: [row["episodes"] for row in rows(folder) if row["call"] == "evaluate"]
+        for folder in trained["folder"].glob("searches/*/*/*")
+    }
+    assert asked["random-search"] == asked["fixed"] == [[15, 15]]
+    (first, second, rest) = asked["random-search_selection=shared_draws=4_finalists=1_final_episodes=1"]
+    assert (first, second) == (1, 1)
+    assert sum(rest) < 30
+
+
+def test_recommendations_and_their_controls_take_equally_many_steps_too(trained: dict[str, Any]) -> None:
+    board = trained["boards"]["recommendation"]
+    assert set(board["steps"].values()) == {SPENT + 2 * 2500}
+    assert len(board["steps"]) == 6
+    results = [json.loads(path.read_text()) for path in (trained["folder"] / "scratch").glob("*.result.json")]
+    own = [one for one in results if len(one["order"]["seeds"]) == 1]
+    assert trained["best_of_k"] == SPENT // 2500 == 8
+    assert sorted(one["steps"] for one in own) == [SPENT // 8] * 8 + [SPENT + 2 * 2500]
+    assert SPENT // 8 == 2502  # two windows, after a first one of a single step of both inner environments
+    assert all(len(one["curves"][0]) == one["order"]["settings"]["windows"] for one in own)
+
+
+def test_the_best_of_k_are_distinct_and_no_more_than_there_are(tmp_path: Path) -> None:
+    small = {"space": "grid:2x2", "windows": 30}
+    comparison = Comparison([], args(tmp_path / "run", **small))
+    assert comparison.budget("CartPole-v1") // 5000 == 30
+    jobs = comparison.drawn_jobs("CartPole-v1", 1)
+    assert sorted(job.action for job in jobs) == [[0, 0], [0, 1], [1, 0], [1, 1]]
+    assert {Problem(Settings(**job.settings)).horizon for job in jobs} == {150_000 // 4}
+
+
+def test_what_does_not_divide_goes_to_the_first_of_the_best_of_k(tmp_path: Path) -> None:
+    small = {"windows": 5, "num_envs": 1, "window_steps": 3004}
+    comparison = Comparison([], args(tmp_path / "run", **small))
+    jobs = comparison.drawn_jobs("CartPole-v1", 1)
+    lengths = [job.settings["windows"] * job.settings["window_steps"] + job.head for job in jobs]
+    assert lengths == [5012, 5004, 5004]
+    assert sum(lengths) == comparison.budget("CartPole-v1") == 5 * 3004
+    assert [job.head for job in jobs] == [12, 4, 4]
+
+
+@pytest.mark.filterwarnings("ignore:window_steps=400 is shorter")
+def test_a_budget_below_one_training_trains_one_network_for_that_long(tmp_path: Path) -> None:
+    small = {"windows": 1, "num_envs": 1, "window_steps": 400}
+    comparison = Comparison([], args(tmp_path / "run", **small))
+    (job,) = comparison.drawn_jobs("CartPole-v1", 1)
+    assert (job.settings["windows"], job.settings["window_steps"], job.head) == (1, 400, 0)
 
 
 # What fails
@@ -233,6 +297,17 @@ WRONG = {
     ("fixed:windows=3",): "arm 'fixed:windows=3': windows is shared by all arms: give it as --windows.",
     ("fixed:architecture=c0=9 c1=0 c2=0",): "unknown option of 'c0' '9'",
     ("fixed", "--env-id", "ArchSearch-Synthetc-v0"): "unknown environment",
+    (
+        "fixed",
+        "--evaluation-steps",
+        "700",
+    ): "evaluation_steps: expected a multiple of 500 .*, got 700. Nearest above: 1",
+    ("random-search", "--evaluation-steps", "500", "--env-id", "ArchSearch-DQN-v0", "--space", "mlp"): (
+        "evaluation_steps: expected at least 10,000 .20 episodes at the end"
+    ),
+    (ASKING, "--evaluation-steps", "14500", "--env-id", "ArchSearch-DQN-v0", "--space", "mlp"): (
+        "evaluation_steps: expected at least 15,000 .10 that the agent asks for and 20 episodes at the end"
+    ),
 }
 
 

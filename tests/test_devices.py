@@ -16,7 +16,11 @@ from archgym.population import Population
 from archgym.settings import Problem, Settings
 from archgym.supernet import FIELDS
 
-SMALL = {"windows": 3, "envs_per_member": 2, "window_steps": 60, "learning_starts": 16, "batch_size": 8}
+SMALL = {"windows": 3, "envs_per_member": 2, "window_steps": 60}
+OF_TRAINER: dict[str, dict[str, Any]] = {
+    "dqn": {"learning_starts": 16, "batch_size": 8},
+    "pqn": {"window_steps": 24, "num_steps": 8, "update_epochs": 1, "layer_norm": True},  # norms are slow there
+}
 
 
 @pytest.fixture
@@ -37,9 +41,14 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> str:
     return "meta"
 
 
+def problem_on(device: str, trainer: str = "dqn", **keywords: Any) -> Problem:
+    settings = {**SMALL, **OF_TRAINER[trainer], "trainer": trainer, "device": device, **keywords}
+    return Problem(Settings.from_keywords(settings))
+
+
 def lived(device: str, **keywords: Any) -> Population:
     """Live through everything that a population can do."""
-    problem = Problem(Settings.from_keywords({**SMALL, "device": device, **keywords}))
+    problem = problem_on(device, **keywords)
     made, rng = Population(problem, 3), np.random.default_rng(0)
     made.reset([1, 2, 3])
     for _ in range(2):
@@ -59,6 +68,10 @@ def lived(device: str, **keywords: Any) -> Population:
         {"space": "mlp-wide", "transfer": "own", "double": True},
         {"space": "mlp", "transfer": "fresh", "exact": True, "tau": 0.1},
         {"space": "mlp", "reward": "evaluation", "evaluation_episodes": 1},
+        {"trainer": "pqn", "space": "mlp-wide"},
+        {"trainer": "pqn", "space": "mlp", "transfer": "own", "exact": True},
+        {"trainer": "pqn", "task": "Orchard-v0", "space": "mini-kernels"},
+        {"task": "Orchard-v0", "space": "mini-kernels", "double": True},
     ],
     ids=lambda keywords: "-".join(map(str, keywords.values())),
 )
@@ -66,7 +79,8 @@ def test_nothing_that_a_population_does_mixes_devices(stand_in: str, keywords: d
     made = lived(stand_in, **keywords)
     stores = [store for life in made.lifetimes for store in life.stores.values()]
     assert {store.supernet.fields[name].device.type for store in stores for name in FIELDS} == {stand_in}
-    assert made.replay.observations.device.type == made.replay.steps.device.type == stand_in
+    if made.replay is not None:
+        assert made.replay.observations.device.type == made.replay.steps.device.type == stand_in
     architecture = made.problem.space.default_architecture
     assert {weight.device.type for weight in made.weights(0, architecture).values()} == {stand_in}
 
@@ -78,9 +92,10 @@ def test_the_stand_in_refuses_to_be_mixed_with_the_cpu() -> None:
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
-def test_a_gpu_gives_the_windows_of_the_cpu() -> None:
+@pytest.mark.parametrize("trainer", sorted(OF_TRAINER))
+def test_a_gpu_gives_the_windows_of_the_cpu(trainer: str) -> None:
     def rewards(device: str) -> list[float]:
-        problem = Problem(Settings.from_keywords({**SMALL, "device": device}))
+        problem = problem_on(device, trainer)
         made = Population(problem, 2)
         made.reset([1, 2])
         actions = np.tile(problem.space.default_architecture, (2, 1))

@@ -1,5 +1,5 @@
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from typing import Any
@@ -14,6 +14,7 @@ from archgym.inner_envs import open_inner_envs
 from archgym.learners.dqn import Config
 from archgym.learners.dqn_torch import DRAWS, Learner
 from archgym.lookup import load
+from archgym.native import library
 from archgym.replay import REWARD, TERMINATED, VALID, Batch, Content, Replay
 from archgym.search_space import SearchSpace
 from archgym.search_spaces.mlp import MLP
@@ -188,8 +189,8 @@ def test_a_member_that_diverges_does_not_touch_the_others_of_its_stack() -> None
         sound.update(batch)
         batch.rewards[0] = 1e30
         spoilt.update(batch)
-    assert not sound.finish().any()
-    assert spoilt.finish().tolist() == [True, False]
+    assert not sound.adam.finish().any()
+    assert spoilt.adam.finish().tolist() == [True, False]
     for name in FIELDS:
         assert torch.equal(sound.subnets.fields[name][1], spoilt.subnets.fields[name][1])
 
@@ -200,7 +201,7 @@ def test_an_overflowed_moment_counts_as_divergence_though_weights_look_sound() -
     batch.rewards *= 1e25  # the square of its gradient overflows: these weights would never move again
     learner.update(batch)
     assert learner.subnets.fields["weight"].isfinite().all()
-    assert learner.finish().tolist() == [True]
+    assert learner.adam.finish().tolist() == [True]
 
 
 @pytest.mark.parametrize("tau", [1.0, 0.25])
@@ -222,14 +223,14 @@ def test_the_first_step_of_a_slice_is_the_learning_rate_whenever_it_is_first_use
     first = learner_of(CONFIG, [net], narrow)
     for step in range(50):
         first.update(random_batch(step))
-    first.finish()
+    first.adam.finish()
     check_in([net], first.subnets, [True])
     before = {name: net.fields[name].clone() for name in FIELDS}
     second = learner_of(replace(CONFIG, learning_rate=1e-2), [net], wide)
     steps = second.subnets.fields["steps"].clone()
     assert set(steps.unique().tolist()) == {0.0, 50.0}, "one subnet, two ages"
     second.update(random_batch(99))
-    second.finish()
+    second.adam.finish()
     check_in([net], second.subnets, [True])
 
     inside = net.layout.positions(wide)
@@ -256,7 +257,7 @@ def test_each_number_takes_adams_step_of_its_own_age(ages: tuple[int, int]) -> N
     learner, weight = learner_of(CONFIG, [net]), net.fields["weight"].numpy().astype(np.float64)
     for update in range(5):
         gradient = rng.normal(size=size)
-        learner._adam(torch.from_numpy(gradient.astype(np.float32))[None])
+        learner.adam.step(torch.from_numpy(gradient.astype(np.float32))[None], CONFIG.learning_rate)
         moments = 0.9 * moments[0] + 0.1 * gradient, 0.999 * moments[1] + 0.001 * gradient**2
         age = steps + update + 1
         weight -= 1e-3 * moments[0] / (1 - 0.9**age) / (np.sqrt(moments[1] / (1 - 0.999**age)) + 1e-8)
@@ -264,6 +265,18 @@ def test_each_number_takes_adams_step_of_its_own_age(ages: tuple[int, int]) -> N
 
 
 # A whole window.
+
+
+LEARNER = ["torch"]  # what trains in the tests below: each runs with either
+
+
+@pytest.fixture(params=["torch", "native"])
+def learner(request: pytest.FixtureRequest) -> Iterator[str]:
+    if request.param == "native" and library() is None:
+        pytest.skip("the compiled learners were not built: no C++ compiler at installation")
+    LEARNER[0] = request.param
+    yield request.param
+    LEARNER[0] = "torch"
 
 
 def window(
@@ -280,7 +293,7 @@ def window(
 ) -> Outcome:
     """Train one group for a window on CartPole."""
     seeds = [seed for member in members for seed in env_seeds(member, Consumer.INNER_ENVS, number, count=replay.envs)]
-    trainer = Trainer(config, horizon, task.episode_limit, CPU)
+    trainer = Trainer(config, horizon, task.episode_limit, CPU, LEARNER[0])
     group = Group(list(range(len(members))), subnets, steps)
     with closing(open_inner_envs(task, seeds)) as envs:
         return trainer.train([group], list(members), replay, envs, [(member, number) for member in members], slots)
@@ -339,6 +352,7 @@ def plain_window(config: Config, net: Supernet, slots: int, horizon: int) -> tup
 
 
 @pytest.mark.parametrize("double", [False, True])
+@pytest.mark.usefixtures("learner")
 def test_a_window_is_that_of_a_plain_dqn(double: bool) -> None:
     config, net = replace(CONFIG, double=double, exploration_fraction=0.1), store()
     subnets = check_out([net], NETWORK, [False])
@@ -351,6 +365,7 @@ def test_a_window_is_that_of_a_plain_dqn(double: bool) -> None:
     assert outcome.epsilon.tolist() == [0.05]
 
 
+@pytest.mark.usefixtures("learner")
 def test_what_the_replay_holds_is_what_the_environments_gave() -> None:
     replay = ring()
     window(CONFIG, check_out([store()], NETWORK, [False]), replay, slots=60)
@@ -379,6 +394,7 @@ def test_what_the_replay_holds_is_what_the_environments_gave() -> None:
     assert (starts.abs() <= 0.05).all(), "a reset is followed by a start"
 
 
+@pytest.mark.usefixtures("learner")
 def test_resets_and_ends_of_windows_never_move_a_weight() -> None:
     weights = []
     for poison in (0.0, 1e6):
@@ -396,6 +412,7 @@ def test_resets_and_ends_of_windows_never_move_a_weight() -> None:
     torch.testing.assert_close(weights[0], weights[1], rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.usefixtures("learner")
 def test_the_second_window_learns_from_the_first() -> None:
     weights = []
     for reward in (0.0, 1.0):
@@ -412,6 +429,7 @@ def test_the_second_window_learns_from_the_first() -> None:
     ("frequency", "starts", "slots", "expected"),
     [(4, 20, 40, 35), (4, 160, 41, 1), (10, 20, 40, 14), (1, 20, 10, 20), (4, 1, 10, 9), (1, 1, 10, 36)],
 )
+@pytest.mark.usefixtures("learner")
 def test_gradient_steps_begin_and_come_as_the_settings_say(
     frequency: int, starts: int, slots: int, expected: int
 ) -> None:
@@ -420,6 +438,7 @@ def test_gradient_steps_begin_and_come_as_the_settings_say(
     assert outcome.gradient_steps.tolist() == [expected]
 
 
+@pytest.mark.usefixtures("learner")
 def test_no_gradient_step_draws_a_slot_whose_successor_is_not_there_yet() -> None:
     config = replace(CONFIG, learning_starts=1, train_frequency=1)
     weights = []
@@ -432,6 +451,7 @@ def test_no_gradient_step_draws_a_slot_whose_successor_is_not_there_yet() -> Non
     assert torch.equal(weights[0], weights[1])
 
 
+@pytest.mark.usefixtures("learner")
 def test_before_learning_starts_nothing_moves() -> None:
     subnets = check_out([store()], NETWORK, [False])
     before = copy.deepcopy(subnets.fields)
@@ -440,6 +460,7 @@ def test_before_learning_starts_nothing_moves() -> None:
     assert all(torch.equal(before[name], subnets.fields[name]) for name in FIELDS)
 
 
+@pytest.mark.usefixtures("learner")
 def test_the_target_is_copied_by_the_steps_that_the_learner_has_behind_it() -> None:
     def synced(steps: int) -> bool:
         subnets = check_out([store()], NETWORK, [False])
@@ -450,6 +471,7 @@ def test_the_target_is_copied_by_the_steps_that_the_learner_has_behind_it() -> N
     assert [synced(steps) for steps in (0, 896, 900, 1000, 1900)] == [False, False, True, False, True]
 
 
+@pytest.mark.usefixtures("learner")
 def test_members_with_rings_anywhere_are_trained_as_alone() -> None:
     nets = [store(seed=seed) for seed in (0, 1)]
     together, replay = check_out(nets, NETWORK, [False, False]), ring(5)
@@ -463,12 +485,13 @@ def test_members_with_rings_anywhere_are_trained_as_alone() -> None:
     assert replay.filled.tolist() == [0, 41, 0, 41, 0]
 
 
+@pytest.mark.usefixtures("learner")
 def test_what_one_group_draws_does_not_depend_on_when_another_begins_to_learn() -> None:
     """A member that has learned before is trained beside one that has not."""
     alone = check_out([store(seed=1)], NETWORK, [False])
     window(CONFIG, alone, ring(2), members=(1,))
     old, new = (check_out([store(seed=seed)], NETWORK, [False]) for seed in (0, 1))
-    replay, trainer = ring(2), Trainer(CONFIG, 2000, TASK.episode_limit, CPU)
+    replay, trainer = ring(2), Trainer(CONFIG, 2000, TASK.episode_limit, CPU, LEARNER[0])
     window(CONFIG, old, replay)
     seeds = [seed for member in (0, 1) for seed in env_seeds(member, Consumer.INNER_ENVS, 0, count=ENVS)]
     groups = [Group([0], old, 160), Group([1], new, 0)]
@@ -478,6 +501,7 @@ def test_what_one_group_draws_does_not_depend_on_when_another_begins_to_learn() 
     assert torch.equal(alone.fields["weight"], new.fields["weight"])
 
 
+@pytest.mark.usefixtures("learner")
 def test_every_tensor_of_every_architecture_is_trained_and_nothing_else_moves() -> None:
     net = Supernet(Layout(FAMILY, variants(SPACE), INPUTS, OUTPUTS), np.random.default_rng(0), CPU)
     for number, architecture in enumerate(SPACE.enumerate()):
@@ -502,6 +526,7 @@ def test_every_tensor_of_every_architecture_is_trained_and_nothing_else_moves() 
         assert (net.fields["steps"] - before["steps"])[inside].unique().tolist() == [15.0]
 
 
+@pytest.mark.usefixtures("learner")
 def test_every_tensor_of_wide_architectures_with_norms_and_skips_is_trained() -> None:
     net = Supernet(Layout(family_of(WIDE), variants(WIDE), INPUTS, OUTPUTS), np.random.default_rng(0), CPU)
     rng = np.random.default_rng(1)
@@ -514,9 +539,10 @@ def test_every_tensor_of_wide_architectures_with_norms_and_skips_is_trained() ->
             assert float((view != before[name]).float().mean()) > 0.2, (name, network)
 
 
+@pytest.mark.usefixtures("learner")
 def test_a_changed_learning_rate_takes_effect_in_the_next_window() -> None:
     subnets = check_out([store()], NETWORK, [False])
-    trainer = Trainer(replace(CONFIG, learning_starts=76), 2000, TASK.episode_limit, CPU)
+    trainer = Trainer(replace(CONFIG, learning_starts=76), 2000, TASK.episode_limit, CPU, LEARNER[0])
     for rate in (1e-3, 1e-2):  # one gradient step each, which Adam makes as long as its rate
         subnets = check_out([store()], NETWORK, [False])
         before = subnets.fields["weight"].clone()
@@ -528,6 +554,7 @@ def test_a_changed_learning_rate_takes_effect_in_the_next_window() -> None:
         assert float(moved.median()) == pytest.approx(rate, rel=1e-2)
 
 
+@pytest.mark.usefixtures("learner")
 def test_a_huge_learning_rate_is_noticed() -> None:
     for rate, diverged in ((1e-3, False), (1e30, True)):
         subnets = check_out([store()], NETWORK, [False])
@@ -547,6 +574,7 @@ def test_the_exploration_rate_falls_in_a_line_and_stays() -> None:
     assert replace(config, exploration_fraction=0.0).epsilon(1, 1000) == 0.1
 
 
+@pytest.mark.usefixtures("learner")
 def test_the_window_explores_as_the_learners_age_says() -> None:
     config = replace(CONFIG, exploration_fraction=0.5, end_e=0.0, learning_starts=1999)
     right = {"head_2.bias": torch.tensor([0.0, 1e9])}  # a network that always pushes to the right

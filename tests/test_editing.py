@@ -20,9 +20,10 @@ from archgym.envs.editing import EditingEnv
 
 ENTRY = "archgym.envs.single:ArchSearchEnv"
 IDS = sorted(id for id, spec in gym.registry.items() if id.startswith("ArchSearch-") and spec.entry_point == ENTRY)
-SYNTHETIC, DQN = "ArchSearch-Synthetic-v0", "ArchSearch-DQN-v0"
+SYNTHETIC, DQN, PQN = "ArchSearch-Synthetic-v0", "ArchSearch-DQN-v0", "ArchSearch-PQN-v0"
 FULL = {"windows": 3, "envs_per_member": 1, "window_steps": 625}  # the shortest window without a warning
 SHORT = {"windows": 3, "envs_per_member": 2, "window_steps": 60, "learning_starts": 16, "batch_size": 8}
+SHORT_PQN = {"windows": 3, "envs_per_member": 2, "window_steps": 60, "num_steps": 8}
 WIDE = {"space": "mlp-wide", "max_params": 5000}
 SPACES: list[dict[str, Any]] = [
     {},
@@ -270,7 +271,9 @@ def test_masks_are_fresh_and_writing_into_one_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize("start", ["default", "random", "depth=4 width=32 activation=elu"])
-@pytest.mark.parametrize(("id", "short"), [(SYNTHETIC, {}), (DQN, SHORT)], ids=["synthetic", "dqn"])
+@pytest.mark.parametrize(
+    ("id", "short"), [(SYNTHETIC, {}), (DQN, SHORT), (PQN, SHORT_PQN)], ids=["synthetic", "dqn", "pqn"]
+)
 @pytest.mark.filterwarnings("ignore:window_steps=60 is shorter")
 def test_the_same_architectures_earn_the_same_rewards_as_in_the_base(id: str, short: Any, start: str) -> None:
     env, base = make(id, start=start, **short), gym.make(id, **{"windows": 40, **short})

@@ -28,8 +28,16 @@ IDS = sorted(id for id in gym.registry if id.startswith("ArchSearch-"))
 DQN = "ArchSearch-DQN-v0"
 FULL = {"windows": 3, "envs_per_member": 1, "window_steps": 625}  # the shortest window without a warning
 SHORT = {"windows": 3, "envs_per_member": 2, "window_steps": 60, "learning_starts": 16, "batch_size": 8}
-SETTINGS = {"dqn": {"learning_starts": 16, "batch_size": 8, "gamma": 0.9}, "synthetic": {"noise": 0.2}}  # by trainer
-WILD = {"dqn": {"learning_rate": 1e30}, "synthetic": {"noise": 1e30}}  # settings under which nothing works
+SETTINGS = {  # by trainer
+    "dqn": {"learning_starts": 16, "batch_size": 8, "gamma": 0.9},
+    "pqn": {"num_steps": 8, "gamma": 0.9},
+    "synthetic": {"noise": 0.2},
+}
+WILD = {  # settings under which nothing works
+    "dqn": {"learning_rate": 1e30},
+    "pqn": {"learning_rate": 1e30},
+    "synthetic": {"noise": 1e30},
+}
 SHORT_WINDOW = "ignore:window_steps=60 is shorter"
 TRANSFERS = ("shared", "own", "fresh")
 

@@ -14,16 +14,18 @@ ROOT = Path(__file__).resolve().parent.parent
 
 SPACES = {"lookup", "search_space", "search_spaces"}
 NETS = SPACES | {"supernets", "supernet"}
-INNER = {"lookup", "pendulum", "inner_envs", "tasks"}
+INNER = {"lookup", "pendulum", "orchard", "inner_envs", "tasks"}
 PARTS = NETS | INNER | {"settings", "window", "replay", "stats", "episodes"}
-SCORING = PARTS | {"evaluator", "transfer", "state", "greedy", "rewards", "training", "learners", "trainers", "table"}
+SCORING = PARTS | {"evaluator", "transfer", "state", "greedy", "rewards", "training", "native", "learners", "trainers"}
+SCORING |= {"shards", "table"}
 WORLD = SCORING | {"population", "synthetic", "evaluators"}
-VIEWED = WORLD | {"export", "checkpoint", "journal", "drawing"}
+VIEWED = WORLD | {"budget", "export", "checkpoint", "journal", "drawing"}
 
 # From the bottom to the top: a module, or a folder, and what it may import. A new module gets a row here.
 ARROWS: dict[str, set[str]] = {
     "lookup": set(),
     "seeding": set(),
+    "observations": set(),
     "search_space": {"lookup"},
     "archgym": {"lookup", "search_space"},
     "replay": {"lookup"},
@@ -31,11 +33,13 @@ ARROWS: dict[str, set[str]] = {
     "comparison_stats": {"lookup", "stats"},
     "episodes": {"lookup"},
     "pendulum": INNER,
+    "orchard": INNER,
     "inner_envs": INNER,
     "tasks": INNER,
     "window": {"lookup", "search_space"},
     "search_spaces": SPACES,
     "settings": SPACES | INNER,
+    "budget": {"settings"},
     "supernets": NETS,
     "supernet": NETS,
     "transfer": NETS | {"replay"},
@@ -44,7 +48,9 @@ ARROWS: dict[str, set[str]] = {
     "greedy": NETS | INNER,
     "rewards": SPACES | {"settings"},
     "training": NETS,
-    "learners": NETS | {"replay", "training", "learners"},
+    "shards": {"training"},
+    "native": set(),
+    "learners": NETS | {"replay", "training", "learners", "native"},
     "trainers": NETS | INNER | {"window", "replay", "stats", "episodes", "training", "learners", "trainers"},
     "table": SPACES | INNER | {"settings", "window", "stats"},
     "population": SCORING - {"table"},
@@ -64,13 +70,17 @@ ARROWS: dict[str, set[str]] = {
     "report": VIEWED | {"page", "run_folder"},
     "search": VIEWED | {"events", "progress", "report"},
     "workers": set(),
-    "protocol": VIEWED | {"progress", "report", "search", "workers"},
+    "scratch": VIEWED | {"search"},
+    "claim": {"search"},
+    "protocol": VIEWED | {"progress", "report", "scratch", "search", "workers"},
     "launch": {"lookup", "protocol", "search"},
     "agents": {"lookup", "search_space", "stats", "search", "launch"},
-    "doctor": VIEWED,
+    "speed": VIEWED,
+    "doctor": VIEWED | {"speed"},
     "arms": {"launch", "lookup", "search"},
     "comparison": SPACES
-    | {"arms", "comparison_stats", "journal", "progress", "protocol", "search", "settings", "workers"},
+    | {"arms", "budget", "claim", "comparison_stats", "evaluators", "journal", "progress", "protocol", "scratch"}
+    | {"search", "settings", "workers"},
     "scoreboard": SPACES | {"arms", "comparison", "comparison_stats", "evaluators", "journal", "settings", "stats"},
     "compare_drawing": {"drawing"},
     "compare_board": {"compare_drawing", "comparison", "comparison_stats", "page", "scoreboard", "stats"},
@@ -78,12 +88,13 @@ ARROWS: dict[str, set[str]] = {
     "compare": {"arms", "compare_page", "comparison", "scoreboard", "search"},
     "__main__": VIEWED | {"table_builder", "report", "doctor", "launch", "compare", "compare_page", "arms"},
 }
-TOGETHER = [{"pendulum", "inner_envs", "tasks"}, {"supernets", "supernet"}]  # may know each other, both ways
-EVERYWHERE = {"archgym", "seeding"}  # importing archgym registers the ids; every consumer of random numbers needs seeds
+TOGETHER = [{"pendulum", "orchard", "inner_envs", "tasks"}, {"supernets", "supernet"}]  # may know each other, both ways
+# Importing archgym registers the ids; every consumer of random numbers needs seeds; what an observation is, is a type.
+EVERYWHERE = {"archgym", "seeding", "observations"}
 
 # Imported in milliseconds, wherever they are imported: without torch, also by way of other modules.
 TORCH_FREE = {"archgym", "lookup", "seeding", "search_space", "search_spaces", "stats", "episodes", "window"}
-TORCH_FREE |= {"comparison_stats", "pendulum", "tasks", "journal"}
+TORCH_FREE |= {"comparison_stats", "observations", "orchard", "pendulum", "tasks", "journal"}
 HEAVY = ("torch", "envpool", "safetensors.torch", "stable_baselines3")
 
 

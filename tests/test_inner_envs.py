@@ -11,15 +11,20 @@ from numpy.typing import NDArray
 
 from archgym import inner_envs
 from archgym.inner_envs import InnerEnvs, Step, backend, dimensions, episode_returns, open_inner_envs, random_returns
+from archgym.observations import dtype_of, shape_of
 from archgym.tasks import TASKS, Task
 
 CARTPOLE = replace(TASKS["CartPole-v1"], episode_limit=15)
 PENDULUM = replace(TASKS["NASDQNPendulum-v0"], episode_limit=15)
+ORCHARD = replace(TASKS["Orchard-v0"], episode_limit=15)
 SEEDS = [3, 2**31 - 1, 40]
 
 
 @pytest.fixture(
-    params=[CARTPOLE, replace(CARTPOLE, backend="gymnasium"), PENDULUM, replace(PENDULUM, backend="gymnasium")],
+    params=[
+        *(CARTPOLE, replace(CARTPOLE, backend="gymnasium"), PENDULUM, replace(PENDULUM, backend="gymnasium")),
+        *(ORCHARD, replace(ORCHARD, backend="gymnasium")),
+    ],
     ids=lambda task: f"{task.id}-{task.backend}",
 )
 def task(request: pytest.FixtureRequest) -> Task:
@@ -44,21 +49,21 @@ def actions_for(task: Task, steps: int, count: int, seed: int = 0) -> NDArray[np
     return np.random.default_rng(seed).integers(dimensions(task)[1], size=(steps, count))
 
 
-def play(envs: InnerEnvs, actions: NDArray[np.int64]) -> tuple[NDArray[np.float32], list[Step]]:
+def play(envs: InnerEnvs, actions: NDArray[np.int64]) -> tuple[NDArray[Any], list[Step]]:
     return envs.reset(), [envs.step(row) for row in actions]
 
 
-def observations(task: Task, seeds: Sequence[int], actions: NDArray[np.int64]) -> NDArray[np.float32]:
+def observations(task: Task, seeds: Sequence[int], actions: NDArray[np.int64]) -> NDArray[Any]:
     first, steps = play(open_inner_envs(task, seeds), actions)
     return np.stack([first, *(step.observation for step in steps)])
 
 
 def test_shapes_and_types_are_the_same_in_every_backend(task: Task) -> None:
     envs = open_inner_envs(task, SEEDS)
-    assert (envs.num_envs, envs.observation_size, envs.action_count) == (3, *dimensions(task))
+    assert (envs.num_envs, envs.inputs, envs.action_count) == (3, *dimensions(task))
     first, (step,) = play(envs, actions_for(task, 1, 3))
-    assert first.shape == step.observation.shape == (3, dimensions(task)[0])
-    assert first.dtype == step.observation.dtype == np.float32
+    assert first.shape == step.observation.shape == (3, *shape_of(envs.inputs))
+    assert first.dtype == step.observation.dtype == dtype_of(envs.inputs)
     assert (step.reward.shape, step.reward.dtype.name) == ((3,), "float64")
     for flag in (step.terminated, step.truncated):
         assert (flag.shape, flag.dtype.name) == ((3,), "bool")
@@ -75,7 +80,7 @@ def test_the_step_after_an_end_ignores_the_action_and_returns_the_first_observat
         np.testing.assert_array_equal(step.observation, twin.observation)
         for value in (step.reward, step.terminated, step.truncated):
             assert not value[ended].any()
-        assert step.reward[~ended].all()  # these two tasks pay at every real step
+        assert step.reward[~ended].all() or task.id == "Orchard-v0"  # the other two tasks pay at every real step
         elapsed = np.where(ended, 0, elapsed + 1)
         resets += int(ended.sum())
         np.testing.assert_array_equal(step.truncated, elapsed == task.episode_limit)
@@ -108,15 +113,32 @@ def test_equal_seeds_tell_the_same_story_and_others_another(task: Task) -> None:
     np.testing.assert_array_equal(first, observations(task, SEEDS, actions))
     neighbours = observations(task, [4, 5, 6], np.repeat(actions[:, :1], 3, axis=1))
     assert not (neighbours[:, 0] == neighbours[:, 1]).all()
-    assert not (neighbours[0] == first[0]).all(axis=-1).any()
+    assert not any(np.array_equal(one, other) for one, other in zip(neighbours[0], first[0], strict=True))
 
 
 def test_a_second_reset_goes_on_with_the_generators(task: Task) -> None:
     one, other = open_inner_envs(task, SEEDS), open_inner_envs(task, SEEDS)
     first, second = one.reset(), one.reset()
-    assert not (first == second).all(axis=-1).any()
+    assert not any(np.array_equal(one, other) for one, other in zip(first, second, strict=True))
     other.reset()
     np.testing.assert_array_equal(second, other.reset())
+
+
+@pytest.mark.usefixtures("_no_envpool")
+def test_without_envpool_atari_is_refused_with_a_sentence() -> None:
+    with pytest.raises(ValueError, match="task 'Pong-v5': expected EnvPool, which alone has it; it cannot be imported"):
+        dimensions(TASKS["Pong-v5"])
+
+
+def test_an_envpool_without_a_task_is_refused_with_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    envpool = pytest.importorskip("envpool", reason="EnvPool has no build for this platform")
+    monkeypatch.setattr(envpool, "list_all_envs", lambda: ["CartPole-v1"])
+    forget()
+    try:
+        with pytest.raises(ValueError, match="task 'Pong-v5': expected an EnvPool that has it, got one without"):
+            dimensions(TASKS["Pong-v5"])
+    finally:
+        forget()
 
 
 def test_later_steps_overwrite_nothing(task: Task) -> None:
@@ -202,6 +224,40 @@ def test_actions_count_from_zero_and_observations_are_floats_whatever_the_spaces
     assert step.observation[:, 0].tolist() == step.reward.tolist() == [5, 6, 7]
 
 
+class Picture(gym.Env[Any, Any]):
+    """Shows one pixel, where the seed says, in an image with the channels last."""
+
+    action_space = gym.spaces.Discrete(2)
+    observation_space = gym.spaces.Box(0, 255, (6, 7, 3), np.uint8)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.image = np.zeros((6, 7, 3), np.uint8)
+        self.image[2, self.np_random.integers(7), 1] = 200
+        return self.image, {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        return self.image, 0.0, False, False, {}
+
+
+def test_the_channels_of_an_image_come_first_and_its_bytes_stay_bytes() -> None:
+    gym.register("Picture-v0", entry_point=lambda **_: Picture())
+    try:
+        task = Task("Picture-v0", 9, 0.0, 1.0, "made up")
+        envs = open_inner_envs(task, [0, 1])
+        first, (step,) = play(envs, np.array([[0, 1]]))
+        alone = gym.make("Picture-v0").reset(seed=1)[0]
+    finally:
+        del gym.registry["Picture-v0"]
+        forget()
+    assert envs.inputs == (3, 6, 7)
+    assert first.shape == (2, 3, 6, 7)
+    assert first.dtype == step.observation.dtype == np.uint8
+    assert first.flags.c_contiguous
+    np.testing.assert_array_equal(first[1], alone.transpose(2, 0, 1))
+    assert first[1, 1, 2].max() == 200
+
+
 @pytest.mark.parametrize("action", [-1, 2])
 @pytest.mark.parametrize("engine", ["envpool", "gymnasium"])
 def test_an_action_out_of_range_is_refused(engine: str, action: int) -> None:
@@ -250,8 +306,8 @@ def test_other_warnings_are_not_silenced_while_spaces_are_read() -> None:
 
 
 def test_returns_are_those_of_one_whole_episode_per_seed(task: Task) -> None:
-    def policy(observations: NDArray[np.float32]) -> NDArray[np.int64]:
-        return (observations[:, -1] > 0).astype(np.int64)
+    def policy(observations: NDArray[Any]) -> NDArray[np.int64]:
+        return (observations.reshape(len(observations), -1)[:, -1] > 0).astype(np.int64)
 
     returns = episode_returns(task, SEEDS, policy)
     for total, seed in zip(returns, SEEDS, strict=True):

@@ -69,6 +69,17 @@ def calls(envs: Any) -> Iterator[Any]:
 CALLS = 15  # and the export, which is not recorded
 
 
+def promotions(envs: Any) -> Iterator[Any]:
+    """Train under `own`, and hand a learner over between: to a member that has none, and to one that has an old one."""
+    yield envs.reset(seed=4)[0].tolist()
+    one, other = np.array([0, 0, 1]), np.array([1, 1, 2])
+    for _ in range(2):
+        yield envs.step(np.stack([one, other]))[1].tolist()
+        yield envs.fork(0, 1, one)
+    yield envs.step(np.stack([other, one]))[1].tolist()
+    yield envs.evaluate(np.stack([one, one]), 1).tolist()
+
+
 def windows(envs: Any) -> Iterator[Any]:
     """Do nothing but train, two lifetimes long."""
     rng = np.random.default_rng(8)
@@ -205,6 +216,34 @@ def test_a_search_killed_after_any_call_resumes_bit_for_bit(
             shutil.copy(tmp_path / str(count - behind) / saved, folder / saved)
         assert resumed(folder / path.name, transfer=transfer) == told, f"after call {count}"
         assert rows_of(folder / path.name) == rows, f"after call {count}"
+
+
+@pytest.mark.parametrize("seconds", [0.0, 1e9], ids=["checkpoints", "no checkpoint"])
+def test_a_fork_of_one_learner_is_on_record_and_resumes(
+    seconds: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal, "CHECKPOINT_SECONDS", seconds)
+    straight = list(promotions(make(None, transfer="own")))
+    for count in range(1, len(straight)):
+        path = tmp_path / f"{count}.jsonl"
+        envs = make(path, transfer="own")
+        assert list(islice(promotions(envs), count)) == straight[:count]
+        leave(envs)
+        assert resumed(path, promotions, transfer="own") == straight
+        forks = [(row["source"], row["target"], row["action"]) for row in rows_of(path) if row["call"] == "fork"]
+        assert forks == [(0, 1, [0, 0, 1])] * 2
+
+
+def test_another_fork_than_the_recorded_one_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    envs = make(path, transfer="own")
+    list(islice(promotions(envs), 3))
+    leave(envs)
+    envs = make(path, resume=True, transfer="own")
+    list(islice(promotions(envs), 2))
+    with pytest.raises(ValueError, match=r"call 2 of the agent is action=None, but the journal holds \[0, 0, 1\]"):
+        envs.fork(0, 1)
+    leave(envs)
 
 
 def test_a_search_may_be_killed_again_and_again(whole: tuple[list[Any], list[Any]], tmp_path: Path) -> None:

@@ -32,8 +32,9 @@ def rows_of(folder: Path) -> list[dict[str, Any]]:
     return [{name: value for name, value in row.items() if name != "seconds"} for row in rows]
 
 
-def start(agent: str, folder: Path, seconds: float, *, resume: bool) -> subprocess.Popen[str]:
-    flags = [part for name, value in SEARCH.items() for part in (f"--{name.replace('_', '-')}", str(value))]
+def start(agent: str, folder: Path, seconds: float, transfer: str, *, resume: bool) -> subprocess.Popen[str]:
+    own = {**SEARCH, "transfer": transfer}
+    flags = [part for name, value in own.items() for part in (f"--{name.replace('_', '-')}", str(value))]
     command = [sys.executable, "-c", RUN, str(seconds), "search", agent, *flags, "--inner", *INNER]
     command += ["--out", str(folder), *(["--resume"] if resume else [])]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ)
@@ -47,16 +48,22 @@ def wait_for(condition: Any, process: subprocess.Popen[str]) -> None:
 
 @pytest.mark.filterwarnings("ignore:window_steps=160 is shorter")
 @pytest.mark.parametrize(
-    ("agent", "checkpoint_seconds", "stops"),
-    [("random-search", 0.3, (KILL, KILL, KILL)), ("lstm-reinforce", 30.0, (KILL, INTERRUPT, KILL))]
-    + [(name, 0.3, (KILL,)) for name in AGENTS if name not in ("random-search", "lstm-reinforce")],
+    ("agent", "checkpoint_seconds", "stops", "transfer"),
+    [
+        ("random-search", 0.3, (KILL, KILL, KILL), "shared"),
+        ("lstm-reinforce", 30.0, (KILL, INTERRUPT, KILL), "shared"),
+        ("successive-halving", 0.3, (KILL, KILL), "own"),  # its promotions fork learners
+    ]
+    + [(name, 0.3, (KILL,), "shared") for name in AGENTS if name not in ("random-search", "lstm-reinforce")],
 )
 def test_a_search_killed_at_random_instants_ends_like_one_that_was_left_alone(
-    agent: str, checkpoint_seconds: float, stops: tuple[signal.Signals, ...], tmp_path: Path
+    agent: str, checkpoint_seconds: float, stops: tuple[signal.Signals, ...], transfer: str, tmp_path: Path
 ) -> None:
     module = lookup.load("archgym.agents", agent, "agent")
-    alone = search.run(module.Agent, module.Args(**SEARCH, inner=INNER, out=tmp_path / "alone"), agent)
+    args = module.Args(**SEARCH, transfer=transfer, inner=INNER, out=tmp_path / "alone")
+    alone = search.run(module.Agent, args, agent)
     straight = rows_of(alone)
+    assert any(row["call"] == "fork" for row in straight) == (transfer == "own")
 
     folder, rng = tmp_path / "killed", np.random.default_rng(len(agent))
     record = folder / "journal.jsonl"
@@ -66,7 +73,7 @@ def test_a_search_killed_at_random_instants_ends_like_one_that_was_left_alone(
 
     for stop in stops:
         begin, events = lines(), set(folder.glob("events*"))
-        process = start(agent, folder, checkpoint_seconds, resume=begin > 0)
+        process = start(agent, folder, checkpoint_seconds, transfer, resume=begin > 0)
         # Events are begun anew, by a resume too: from then on it is under way.
         wait_for(lambda events=events: lines() and set(folder.glob("events*")) - events, process)
         target = begin + int(rng.integers(NEW_ROWS))
@@ -79,7 +86,7 @@ def test_a_search_killed_at_random_instants_ends_like_one_that_was_left_alone(
         assert begin <= lines() < len(straight)
     assert lines() > 2 or len(stops) == 1
 
-    process = start(agent, folder, checkpoint_seconds, resume=True)
+    process = start(agent, folder, checkpoint_seconds, transfer, resume=True)
     _, said = process.communicate()
     assert process.returncode == 0, said
     resumed = rows_of(folder)

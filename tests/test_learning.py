@@ -1,4 +1,4 @@
-"""The inner DQN learns. The longer proof, to a return of 475, is a command with figures in the README."""
+"""The inner trainers learn. The longer proof, to a return of 475, is a command with figures in the README."""
 
 import numpy as np
 
@@ -12,6 +12,13 @@ def trained(windows: int, **keywords: object) -> np.ndarray:
     population.reset([1, 2, 3, 4])
     actions = np.tile(problem.space.default_architecture, (4, 1))
     return np.array([[one.raw_return for one in population.train_window(actions)] for _ in range(windows)])
+
+
+def test_pqn_solves_the_task_within_two_fifths_of_a_lifetime() -> None:
+    returns = trained(10, trainer="pqn", layer_norm=True)
+    assert np.median(returns[0]) < 50
+    assert np.median(returns[-3:]) > 400
+    assert returns[-3:].mean(0).min() > 150
 
 
 def test_the_default_network_leaves_the_random_policy_far_behind_within_a_quarter_of_a_lifetime() -> None:

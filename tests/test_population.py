@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from archgym.evaluator import State
+from archgym.lookup import names
 from archgym.population import Population, find_device
 from archgym.replay import REWARD
 from archgym.seeding import Consumer, generator
@@ -16,16 +17,18 @@ from archgym.settings import Problem, Settings
 from archgym.supernet import FIELDS
 from archgym.window import WindowResult
 
-SMALL = {
-    "windows": 6, "window_steps": 120, "learning_starts": 40, "batch_size": 16, "train_frequency": 4,
-    "target_network_frequency": 60, "learning_rate": 1e-3, "exploration_fraction": 0.5,
-}  # fmt: skip
+SMALL = {"windows": 6, "window_steps": 120, "learning_rate": 1e-3, "exploration_fraction": 0.5}
+OF_TRAINER: dict[str, dict[str, Any]] = {
+    "dqn": {"learning_starts": 40, "batch_size": 16, "train_frequency": 4, "target_network_frequency": 60},
+    "pqn": {"num_steps": 8, "num_minibatches": 2, "layer_norm": True},
+}
+TRAINERS = names("archgym.trainers")
 TRANSFERS = ("shared", "own", "fresh")
 A, B, C = [0, 0, 1], [1, 1, 2], [0, 2, 0]  # depth, width, activation: they share slices
 
 
-def problem(**keywords: Any) -> Problem:
-    return Problem(Settings.from_keywords({**SMALL, **keywords}))
+def problem(trainer: str = "dqn", **keywords: Any) -> Problem:
+    return Problem(Settings.from_keywords({**SMALL, **OF_TRAINER.get(trainer, {}), "trainer": trainer, **keywords}))
 
 
 def population(members: int = 1, seeds: Sequence[int] | None = None, **keywords: Any) -> Population:
@@ -50,24 +53,30 @@ PLAN = [[A, B, A], [A, A, B], [B, A, B], [B, C, A], [A, B, A], [C, B, A]]
 # Seeds and members.
 
 
+@pytest.mark.parametrize("trainer", TRAINERS)
 @pytest.mark.parametrize("transfer", TRANSFERS)
-def test_equal_seeds_give_equal_lives_bit_for_bit_and_others_do_not(transfer: str) -> None:
-    one, again, other = (population(3, seeds, transfer=transfer) for seeds in ([1, 2, 3], [1, 2, 3], [4, 2, 5]))
+def test_equal_seeds_give_equal_lives_bit_for_bit_and_others_do_not(transfer: str, trainer: str) -> None:
+    one, again, other = (
+        population(3, seeds, transfer=transfer, trainer=trainer) for seeds in ([1, 2, 3], [1, 2, 3], [4, 2, 5])
+    )
     assert run(one, PLAN[:3]) == run(again, PLAN[:3])
     assert numbers(one.get_state()) == numbers(again.get_state())
     results = run(other, PLAN[:3])
-    for first, second in zip(run(population(3, [1, 2, 3], transfer=transfer), PLAN[:3]), results, strict=True):
+    for first, second in zip(
+        run(population(3, [1, 2, 3], transfer=transfer, trainer=trainer), PLAN[:3]), results, strict=True
+    ):
         assert first[0] != second[0]
         assert first[2] != second[2]
 
 
+@pytest.mark.parametrize("trainer", TRAINERS)
 @pytest.mark.parametrize("transfer", TRANSFERS)
-def test_an_exact_member_lives_as_if_it_were_alone(transfer: str) -> None:
-    together = population(3, [7, 8, 9], transfer=transfer, exact=True)
+def test_an_exact_member_lives_as_if_it_were_alone(transfer: str, trainer: str) -> None:
+    together = population(3, [7, 8, 9], transfer=transfer, trainer=trainer, exact=True)
     results = run(together, PLAN)
     state = together.get_state()
     for member in range(3):
-        alone = population(1, [7 + member], transfer=transfer, exact=True)
+        alone = population(1, [7 + member], transfer=transfer, trainer=trainer, exact=True)
         single = run(alone, [[architectures[member]] for architectures in PLAN])
         assert [row[0] for row in single] == [row[member] for row in results]
         own = alone.get_state()
@@ -76,8 +85,9 @@ def test_an_exact_member_lives_as_if_it_were_alone(transfer: str) -> None:
             assert np.array_equal(array, state.arrays[f"{member}/{rest}"]), name
 
 
-def test_stacked_members_live_nearly_as_if_they_were_alone() -> None:
-    stacked, exact = population(3), population(3, exact=True)
+@pytest.mark.parametrize("trainer", TRAINERS)
+def test_stacked_members_live_nearly_as_if_they_were_alone(trainer: str) -> None:
+    stacked, exact = population(3, trainer=trainer), population(3, trainer=trainer, exact=True)
     run(stacked, [[A, A, A]])
     run(exact, [[A, A, A]])
     for one, other in zip(stacked.lifetimes, exact.lifetimes, strict=True):
@@ -86,15 +96,16 @@ def test_stacked_members_live_nearly_as_if_they_were_alone() -> None:
         )
 
 
-def test_a_window_of_some_members_leaves_the_others_alone() -> None:
-    made = population(3)
+@pytest.mark.parametrize("trainer", TRAINERS)
+def test_a_window_of_some_members_leaves_the_others_alone(trainer: str) -> None:
+    made = population(3, trainer=trainer)
     run(made, PLAN[:1])
     before = made.get_state()
     (result,) = made.train_window(np.array([B]), [1])
     after = made.get_state()
     assert result.action == B
     for name, array in after.arrays.items():
-        changed = name.startswith("1/") and not name.endswith("exp_avg_sq")
+        changed = name.startswith("1/") and not name.endswith(("exp_avg_sq", "target"))  # PQN has no target
         assert np.array_equal(array, before.arrays[name]) or name.startswith("1/"), name
         assert not changed or not np.array_equal(array, before.arrays[name]), name
     for member in (0, 2):
@@ -102,37 +113,40 @@ def test_a_window_of_some_members_leaves_the_others_alone() -> None:
     assert after.meta["lifetimes"][1]["windows"] == 2
 
 
+@pytest.mark.parametrize("trainer", TRAINERS)
 @pytest.mark.parametrize("transfer", TRANSFERS)
-def test_members_may_be_trained_in_any_order_and_company(transfer: str) -> None:
-    together, apart = (population(3, transfer=transfer, exact=True) for _ in range(2))
+def test_members_may_be_trained_in_any_order_and_company(transfer: str, trainer: str) -> None:
+    together, apart = (population(3, transfer=transfer, trainer=trainer, exact=True) for _ in range(2))
     expected = run(together, PLAN[:3])
     for window, members in ((0, [2, 0]), (0, [1]), (1, [1]), (1, [0, 2]), (2, [0]), (2, [2]), (2, [1])):
         results = apart.train_window(np.array([PLAN[window][member] for member in members]), members)
         assert results == [expected[window][member] for member in members]
 
 
-def test_a_member_can_begin_anew_while_the_others_go_on() -> None:
-    made, undisturbed = population(3, exact=True), population(3, exact=True)
+@pytest.mark.parametrize("trainer", TRAINERS)
+def test_a_member_can_begin_anew_while_the_others_go_on(trainer: str) -> None:
+    made, undisturbed = population(3, trainer=trainer, exact=True), population(3, trainer=trainer, exact=True)
     run(made, PLAN[:2])
     expected = run(undisturbed, PLAN[:3])[2]
     made.reset([77], [1])
     results = run(made, PLAN[2:3])[0]
     assert [results[0], results[2]] == [expected[0], expected[2]]
-    (fresh,) = population(1, [77], exact=True).train_window(np.array([PLAN[2][1]]))
+    (fresh,) = population(1, [77], trainer=trainer, exact=True).train_window(np.array([PLAN[2][1]]))
     assert results[1] == fresh
 
 
 # State, fork, evaluation.
 
 
+@pytest.mark.parametrize("trainer", TRAINERS)
 @pytest.mark.parametrize("transfer", TRANSFERS)
 @pytest.mark.parametrize("members", [1, 3])
-def test_a_life_goes_on_from_its_state_as_if_nothing_had_happened(transfer: str, members: int) -> None:
+def test_a_life_goes_on_from_its_state_as_if_nothing_had_happened(transfer: str, members: int, trainer: str) -> None:
     plan = [architectures[:members] for architectures in PLAN]
-    whole = population(members, transfer=transfer)
+    whole = population(members, transfer=transfer, trainer=trainer)
     expected = run(whole, plan)
     for stop in (0, 3) if members == 3 else (1, 4):
-        first = population(members, transfer=transfer)
+        first = population(members, transfer=transfer, trainer=trainer)
         assert run(first, plan[:stop]) == expected[:stop]
         state = first.get_state()
         run(first, plan[stop : stop + 1])  # the copy must not move along
@@ -177,10 +191,34 @@ def test_the_state_of_another_population_is_refused_and_changes_nothing(other: d
         made.set_state(population(3).get_state())
 
 
+def test_the_state_of_another_trainer_is_refused() -> None:
+    """With equal networks, so that the replay alone tells them apart."""
+    states = {}
+    for trainer in TRAINERS:
+        made = population(1, trainer=trainer, layer_norm=True)
+        run(made, [[A]])
+        states[trainer] = made.get_state()
+    for trainer, foreign in (("dqn", "pqn"), ("pqn", "dqn")):
+        with pytest.raises(ValueError, match="state: it belongs to another trainer"):
+            population(1, trainer=trainer, layer_norm=True).set_state(states[foreign])
+
+
+def test_a_trainer_without_a_replay_holds_none() -> None:
+    made = population(2, trainer="pqn", transfer="own")
+    results = run(made, [[A, B], [B, A], [A, B]])
+    assert made.replay is None
+    assert {result.replay_fill for row in results for result in row} == {0.0}
+    assert all(store.replay is None for life in made.lifetimes for store in life.stores.values())
+    assert {name.rpartition("/")[2] for name in made.get_state().arrays} == set(FIELDS)
+
+
+@pytest.mark.parametrize("trainer", TRAINERS)
 @pytest.mark.parametrize("transfer", TRANSFERS)
 @pytest.mark.parametrize("exact", [False, True])
-def test_a_fork_lives_the_life_of_its_source_until_their_choices_differ(transfer: str, exact: bool) -> None:
-    made = population(3, [5, 6, 7], transfer=transfer, exact=exact)
+def test_a_fork_lives_the_life_of_its_source_until_their_choices_differ(
+    transfer: str, exact: bool, trainer: str
+) -> None:
+    made = population(3, [5, 6, 7], transfer=transfer, trainer=trainer, exact=exact)
     run(made, PLAN[:2])
     third = numbers(made.get_state())["meta"]["lifetimes"][2]
     made.fork(0, 1)
@@ -188,7 +226,7 @@ def test_a_fork_lives_the_life_of_its_source_until_their_choices_differ(transfer
     for window in results[:2]:
         assert window[0] == window[1]
     assert results[2][0] != results[2][1]
-    undisturbed = population(3, [5, 6, 7], transfer=transfer, exact=True)
+    undisturbed = population(3, [5, 6, 7], transfer=transfer, trainer=trainer, exact=True)
     run(undisturbed, PLAN[:2])
     assert third == undisturbed.get_state().meta["lifetimes"][2]
     if exact:
@@ -196,16 +234,58 @@ def test_a_fork_lives_the_life_of_its_source_until_their_choices_differ(transfer
         assert [(row[0], row[2]) for row in results] == [(row[0], row[2]) for row in expected]
 
 
+def learner(made: Population, member: int, architecture: list[int]) -> dict[str, Any]:
+    """Everything that one learner of `own` is, its replay included."""
+    state = made.get_state()
+    entry = state.meta["lifetimes"][member]["stores"][made.problem.space.label(np.array(architecture))]
+    arrays = {name.removeprefix(entry["name"]): one for name, one in state.arrays.items()}
+    kept = {name: one.tobytes() for name, one in arrays.items() if f"{entry['name']}{name}" in state.arrays}
+    return {**{name: value for name, value in entry.items() if name != "name"}, **kept}
+
+
+@pytest.mark.parametrize("at_source", [A, B], ids=["in the ring", "paused"])
+@pytest.mark.parametrize("at_target", [A, B], ids=["over the ring", "beside the ring"])
+@pytest.mark.parametrize("trainer", TRAINERS)
+def test_a_fork_of_one_learner_carries_it_over_and_nothing_else(
+    at_source: list[int], at_target: list[int], trainer: str
+) -> None:
+    made = population(3, [5, 6, 7], transfer="own", exact=True, trainer=trainer)
+    run(made, [[A, B, C], [A, at_target, C], [at_source, at_target, C]])
+    before = [learner(made, 0, A), learner(made, 1, B), learner(made, 2, C)]
+    plain = [{**life, "stores": None} for life in made.get_state().meta["lifetimes"]]
+    made.fork(0, 1, np.array(A))
+    assert [learner(made, 0, A), learner(made, 1, B), learner(made, 2, C)] == before
+    assert learner(made, 1, A) == before[0]
+    assert [{**life, "stores": None} for life in made.get_state().meta["lifetimes"]] == plain
+    ((own, other),) = (window[:2] for window in run(made, [[A, A, C]]))
+    assert (own.epsilon, own.gradient_steps) == (other.epsilon, other.gradient_steps)  # they are of the same age
+    assert own.raw_return != other.raw_return  # under luck of their own
+    again, _ = run(made, [[B, B, C]])[0][:2]
+    assert again.env_steps == 120
+
+
+def test_a_learner_that_is_not_there_or_goes_nowhere_changes_nothing() -> None:
+    made = population(2, transfer="own")
+    run(made, [[A, B]])
+    before = numbers(made.get_state())
+    with pytest.raises(ValueError, match="fork: expected an architecture that member 0 has trained, got 'depth=2 "):
+        made.fork(0, 1, np.array(C))
+    made.fork(0, 0, np.array(A))
+    assert numbers(made.get_state()) == before
+
+
+@pytest.mark.parametrize("trainer", TRAINERS)
 @pytest.mark.parametrize("transfer", TRANSFERS)
-def test_evaluating_changes_nothing_and_repeats(transfer: str) -> None:
-    made, undisturbed = population(2, transfer=transfer), population(2, transfer=transfer)
+def test_evaluating_changes_nothing_and_repeats(transfer: str, trainer: str) -> None:
+    made, undisturbed = (population(2, transfer=transfer, trainer=trainer) for _ in range(2))
     architectures, members = np.array([A, B, C, A]), [0, 1, 0, 1]
     for window in PLAN[:3]:
         before = numbers(made.get_state())
         returns, steps = made.evaluate(architectures, members, 3)
         again, _ = made.evaluate(architectures, members, 3)
         assert returns.tolist() == again.tolist()
-        assert (returns * 3).tolist() == steps, "CartPole pays 1 a step"
+        assert (returns * 3 == np.round(returns * 3)).all(), "CartPole pays 1 a step"
+        assert steps == [3 * 500] * 4, "however short the episodes were"
         assert numbers(made.get_state()) == before
         assert run(made, [window[:2]]) == run(undisturbed, [window[:2]])
 
@@ -226,7 +306,12 @@ def test_an_evaluation_plays_whole_greedy_episodes_with_the_present_weights() ->
     returns, steps = made.evaluate(np.array([A, A]), [0, 1], 5)
     assert 8 <= returns[1] <= 11, "a cart that is pushed to the right alone drops its pole in about nine steps"
     assert returns[0] != returns[1]
-    assert steps[1] == 5 * returns[1]
+    assert steps == [5 * 500] * 2
+    mixed, spent = made.evaluate(np.array([A, A, A]), [1, 0, 1], [5, 1, 2])
+    assert mixed[0] == returns[1]
+    assert spent == [2500, 500, 1000]
+    parts = [made.evaluate(np.array([A]), [member], count)[0][0] for member, count in ((1, 5), (0, 1), (1, 2))]
+    assert mixed.tolist() == parts
 
 
 def test_weights_are_copies_of_what_the_subnet_computes_with() -> None:
@@ -416,7 +501,10 @@ def test_a_task_of_gymnasium_is_learned_too(corridor: str) -> None:
             "unknown environment keyword or trainer setting 'learning_rat': .*mean 'learning_rate'",
         ),
         ({"windws": 3}, "unknown environment keyword or trainer setting 'windws': .*Did you mean 'windows'"),
-        ({"preset": "cleanr1"}, "unknown preset 'cleanr1': expected one of cleanrl, default. Did you mean 'cleanrl'"),
+        (
+            {"preset": "cleanr1"},
+            "unknown preset 'cleanr1': expected one of atari, cleanrl, default. Did you mean 'cleanrl'",
+        ),
         ({"trainer": "dqm"}, "unknown trainer 'dqm': .*Did you mean 'dqn'"),
         ({"learning_starts": 720}, "learning_starts: expected fewer than the 720 steps .* got 720"),
         ({"horizon": 10_000, "learning_starts": 720}, "learning_starts: expected fewer than the 720 steps .* got 720"),

@@ -20,7 +20,7 @@ import pytest
 import torch
 
 import archgym  # noqa: F401  (registers the ids)
-from archgym import journal, launch, protocol, stats
+from archgym import journal, launch, protocol, scratch, stats
 from archgym.agents import lstm_reinforce
 from archgym.search_spaces.mlp import SPACE
 from archgym.settings import Problem, Settings
@@ -214,7 +214,7 @@ def test_an_interval_is_printed_with_what_it_decides(
 
 def test_retraining_starts_from_scratch_in_full_windows_whatever_the_search_did() -> None:
     settings = Settings(transfer="shared", reward="improvement", cost_weight=1.0, windows=30, window_steps=100)
-    own, steps = protocol.retraining(settings, 60_000)
+    own, steps = scratch.retraining(settings, 60_000)
     assert (own.window_steps, own.windows, steps) == (2500, 24, 60_000)
     assert (own.transfer, own.reward, own.cost_weight) == ("own", "return", 0.0)
     assert Problem(own).horizon == 60_000
@@ -273,21 +273,22 @@ def is_alive(process: int) -> bool:
 def test_what_was_trained_is_read_again_only_if_the_same_is_asked_for(tmp_path: Path) -> None:
     keywords = {"envs_per_member": 1, "window_steps": 625, "batch_size": 16, "windows": 1, "transfer": "own"}
     settings = Settings.from_keywords(keywords)
-    job = protocol.Job(settings.to_dict(), [0, 0, 0], [1, 2], tmp_path, "report-x", True)
-    first = protocol.train(job)
+    job = scratch.Job(settings.to_dict(), [0, 0, 0], [1, 2], tmp_path, "report-x", True)
+    first = scratch.train(job)
     assert np.shape(first["curves"]) == (2, 1)
     stamps = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
     assert sorted(path.name for path in stamps) == ["report-x.json", "report-x.result.json", "report-x.safetensors"]
-    assert protocol.train(job) == first
+    assert scratch.train(job) == first
     assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == stamps
-    longer = protocol.train(replace(job, settings=replace(settings, windows=2).to_dict()))
+    longer = scratch.train(replace(job, settings=replace(settings, windows=2).to_dict()))
     assert np.shape(longer["curves"]) == (2, 2)
-    assert protocol.train(replace(job, seeds=[3, 2]))["curves"][1] == first["curves"][1] != first["curves"][0]
+    assert scratch.train(replace(job, seeds=[3, 2]))["curves"][1] == first["curves"][1] != first["curves"][0]
 
 
 def test_a_control_that_fails_is_told_with_the_place_of_its_words(tmp_path: Path) -> None:
     args = lstm_reinforce.Args(windows=1, window_steps=100, inner=INNER, out=tmp_path)
     (tmp_path / "random-search").write_text("a file where a folder is needed")
+    (tmp_path / "config.json").write_text('{"settings": {"evaluation_steps": 5000}}')
     with protocol.Control(args, "lstm-reinforce") as control:
         control.start(tmp_path)
         with pytest.raises(ValueError, match=r"random search, the control, failed: see .*random-search\.log"):
@@ -316,7 +317,7 @@ def test_the_winner_is_exported_with_the_weights_of_its_best_seed(
     kept = folder / "retrain" / protocol.slug("report", winner["architecture"])
     assert (folder / "best.safetensors").read_bytes() == kept.with_name(f"{kept.name}.safetensors").read_bytes()
 
-    settings, _ = protocol.retraining(Settings(**rows_of_settings(folder)), STEPS)
+    settings, _ = scratch.retraining(Settings(**rows_of_settings(folder)), STEPS)
     seeds = json.loads(kept.with_name(f"{kept.name}.result.json").read_text())["order"]["seeds"]
     best = int(np.argmax(winner["last_fifth"]))
     keywords = {name: value for name, value in settings.to_dict().items() if name != "trainer_settings"}

@@ -30,6 +30,12 @@ class Reference:
                 yield [*observation[env].tolist(), *step[env].tolist(), *following[env].tolist()]
 
 
+def write(replay: Replay, members: Tensor, observations: Tensor, steps: Tensor) -> None:
+    """Write a whole time slot: steps (G, E, 4) are action, reward, terminated, valid."""
+    replay.write(members, observations, steps[..., 0])
+    replay.complete(members, steps[..., 1:])
+
+
 def rows(batch: Batch, member: int = 0) -> list[list[Any]]:
     """Write the drawn transitions of one member as `Reference.transitions` does."""
     steps = [batch.actions.float(), batch.rewards, batch.terminated, batch.valid]
@@ -55,7 +61,7 @@ def written(replay: Replay, count: int, seed: int = 0) -> Reference:
     rng, reference = np.random.default_rng(seed), Reference(replay.slots)
     for _ in range(count):
         observations, steps = slot(rng, replay.envs)
-        replay.write(torch.tensor([0]), observations, steps)
+        write(replay, torch.tensor([0]), observations, steps)
         reference.slots.append((observations[0], steps[0]))
     return reference
 
@@ -76,7 +82,7 @@ def test_rings_equal_plain_lists_whoever_writes_when(envs: int, capacity: int, w
     for bits in who:
         members = [member for member in range(3) if bits >> member & 1]
         observations, steps = slot(rng, envs, len(members))
-        replay.write(torch.tensor(members), observations, steps)
+        write(replay, torch.tensor(members), observations, steps)
         for row, member in enumerate(members):
             references[member].slots.append((observations[row], steps[row]))
     for member, reference in enumerate(references):
@@ -91,7 +97,7 @@ def test_members_of_different_fill_are_sampled_together_each_from_its_own_ring()
     references = [Reference(replay.slots) for _ in range(2)]
     for members in ([0, 1], [0], [0, 1], [0], [0], [0]):
         observations, steps = slot(rng, 1, len(members))
-        replay.write(torch.tensor(members), observations, steps)
+        write(replay, torch.tensor(members), observations, steps)
         for row, member in enumerate(members):
             references[member].slots.append((observations[row], steps[row]))
     batch = replay.sample(torch.tensor([1, 0]), torch.tensor([[0.3, 0.9], [0.1, 0.9]], dtype=torch.float64))
@@ -103,7 +109,7 @@ def test_members_of_different_fill_are_sampled_together_each_from_its_own_ring()
 def test_the_last_observation_of_a_window_follows_its_last_step_and_leads_nowhere() -> None:
     replay = Replay(1, 1, SIZE, 10, CPU)
     for value, valid in ((1.0, 1.0), (2.0, 1.0), (3.0, 0.0), (7.0, 1.0), (8.0, 1.0)):  # two windows; 3 closes the first
-        replay.write(torch.tensor([0]), torch.full((1, 1, SIZE), value), torch.tensor([[[0.0, value, 0.0, valid]]]))
+        write(replay, torch.tensor([0]), torch.full((1, 1, SIZE), value), torch.tensor([[[0.0, value, 0.0, valid]]]))
     batch = replay.sample(torch.tensor([0]), every(4))
     assert batch.observations[0, :, 0].tolist() == [1.0, 2.0, 3.0, 7.0]
     assert batch.next_observations[0, :, 0].tolist() == [2.0, 3.0, 7.0, 8.0]
@@ -115,10 +121,28 @@ def test_columns_are_told_apart() -> None:
     step = torch.zeros(1, 1, 4)
     step[..., ACTION], step[..., REWARD], step[..., TERMINATED], step[..., VALID] = 5.0, 0.25, 1.0, 0.0
     for _ in range(2):
-        replay.write(torch.tensor([0]), torch.zeros(1, 1, SIZE), step)
+        write(replay, torch.tensor([0]), torch.zeros(1, 1, SIZE), step)
     batch = replay.sample(torch.tensor([0]), every(1))
     assert (batch.actions.dtype, batch.actions.tolist()) == (torch.int64, [[5]])
     assert [batch.rewards.item(), batch.terminated.item(), batch.valid.item()] == [0.25, 1.0, 0.0]
+
+
+def test_images_are_kept_as_bytes_and_drawn_as_they_were_written() -> None:
+    replay, rng = Replay(2, 3, (2, 4, 5), 9, CPU), np.random.default_rng(0)
+    assert replay.observations.dtype == torch.uint8
+    assert replay.observations.element_size() * replay.observations[0].numel() == 4 * 3 * 40  # slots x envs x bytes
+    written = torch.from_numpy(rng.integers(0, 256, (4, 2, 3, 2, 4, 5)).astype(np.uint8))
+    for images in written:
+        write(replay, torch.tensor([0, 1]), images, torch.ones(2, 3, 4))
+    batch = replay.sample(torch.tensor([1, 0]), every(9, 2))
+    assert batch.observations.dtype == batch.next_observations.dtype == torch.uint8
+    for row, member in enumerate((1, 0)):
+        assert torch.equal(batch.observations[row], written[:3, member].flatten(0, 1))
+        assert torch.equal(batch.next_observations[row], written[1:, member].flatten(0, 1))
+    content = replay.get(1)
+    replay.set(0, content)
+    assert torch.equal(replay.get(0).observations, content.observations)
+    assert content.observations.dtype == torch.uint8
 
 
 @pytest.mark.parametrize(("capacity", "envs", "slots"), [(10, 4, 4), (12, 4, 4), (13, 4, 5), (1, 4, 2), (7, 1, 8)])

@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 
 from archgym.inner_envs import dimensions
 from archgym.lookup import load, names
+from archgym.observations import VECTORS, Inputs, kind_of
 from archgym.search_space import Architecture, Choice, Constraint, Option, SearchSpace, max_params
 from archgym.tasks import TASKS
 
 NAMES = names("archgym.search_spaces")
-SIZES = {"mlp": 27, "mlp-wide": 4056}
-TASK_SIZES = sorted({dimensions(task) for task in TASKS.values()})  # numbers in an observation, actions
+SIZES = {"mlp": 27, "mlp-wide": 4056, "nature-kernels": 25, "deep-kernels": 32, "mini-kernels": 27}
+TASK_SIZES = {dimensions(task) for task in TASKS.values()}  # what an observation is, number of actions
 
 
 def bundled(name: str) -> SearchSpace:
@@ -36,10 +37,15 @@ def space(request: pytest.FixtureRequest) -> SearchSpace:
     return bundled(request.param)
 
 
+def inputs_of(space: SearchSpace) -> Inputs:
+    return 4 if VECTORS in space.takes else (4, 84, 84)
+
+
 def limited(space: SearchSpace, share: float = 0.3) -> SearchSpace:
     """Keep the networks with few parameters."""
-    counts = [space.network_of(one).parameters(4, 2) for one in draws(space, 200)]
-    return space.constrained(max_params(space, int(np.quantile(counts, share)), 4, 2))
+    inputs = inputs_of(space)
+    counts = [space.network_of(one).parameters(inputs, 2) for one in draws(space, 200)]
+    return space.constrained(max_params(space, int(np.quantile(counts, share)), inputs, 2))
 
 
 class Sum:
@@ -237,7 +243,9 @@ def test_neighbours_are_so_both_ways(space: SearchSpace) -> None:
 
 
 def test_a_cheaper_option_never_has_more_parameters(space: SearchSpace) -> None:
-    for inputs, outputs in TASK_SIZES:
+    sizes = [size for size in TASK_SIZES if kind_of(size[0]) in space.takes]
+    assert sizes
+    for inputs, outputs in sizes:
         for architecture in draws(space, 60):
             parameters = space.network_of(architecture).parameters(inputs, outputs)
             for position in np.flatnonzero(architecture).tolist():
@@ -247,12 +255,13 @@ def test_a_cheaper_option_never_has_more_parameters(space: SearchSpace) -> None:
 
 
 def test_a_limit_of_parameters_holds_in_every_way_to_an_architecture(small_space: SearchSpace) -> None:
-    for inputs, outputs in (4, 2), (8, 40):  # with many actions, another layer may save parameters
+    first = inputs_of(small_space)
+    for inputs, outputs in (first, 2), (8 if first == 4 else (1, 20, 30), 40):  # with many actions, depth may save some
         counts = sorted({small_space.network_of(one).parameters(inputs, outputs) for one in small_space.enumerate()})
         for limit in (counts[0], counts[len(counts) // 3], counts[-1]):
             narrowed = small_space.constrained(max_params(small_space, limit, inputs, outputs))
 
-            def fits(one: Architecture, limit: int = limit, sizes: tuple[int, int] = (inputs, outputs)) -> bool:
+            def fits(one: Architecture, limit: int = limit, sizes: tuple[Inputs, int] = (inputs, outputs)) -> bool:
                 return small_space.network_of(one).parameters(*sizes) <= limit
 
             allowed = [vector for vector in brute_force(small_space) if fits(np.array(vector))]
@@ -267,10 +276,11 @@ def test_a_limit_of_parameters_holds_in_every_way_to_an_architecture(small_space
 
 
 def test_a_limit_below_the_smallest_network_is_refused_with_that_size(small_space: SearchSpace) -> None:
-    smallest = min(small_space.network_of(one).parameters(4, 2) for one in small_space.enumerate())
-    max_params(small_space, smallest, 4, 2)
+    inputs = inputs_of(small_space)
+    smallest = min(small_space.network_of(one).parameters(inputs, 2) for one in small_space.enumerate())
+    max_params(small_space, smallest, inputs, 2)
     with pytest.raises(ValueError, match=rf"max_params: expected at least {smallest} \(the smallest network of"):
-        max_params(small_space, smallest - 1, 4, 2)
+        max_params(small_space, smallest - 1, inputs, 2)
 
 
 @pytest.mark.parametrize(
@@ -295,6 +305,28 @@ def test_what_is_no_architecture_is_refused_with_what_was_expected(
         space.canonical(spoil(space.default_architecture))
 
 
+def test_what_is_inactive_is_asked_once_for_all_that_it_depends_on() -> None:
+    asked = []
+
+    def inactive(options: Mapping[str, Option]) -> frozenset[str]:
+        asked.append(1)
+        if options["a"]:  # only then does b matter, and otherwise the values of all
+            return frozenset({"c"} if options.get("b") else ())
+        return frozenset({"d"} if sum(map(int, options.values())) > 2 else ())
+
+    choices = tuple(Choice(name, (0, 1)) for name in "abcd")
+    space = SearchSpace("adaptive", choices, dict.fromkeys("abcd", 0), Sum, "mlp", inactive)
+    expected = {}
+    for vector in itertools.product((0, 1), repeat=4):
+        names = inactive(dict(zip("abcd", vector, strict=True)))
+        expected[vector] = frozenset("abcd".index(name) for name in names)
+    asked.clear()
+    for _ in range(2):
+        for vector, positions in expected.items():
+            assert space.inactive_positions(np.array(vector)) == positions
+    assert len(asked) == 2 + 8  # a and b; a and all others
+
+
 def test_an_inactive_choice_out_of_range_is_refused_too() -> None:
     with pytest.raises(ValueError, match="expected width_4 from 0 to 3"):
         bundled("mlp-wide").canonical([0, 0, 0, 0, 4, 0, 0, 0])
@@ -308,6 +340,7 @@ def test_an_inactive_choice_out_of_range_is_refused_too() -> None:
         ("depth=5 width=32 activation=relu", "unknown option of 'depth' '5': expected one of 2, 3, 4"),
         ("depth=2 activation=relu", "expected a value of width, got none"),
         ("depth=2 depth=3 width=32 activation=relu", "expected each choice once"),
+        ("nature-cnn", "unknown choice of 'mlp' 'nature-cnn'"),
         ("depth", "unknown option of 'depth' ''"),
         ("", "expected a value of depth, width, activation, got none"),
     ],

@@ -1,14 +1,17 @@
 import json
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from archgym.inner_envs import dimensions
 from archgym.lookup import names
-from archgym.settings import Problem, Settings
+from archgym.observations import kind_of
+from archgym.settings import Problem, Settings, find_space, spaces_that_take
 from archgym.tasks import TASKS
 
 
@@ -23,9 +26,22 @@ def problem(**keywords: Any) -> Problem:
         ({"task": "Cartpole"}, "unknown task 'Cartpole': expected one of .* Did you mean 'CartPole-v1'"),
         ({"task": "Pendulum-v1"}, "task 'Pendulum-v1': expected discrete actions"),
         ({"task": 1}, "task: expected a name, got 1"),
-        ({"space": "mpl"}, "unknown search space 'mpl': expected one of grid, mlp, mlp-wide. Did you mean 'mlp'"),
+        (
+            {"space": "mpl"},
+            "unknown search space 'mpl': expected one of deep-kernels, .*mlp-wide, .* Did you mean 'mlp'",
+        ),
         ({"space": "no.such.place"}, "unknown search space 'no.such.place': there is no module 'no' to import"),
         ({"space": "archgym.tasks"}, "search space 'archgym.tasks': expected a module that defines SPACE"),
+        (
+            {"space": "nature-kernels"},
+            "space: expected one of mlp, mlp-wide, for task 'CartPole-v1' gives 4 numbers; got 'nature-kernels', which "
+            "takes images",
+        ),
+        (
+            {"task": "Orchard-v0"},
+            "space: expected one of deep-kernels, mini-kernels, nature-kernels, for task 'Orchard-v0' gives images of "
+            "3x10x10; got 'mlp', which takes vectors",
+        ),
         ({"space": None}, "space: expected a name, got None"),
         ({"transfer": "share"}, "unknown transfer 'share': expected one of fresh, own, shared. Did you mean 'shared'"),
         ({"reward": "returns"}, "unknown reward 'returns': .* Did you mean 'return'"),
@@ -55,6 +71,7 @@ def problem(**keywords: Any) -> Problem:
         ({"reference_return": 22.3}, r"expected a value above random_return \(22\.3\), got 22\.3"),
         ({"random_return": 480.0}, r"expected a value above random_return \(480\.0\), got 475\.0"),
         ({"exact": "no"}, "exact: expected True or False, got 'no'"),
+        ({"layer_norm": 1}, "layer_norm: expected True or False, got 1"),
         ({"device": 0}, "device: expected a name, got 0"),
         ({"trainer": None}, "trainer: expected a name, got None"),
         ({"preset": 1}, "preset: expected a name, got 1"),
@@ -67,8 +84,10 @@ def test_a_wrong_setting_is_refused_with_what_was_expected(keywords: Mapping[str
 
 @pytest.mark.parametrize("name", sorted(TASKS))
 def test_the_defaults_suit_every_task_of_the_table(name: str) -> None:
-    made = problem(task=name)
-    task = TASKS[name]
+    kind = kind_of(dimensions(TASKS[name])[0])
+    made = problem(task=name, space=spaces_that_take(kind)[0])
+    task = TASKS[name].in_search()
+    assert made.task == task
     assert made.window_steps % made.settings.envs_per_member == 0
     assert made.window_steps >= 1.25 * task.episode_limit * made.settings.envs_per_member
     assert (made.normalise(task.random_return), made.normalise(task.reference_return)) == (0.0, 1.0)
@@ -150,4 +169,42 @@ def test_a_space_of_somebody_else_works_by_its_dotted_name(tmp_path: Path, monke
 def test_the_bundled_spaces_are_listed() -> None:
     assert {"grid", "mlp", "mlp-wide"} <= set(names("archgym.search_spaces"))
     for name in names("archgym.search_spaces"):
-        assert problem(space=name).space.name == name
+        task = "CartPole-v1" if "vectors" in find_space(name).takes else "Orchard-v0"
+        assert problem(space=name, task=task).space.name == name
+
+
+def test_layer_norm_stands_in_every_network_whatever_the_space_says() -> None:
+    for name, size in (("mlp", 27), ("mlp-wide", 2028)):
+        plain, normed = problem(space=name).space, problem(space=name, layer_norm=True).space
+        assert normed.size == size
+        rng = np.random.default_rng(0)
+        for architecture in [normed.default_architecture, *(normed.sample(rng) for _ in range(20))]:
+            network: Any = normed.network_of(architecture)
+            expected: Any = plain.network_of(architecture)
+            assert network == replace(expected, layer_norm=True)
+            assert network.parameters(4, 2) == expected.parameters(4, 2) + 2 * sum(network.hidden)
+            assert "layer_norm" not in normed.label(architecture)
+            np.testing.assert_array_equal(normed.parse(normed.label(architecture)), architecture)
+
+
+def test_a_choice_of_layer_norm_has_no_effect_where_all_networks_have_it() -> None:
+    plain, normed = problem(space="mlp-wide").space, problem(space="mlp-wide", layer_norm=True).space
+    position = [choice.name for choice in plain.choices].index("layer_norm")
+    chosen = plain.parse("depth=2 width_1=16 width_2=32 activation=elu layer_norm=True skip=False")
+    assert chosen[position] == 1
+    same = normed.canonical(chosen)
+    assert same[position] == 0
+    assert normed.network_of(same) == plain.network_of(chosen)
+    assert normed.mask(same[:position].tolist()).tolist() == [1, 0]
+    assert problem(space="mlp-wide").space.size == 4056, "the space itself is as it was"
+
+
+def test_a_limit_of_parameters_counts_the_layer_norms() -> None:
+    with pytest.raises(ValueError, match="max_params: expected at least 1410"):  # 2 x 32 units; 1,282 without them
+        problem(max_params=1409, layer_norm=True)
+    assert problem(max_params=1410, layer_norm=True).space.size == 3
+
+
+def test_layer_norm_is_refused_for_networks_that_cannot_have_it() -> None:
+    with pytest.raises(ValueError, match=r"layer_norm: expected a search space whose networks can .* got 'grid'"):
+        problem(space="grid", layer_norm=True)

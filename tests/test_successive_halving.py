@@ -1,4 +1,4 @@
-"""Successive halving: rungs, brackets, promotions by their owners, and scores that can be compared."""
+"""Successive halving: rungs, brackets, promotions by owners and by forks, and scores that can be compared."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -15,10 +15,20 @@ SPACE = sized("6x4")
 WIDE_LIMITED = WIDE.constrained(max_params(WIDE, 3000, 4, 2))
 
 
+class Members:
+    """Stands for an environment: has a space, and keeps what was forked."""
+
+    def __init__(self, space: SearchSpace) -> None:
+        self.search_space, self.unwrapped = space, self
+        self.forks: list[tuple[int, int, tuple[int, ...]]] = []
+
+    def fork(self, source: int, target: int, architecture: np.ndarray) -> None:
+        self.forks.append((source, target, tuple(architecture.tolist())))
+
+
 def agent_on(space: SearchSpace = SPACE, **arguments: Any) -> Agent:
-    """Make the agent on something that has a space, which is all that it asks for."""
     given = {"windows": 40, "num_envs": 4, "sampler": "uniform", **arguments}
-    return Agent(SimpleNamespace(unwrapped=SimpleNamespace(search_space=space)), Args(**given))
+    return Agent(Members(space), Args(**given))
 
 
 def value(architecture: np.ndarray) -> float:
@@ -86,9 +96,9 @@ def test_a_promoted_architecture_runs_until_the_next_rung() -> None:
     assert 9 in counts.values()
 
 
-def test_with_own_learners_only_the_owner_promotes_and_rungs_are_pooled() -> None:
+def test_with_promotion_by_the_owner_it_alone_promotes_and_rungs_are_pooled() -> None:
     for transfer, promoted in (("own", False), ("shared", True), ("fresh", True)):
-        agent = agent_on(transfer=transfer)
+        agent = agent_on(transfer=transfer, promotion="owner")
         agent.brackets = [(0, 0)]
         trials = [trial(agent, index, 0, [float(index)], owner=index % 2) for index in range(4)]
         assert agent.promotable(0) == [trials[3]]  # of all four, though no member owns three
@@ -97,14 +107,76 @@ def test_with_own_learners_only_the_owner_promotes_and_rungs_are_pooled() -> Non
             assert agent.next_trial(1) is trials[3]
 
 
-def test_with_own_learners_no_member_ever_trains_anothers_architecture() -> None:
-    agent = agent_on(transfer="own")
+def test_with_promotion_by_the_owner_no_member_ever_trains_anothers_architecture() -> None:
+    agent = agent_on(transfer="own", promotion="owner")
     told = live(agent, 40)
     for member in range(4):
         mine = {window[member] for window in told}
         others = {window[other] for window in told for other in range(4) if other != member}
         assert not mine & others
     assert max(one.reached for one in agent.trials) == 2
+    assert agent.envs.forks == []
+
+
+def test_a_free_member_takes_a_promoted_learner_over_by_a_fork() -> None:
+    agent = agent_on(transfer="own")
+    agent.brackets = [(0, 0)]
+    trials = [trial(agent, index, 0, [float(index)], owner=index % 2) for index in range(4)]
+    assert agent.next_trial(0) is trials[3]  # the other member's
+    assert agent.envs.forks == [(1, 0, tuple(trials[3].architecture.tolist()))]
+    assert (trials[3].owner, trials[3].left) == (0, {1})
+    trials[3].reached, trials[3].samples = 1, [(0, 3.0)] * 3
+    for index in range(4, 9):  # none of them is better
+        trial(agent, index, 0, [-1.0], owner=1).goal = 1
+    assert agent.next_trial(0) is trials[2]  # its own now: 9 // 3, and no fork
+    assert len(agent.envs.forks) == 1
+
+
+def test_the_last_learner_of_a_member_stays_with_it() -> None:
+    agent = agent_on(transfer="own")
+    agent.brackets = [(0, 0)]
+    trials = [trial(agent, index, 0, [float(index)], owner=int(index == 2)) for index in range(3)]
+    assert agent.next_trial(0) is not trials[2]
+    assert agent.next_trial(1) is trials[2]
+    assert agent.envs.forks == []
+
+
+@pytest.mark.parametrize("place", ["owner", "left"])
+def test_a_fork_never_replaces_another_learner_of_the_same_architecture(place: str) -> None:
+    agent = agent_on(transfer="own")
+    agent.brackets = [(0, 0)]
+    trials = [trial(agent, index, 0, [float(index)], owner=1) for index in range(3)]
+    again = trial(agent, 2, 0, [-1.0], owner=0 if place == "owner" else 3)  # the same architecture as the best
+    again.left = {0} if place == "left" else set()
+    assert agent.next_trial(0) is not trials[2]
+    assert agent.next_trial(2) is trials[2]
+    assert [target for _, target, _ in agent.envs.forks] == [2]
+
+
+@pytest.mark.parametrize("scheduler", ["asha", "halving", "hyperband"])
+def test_whoever_trains_a_learner_has_all_its_windows(scheduler: str) -> None:
+    agent = agent_on(transfer="own", scheduler=scheduler, windows=60)
+    ages: list[dict[tuple[int, ...], int]] = [{} for _ in range(4)]  # windows of the learners of each member
+    seen = 0
+    for window in range(60):
+        actions = agent.act(np.zeros((4, 1), dtype=np.float32))
+        for source, target, key in agent.envs.forks[seen:]:
+            ages[target][key] = ages[source][key]
+        seen = len(agent.envs.forks)
+        for member, action in enumerate(actions):
+            key = tuple(action.tolist())
+            assert ages[member].get(key, 0) == len(agent.running[member].samples), f"window {window}"
+            ages[member][key] = ages[member].get(key, 0) + 1
+        agent.learn(np.array([value(action) for action in actions]), {})
+    assert seen > 5
+
+
+def test_with_shared_or_fresh_learners_nothing_is_forked() -> None:
+    for transfer in ("shared", "fresh"):
+        agent = agent_on(transfer=transfer)
+        live(agent, 20)
+        assert agent.envs.forks == []
+        assert max(one.reached for one in agent.trials) > 0
 
 
 # Brackets
@@ -187,15 +259,17 @@ def test_no_architecture_is_begun_twice_while_there_are_others() -> None:
     assert len(keys) == len(set(keys))
 
 
+@pytest.mark.parametrize("promotion", ["fork", "owner"])
 @pytest.mark.parametrize("transfer", ["own", "shared", "fresh"])
 @pytest.mark.parametrize("scheduler", ["asha", "halving", "hyperband"])
-def test_a_space_of_two_architectures_can_be_searched_to_the_end(transfer: str, scheduler: str) -> None:
-    agent = agent_on(sized("1x2"), transfer=transfer, scheduler=scheduler)
+def test_a_space_of_two_architectures_can_be_searched_to_the_end(transfer: str, scheduler: str, promotion: str) -> None:
+    agent = agent_on(sized("1x2"), transfer=transfer, scheduler=scheduler, promotion=promotion)
     live(agent, 40)
     assert agent.recommend(3)[0].tolist() == [1]
     if transfer == "own":  # each member one learner of each, and no more: a second one would not be fresh
-        owned = [(one.owner, tuple(one.architecture)) for one in agent.trials]
+        owned = [(member, tuple(one.architecture)) for one in agent.trials for member in {one.owner, *one.left}]
         assert len(owned) == len(set(owned)) == 8
+        assert {one.owner for one in agent.trials} == {0, 1, 2, 3}
 
 
 def test_the_model_knows_which_options_the_better_ones_have() -> None:
@@ -277,6 +351,7 @@ def test_a_search_repeats_under_its_seed() -> None:
         ({"min_resource": 9, "windows": 8}, "min_resource: expected at most the 8 windows, got 9"),
         ({"scheduler": "hyperbnd"}, "Did you mean 'hyperband'"),
         ({"sampler": "modle"}, "Did you mean 'model'"),
+        ({"promotion": "folk"}, "Did you mean 'fork'"),
     ],
 )
 def test_wrong_settings_are_refused_with_a_sentence(arguments: dict[str, Any], sentence: str) -> None:

@@ -134,6 +134,22 @@ def test_a_fork_lives_on_by_itself() -> None:
     assert made.train_window(architectures[:1], [1]) == alone.train_window(architectures[:1], [1])
 
 
+def test_a_fork_of_one_learner_carries_its_age() -> None:
+    made = synthetic(members=2, transfer="own", rise=0.5, noise=0.0, windows=9, space="grid:6x4")
+    one, other = np.array([0] * 6), np.array([1] * 6)
+    for _ in range(4):
+        made.train_window(np.stack([one, other]))
+    young = made.train_window(np.stack([other, other]))
+    made.fork(0, 1, one)
+    assert made.lives[1].visits == {made.problem.space.label(one): 4, made.problem.space.label(other): 5}
+    assert made.lives[1].windows == 5
+    assert young[0].reward != young[1].reward
+    results = made.train_window(np.stack([one, one]))
+    assert results[0].reward == results[1].reward  # without noise: of the same age
+    with pytest.raises(ValueError, match="fork: expected an architecture that member 1 has trained, got 'c0=3 "):
+        made.fork(1, 0, np.array([3] * 6))
+
+
 def test_being_inactive_is_an_option_of_its_own() -> None:
     space = space_of("mlp-wide")
     landscape = Landscape(space, Config())

@@ -11,6 +11,7 @@ import pytest
 
 from archgym import inner_envs
 from archgym.inner_envs import dimensions, random_returns
+from archgym.observations import shape_of
 from archgym.tasks import TASKS, THRESHOLD, Task, get_task
 
 
@@ -46,20 +47,35 @@ def register(id: str = "Toy-v0", **kwargs: Any) -> None:
 @pytest.mark.parametrize("id", TASKS)
 def test_a_listed_task_is_found_under_its_id_and_can_be_trained_on(id: str) -> None:
     assert get_task(id) is TASKS[id]
-    size, actions = dimensions(TASKS[id])
-    assert size > 1
+    inputs, actions = dimensions(TASKS[id])
+    assert math.prod(shape_of(inputs)) > 1
     assert actions > 1
 
 
 @pytest.mark.parametrize("task", TASKS.values(), ids=lambda task: task.id)
 def test_the_recorded_random_return_is_what_a_short_measurement_gives(task: Task) -> None:
-    returns = random_returns(task, 100)
-    standard_error = returns.std(ddof=1) / 10
+    episodes = {"Breakout-v5": 5, "Pong-v5": 3, "Freeway-v5": 2}.get(task.id, 100)  # those of Atari are long
+    returns = random_returns(task, episodes)
+    standard_error = returns.std(ddof=1) / math.sqrt(episodes)
     scale = task.reference_return - task.random_return  # for Acrobot: too few of its random episodes end by themselves
     assert task.random_return == pytest.approx(returns.mean(), abs=3 * standard_error + scale / 200)
 
 
-@pytest.mark.parametrize("task", TASKS.values(), ids=lambda task: task.id)
+ATARI = [task for task in TASKS.values() if task.search_episode_limit is not None]
+
+
+@pytest.mark.parametrize("task", ATARI, ids=lambda task: task.id)
+def test_atari_is_preprocessed_as_documented(task: Task) -> None:
+    envpool = pytest.importorskip("envpool", reason="EnvPool has no build for this platform")
+    config = envpool.make_spec(task.id).config
+    assert (config.img_height, config.img_width, config.gray_scale, config.stack_num) == (84, 84, True, 4)
+    assert (config.frame_skip, config.noop_max, config.use_fire_reset) == (4, 30, True)
+    assert (config.reward_clip, config.episodic_life, config.repeat_action_probability) == (False, False, 0.0)
+    assert task.episode_limit == config.max_episode_steps
+    assert dimensions(task)[0] == (4, 84, 84)
+
+
+@pytest.mark.parametrize("task", [t for t in TASKS.values() if t not in ATARI], ids=lambda task: task.id)
 def test_limits_and_references_are_those_of_gymnasiums_registry(task: Task) -> None:
     spec = gym.spec(task.id)
     assert task.episode_limit == spec.max_episode_steps
@@ -134,8 +150,8 @@ def test_a_dependency_missing_inside_such_a_module_raises_as_itself(
         ("not an id", "unknown task 'not an id': expected one of Acrobot-v1"),
         ("archgym_test_absent:Mine-v0", "there is no module 'archgym_test_absent' to import"),
         ("Pendulum-v1", r"task 'Pendulum-v1': expected discrete actions \(a Discrete space\), got Box\(-2.0, 2.0"),
-        ("CliffWalking-v1", r"expected vectors as observations \(a Box of one axis\), got Discrete\(48\)"),
-        ("Blackjack-v1", r"expected vectors as observations \(a Box of one axis\), got Tuple\("),
+        ("CliffWalking-v1", r"expected vectors as observations \(.*\), or images of bytes \(.*\), got Discrete\(48\)"),
+        ("Blackjack-v1", r"expected vectors as observations \(.*\), or images of bytes \(.*\), got Tuple\("),
     ],
 )
 def test_what_cannot_be_a_task_is_refused_with_a_sentence(id: str, sentence: str) -> None:
@@ -147,19 +163,30 @@ def test_what_cannot_be_a_task_is_refused_with_a_sentence(id: str, sentence: str
     ("spaces", "sentence"),
     [
         ({"observations": gym.spaces.Box(0, 255, (4, 5), np.uint8)}, r"got Box\(0, 255, \(4, 5\), uint8\)"),
+        ({"observations": gym.spaces.Box(0, 1, (3, 4, 5))}, r"or images of bytes .*, got Box\(0.0, 1.0, \(3, 4, 5\)"),
         ({"observations": gym.spaces.Dict(a=gym.spaces.Box(0, 1, (2,)))}, r"got Dict\("),
         ({"actions": gym.spaces.MultiDiscrete([2, 3])}, r"expected discrete actions .*, got MultiDiscrete\("),
     ],
 )
-def test_images_dictionaries_and_several_actions_at_once_are_refused(spaces: dict[str, Any], sentence: str) -> None:
+def test_other_images_dictionaries_and_several_actions_at_once_are_refused(
+    spaces: dict[str, Any], sentence: str
+) -> None:
     register(max_episode_steps=7, kwargs=spaces)
     with pytest.raises(ValueError, match=sentence):
         get_task("Toy-v0")
 
 
+def test_a_search_plays_a_task_with_the_limit_of_searches() -> None:
+    task = replace(TASKS["CartPole-v1"], search_episode_limit=50)
+    assert task.in_search() == replace(TASKS["CartPole-v1"], episode_limit=50)
+    assert TASKS["CartPole-v1"].in_search() is TASKS["CartPole-v1"]
+
+
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
+        ({"search_episode_limit": 0}, r"expected a search_episode_limit from 1 to 500 \(episode_limit\), got 0"),
+        ({"search_episode_limit": 501}, "expected a search_episode_limit from 1 to 500"),
         ({"episode_limit": 0}, "expected an episode_limit of at least 1, got 0"),
         ({"reference_return": 22.3}, "expected a reference_return above random_return, got 22.3 and 22.3"),
         ({"random_return": math.nan}, "expected a reference_return above random_return, got 475.0 and nan"),

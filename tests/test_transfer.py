@@ -12,15 +12,19 @@ from archgym.settings import Problem, Settings
 from archgym.supernet import FIELDS
 from archgym.window import WindowResult
 
-SMALL = {
-    "windows": 6, "window_steps": 120, "learning_starts": 40, "batch_size": 16, "train_frequency": 4,
-    "target_network_frequency": 60, "learning_rate": 1e-3, "exploration_fraction": 0.5,
-}  # fmt: skip
+SMALL = {"windows": 6, "window_steps": 120, "learning_rate": 1e-3, "exploration_fraction": 0.5}
+OF_TRAINER: dict[str, dict[str, Any]] = {
+    "dqn": {"learning_starts": 40, "batch_size": 16, "train_frequency": 4, "target_network_frequency": 60},
+    "pqn": {"num_steps": 8, "num_minibatches": 2, "layer_norm": True},
+}
+TRAINERS = sorted(OF_TRAINER)
+GRADIENT_STEPS = {"dqn": (20, 30), "pqn": (32, 32)}  # of a learner's first window, and of every later one
 A, B, C = [0, 0, 1], [1, 1, 2], [0, 2, 0]  # depth, width, activation: they share slices
 
 
-def population(transfer: str, members: int = 1, **keywords: Any) -> Population:
-    made = Population(Problem(Settings.from_keywords({**SMALL, "transfer": transfer, **keywords})), members)
+def population(transfer: str, members: int = 1, trainer: str = "dqn", **keywords: Any) -> Population:
+    settings = {**SMALL, **OF_TRAINER[trainer], "transfer": transfer, "trainer": trainer, **keywords}
+    made = Population(Problem(Settings.from_keywords(settings)), members)
     made.reset(range(members))
     return made
 
@@ -51,8 +55,9 @@ def part(made: Population, architecture: Sequence[int]) -> torch.Tensor:
 # shared
 
 
-def test_shared_inherits_the_weights_moments_and_steps_of_overlapping_slices() -> None:
-    made = population("shared")
+@pytest.mark.parametrize("trainer", TRAINERS)
+def test_shared_inherits_the_weights_moments_and_steps_of_overlapping_slices(trainer: str) -> None:
+    made = population("shared", trainer=trainer)
     run(made, [A])
     before = fields(made, "")
     run(made, [B])
@@ -63,9 +68,10 @@ def test_shared_inherits_the_weights_moments_and_steps_of_overlapping_slices() -
     shared, new = torch.tensor(sorted(overlap)), torch.tensor(sorted(set(part(made, B).tolist()) - overlap))
     for name in FIELDS:
         assert torch.equal(after[name][only], before[name][only]), name
-    assert after["steps"][shared].unique().tolist() == [50.0]
-    assert after["steps"][new].unique().tolist() == [30.0]
-    assert after["steps"][only].unique().tolist() == [20.0]
+    early, late = GRADIENT_STEPS[trainer]
+    assert after["steps"][shared].unique().tolist() == [early + late]
+    assert after["steps"][new].unique().tolist() == [late]
+    assert after["steps"][only].unique().tolist() == [early]
     assert not torch.equal(after["weight"][shared], before["weight"][shared])
 
 
@@ -96,25 +102,30 @@ def test_shared_synchronises_the_target_at_a_switch_and_only_then() -> None:
 # own
 
 
+@pytest.mark.parametrize("trainer", TRAINERS)
 @pytest.mark.parametrize(("exact", "members"), [(True, 1), (False, 1), (False, 3)])
-def test_own_continues_a_repeat_visit_as_if_nothing_had_happened_between(exact: bool, members: int) -> None:
-    made, straight = (population("own", members, exact=exact) for _ in range(2))
+def test_own_continues_a_repeat_visit_as_if_nothing_had_happened_between(
+    exact: bool, members: int, trainer: str
+) -> None:
+    made, straight = (population("own", members, trainer, exact=exact) for _ in range(2))
     away = run(made, [A, B, A, C, B, A])
     stayed = run(straight, [A, A, A])
     for index, result in zip((0, 2, 5), stayed, strict=True):
         differing = {name for name in vars(result) if vars(result)[name] != vars(away[index])[name]}
         assert differing <= {"switched"}
     assert same(fields(made, label(made, A)), fields(straight, label(straight, A)))
-    ring = made.replay.get(0), straight.replay.get(0)
-    assert torch.equal(ring[0].observations, ring[1].observations)
-    assert torch.equal(ring[0].steps, ring[1].steps)
+    if made.replay is not None and straight.replay is not None:
+        ring = made.replay.get(0), straight.replay.get(0)
+        assert torch.equal(ring[0].observations, ring[1].observations)
+        assert torch.equal(ring[0].steps, ring[1].steps)
 
 
-def test_own_repeats_the_curve_from_scratch_of_every_architecture() -> None:
-    alone = run(population("own"), [B, B])
-    between = run(population("own"), [A, B, A, A, B])
+@pytest.mark.parametrize("trainer", TRAINERS)
+def test_own_repeats_the_curve_from_scratch_of_every_architecture(trainer: str) -> None:
+    alone = run(population("own", trainer=trainer), [B, B])
+    between = run(population("own", trainer=trainer), [A, B, A, A, B])
     assert [between[1].reward, between[4].reward] == [result.reward for result in alone]
-    assert [between[1].gradient_steps, between[4].gradient_steps] == [20, 30]
+    assert [between[1].gradient_steps, between[4].gradient_steps] == list(GRADIENT_STEPS[trainer])
 
 
 def test_own_neither_touches_nor_synchronises_an_architecture_that_rests() -> None:
@@ -131,13 +142,14 @@ def test_own_neither_touches_nor_synchronises_an_architecture_that_rests() -> No
 # fresh
 
 
-def test_fresh_inherits_nothing() -> None:
-    one, other = run(population("fresh"), [A, B]), run(population("fresh"), [C, B])
+@pytest.mark.parametrize("trainer", TRAINERS)
+def test_fresh_inherits_nothing(trainer: str) -> None:
+    one, other = run(population("fresh", trainer=trainer), [A, B]), run(population("fresh", trainer=trainer), [C, B])
     assert [one[1].switched, other[1].switched] == [True, True]
     assert one[1] == other[1]
-    assert one[1].gradient_steps == 20, "it waits for its own replay"
+    assert one[1].gradient_steps == GRADIENT_STEPS[trainer][0], "DQN waits for its own replay"
     assert one[1].epsilon == one[0].epsilon
-    repeated = run(population("fresh"), [B, B])[1]
+    repeated = run(population("fresh", trainer=trainer), [B, B])[1]
     assert repeated == replace(one[1], switched=False), "nor from itself"
 
 
@@ -154,8 +166,9 @@ def test_fresh_begins_every_window_with_weights_and_a_replay_of_its_own() -> Non
     assert not torch.equal(begun[0], begun[1]), "other episodes in every window"
 
 
-def test_fresh_windows_of_one_architecture_are_independent_repetitions() -> None:
-    results = run(population("fresh"), [A, A, A])
+@pytest.mark.parametrize("trainer", TRAINERS)
+def test_fresh_windows_of_one_architecture_are_independent_repetitions(trainer: str) -> None:
+    results = run(population("fresh", trainer=trainer), [A, A, A])
     assert len({result.raw_return for result in results}) == 3
     assert len({result.loss for result in results}) == 3
 
@@ -163,13 +176,16 @@ def test_fresh_windows_of_one_architecture_are_independent_repetitions() -> None
 # all of them
 
 
+@pytest.mark.parametrize("trainer", TRAINERS)
 @pytest.mark.parametrize("transfer", ["shared", "own", "fresh"])
-def test_the_first_window_is_the_same_whatever_comes_later(transfer: str) -> None:
-    assert run(population(transfer), [A, B])[0] == run(population(transfer), [A, C])[0]
+def test_the_first_window_is_the_same_whatever_comes_later(transfer: str, trainer: str) -> None:
+    one, other = (run(population(transfer, trainer=trainer), [A, then]) for then in (B, C))
+    assert one[0] == other[0]
 
 
-def test_own_and_fresh_begin_like_an_exact_network_of_their_own() -> None:
-    first = [run(population(transfer, windows=1), [A])[0] for transfer in ("own", "fresh")]
+@pytest.mark.parametrize("trainer", TRAINERS)
+def test_own_and_fresh_begin_like_an_exact_network_of_their_own(trainer: str) -> None:
+    first = [run(population(transfer, trainer=trainer, windows=1), [A])[0] for transfer in ("own", "fresh")]
     assert first[0] == first[1]
-    shared = run(population("shared", windows=1), [A])[0]
+    shared = run(population("shared", trainer=trainer, windows=1), [A])[0]
     assert shared.loss != first[0].loss, "slices of a supernet start by the narrowest network that uses them"

@@ -7,11 +7,15 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
+
+from archgym.learners import checks, precision
+from archgym.learners.exploration import Exploration
+from archgym.observations import Observations
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Exploration):
     """Settings of the inner DQN, counted in environment steps of one member; None follows the horizon H."""
 
     learning_rate: float = 1e-3
@@ -30,31 +34,27 @@ class Config:
     """Transitions in the replay; None: min(10000, H)."""
     learning_starts: int | None = None
     """Environment steps before the first gradient step; None: min(1000, H / 10)."""
-    start_e: float = 1.0
-    """Exploration rate at the beginning."""
-    end_e: float = 0.05
-    """Exploration rate at the end."""
-    exploration_fraction: float = 0.15
-    """Share of H within which the exploration rate falls linearly."""
+    clip_rewards: bool = False
+    """Whether rewards are cut to [-1, 1] for learning, as usual for Atari; returns are counted uncut in any case."""
+    precision: str = "float32"
+    """What convolutional networks are computed in, `float32` or `bfloat16`: faster where the processor has instructions
+    for it. Weights, optimizer and values are float32 in any case."""
     double: bool = False
     """Whether the weights choose the action that the target network values (Double DQN)."""
 
     def __post_init__(self) -> None:
         """Refuse settings that cannot train."""
-        whole = ("batch_size", "train_frequency", "target_network_frequency", "buffer_size", "learning_starts")
-        for name in whole:
-            value = getattr(self, name)
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-                raise ValueError(f"{name}: expected a positive integer, got {value!r}.")
+        for name in ("batch_size", "train_frequency", "target_network_frequency"):
+            checks.whole(name, getattr(self, name))
+        for name in ("buffer_size", "learning_starts"):
+            if getattr(self, name) is not None:
+                checks.whole(name, getattr(self, name))
         for name in ("gamma", "tau", "start_e", "end_e", "exploration_fraction"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-                raise ValueError(f"{name}: expected a number from 0 to 1, got {value!r}.")
-        rate = self.learning_rate
-        if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate < float("inf"):
-            raise ValueError(f"learning_rate: expected a positive number, got {rate!r}.")
-        if not isinstance(self.double, bool):
-            raise ValueError(f"double: expected True or False, got {self.double!r}.")
+            checks.share(name, getattr(self, name))
+        checks.positive("learning_rate", self.learning_rate)
+        for name in ("clip_rewards", "double"):
+            checks.flag(name, getattr(self, name))
+        precision.check(self.precision)
 
     def resolved(self, horizon: int, lifetime: int) -> "Config":
         """Fill in what follows the horizon.
@@ -75,31 +75,24 @@ class Config:
         size = min(10_000, horizon) if self.buffer_size is None else self.buffer_size
         return replace(self, learning_starts=starts, buffer_size=size)
 
-    def epsilon(self, steps: ArrayLike, horizon: int) -> NDArray[np.float64]:
-        """Exploration rates after so many environment steps of the learners, in the shape of `steps`."""
-        duration = max(1.0, self.exploration_fraction * horizon)
-        rates: NDArray[np.float64] = self.start_e + (self.end_e - self.start_e) * np.asarray(steps) / duration
-        return np.maximum(self.end_e, rates)
-
 
 class Learners(Protocol):
     """The learners of M members in one window, with their rings of the replay."""
 
-    def act(self, observations: NDArray[np.float32]) -> NDArray[np.int64]:
-        """Give the actions of highest value, (M, E), on observations (M, E, observation size)."""
+    def act(self, observations: Observations) -> NDArray[np.int64]:
+        """Give the actions of highest value, (M, E), on observations (M, E, *observation shape)."""
 
-    def record(
-        self,
-        observations: NDArray[np.float32],
-        actions: NDArray[np.int64],
-        rewards: NDArray[np.float64],
-        terminated: NDArray[np.bool_],
-        valid: NDArray[np.bool_],
-    ) -> None:
-        """Write one time slot into the replay: observations (M, E, observation size), all else (M, E)."""
+    def record(self, observations: Observations, actions: NDArray[np.int64]) -> None:
+        """Begin a time slot of the replay: observations (M, E, *observation shape), actions on them (M, E)."""
+
+    def complete(self, rewards: NDArray[np.float64], terminated: NDArray[np.bool_], valid: NDArray[np.bool_]) -> None:
+        """Write down what came of the newest slot's actions, each (M, E); until then the slot is not valid."""
 
     def learn(self, start: int, end: int) -> None:
         """Make the gradient steps and copies of weights that are due between two counts of a member's steps.
+
+        They need the newest slot's observations, but not what comes of its actions: inner environments may step
+        meanwhile.
 
         Args:
             start: Environment steps of one member in this window before the newest slot.

@@ -11,12 +11,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from archgym.learners.adam_fused import adam_for
 from archgym.learners.dqn import Config, Statistics
+from archgym.learners.precision import Working
+from archgym.observations import Observations
 from archgym.replay import Batch, Replay
 from archgym.training import Group
 
-ADAM_BETAS = (0.9, 0.999)
-ADAM_EPSILON = 1e-8
 DRAWS = 64  # steps whose random numbers are drawn at once
 
 
@@ -30,16 +31,12 @@ class Learner:
         self.samplers, self.draws, self.device = samplers, list[Tensor](), device
         fields = self.subnets.fields
         self.rows = torch.tensor(group.rows, device=device)
-        self.weights = {name: view.detach().requires_grad_() for name, view in self.subnets.views("weight").items()}
-        self.targets = self.subnets.views("target")
+        self.own = Working(self.subnets.views("weight"), config.precision, trains=True)
+        self.target = Working(self.subnets.views("target"), config.precision, trains=False)
+        self.weights, self.targets = self.own.tensors, self.target.tensors
         self.gradient = torch.empty_like(fields["weight"])  # (G, parameter count)
         self.parts = self.subnets.layout.views(self.subnets.network, self.gradient)  # of it, in the shapes of `weights`
-        self.corrections = [1 - beta ** fields["steps"].double() for beta in ADAM_BETAS]
-        if bool((fields["steps"] == fields["steps"][:, :1]).all()):
-            self.corrections = [correction[:, :1].clone() for correction in self.corrections]
-        self.corrections = [correction.float() for correction in self.corrections]
-        self.one = torch.ones((), device=device)
-        self.gradient_steps = 0
+        self.adam = adam_for(self.subnets, device)
         self.loss = torch.zeros(len(group.rows), device=device)
         self.value = torch.zeros(len(group.rows), device=device)
 
@@ -58,37 +55,16 @@ class Learner:
         """Take the gradients of `weights` and follow them; loss and value (G,) are for the window's statistics."""
         for part in self.parts.values():
             part.copy_(next(gradients))
-        self._adam(self.gradient)
-        self.gradient_steps += 1
+        self.adam.step(self.gradient, self.config.learning_rate)
+        self.own.renew()
         self.loss += loss
         self.value += value
-
-    @torch.no_grad()
-    def _adam(self, gradient: Tensor) -> None:
-        """Adam (arXiv 1412.6980) with a step count per number: corrections 1 - beta^t, one per member if all agree."""
-        fields = self.subnets.fields
-        for correction, beta in zip(self.corrections, ADAM_BETAS, strict=True):
-            correction.lerp_(self.one, 1 - beta)  # 1 - beta^(t+1), without cancellation
-        first, second = fields["exp_avg"], fields["exp_avg_sq"]
-        first.lerp_(gradient, 1 - ADAM_BETAS[0])
-        second.mul_(ADAM_BETAS[1]).addcmul_(gradient, gradient, value=1 - ADAM_BETAS[1])
-        scale = (second / self.corrections[1]).sqrt_().add_(ADAM_EPSILON).mul_(self.corrections[0])
-        fields["weight"].addcdiv_(first, scale, value=-self.config.learning_rate)
 
     @torch.no_grad()
     def sync_target(self) -> None:
         """Move the target network towards the weights."""
         self.subnets.fields["target"].lerp_(self.subnets.fields["weight"], self.config.tau)
-
-    @torch.no_grad()
-    def finish(self) -> NDArray[np.bool_]:
-        """Count the gradient steps and tell which members have a number that is not finite, (G,).
-
-        Moments count too: a number whose second moment has overflowed looks sound and never moves again.
-        """
-        self.subnets.fields["steps"] += self.gradient_steps
-        finite = torch.stack([field.isfinite().all(1) for field in self.subnets.fields.values()]).all(0)
-        return ~finite.cpu().numpy()
+        self.target.renew()
 
 
 def values(learners: Sequence[Learner], weights: Sequence[Mapping[str, Tensor]], observations: Tensor) -> Tensor:
@@ -97,7 +73,7 @@ def values(learners: Sequence[Learner], weights: Sequence[Mapping[str, Tensor]],
     Args:
         learners: Whose networks.
         weights: The weights of each.
-        observations: (M, B, observation size), of all their members, learner after learner.
+        observations: (M, B, *observation shape), of all their members, learner after learner.
 
     Returns:
         (M, B, A).
@@ -160,26 +136,22 @@ class TorchLearners:
         self.learning_starts = config.learning_starts
 
     @torch.no_grad()
-    def act(self, observations: NDArray[np.float32]) -> NDArray[np.int64]:
-        """Give the actions of highest value, (M, E), on observations (M, E, observation size)."""
+    def act(self, observations: Observations) -> NDArray[np.int64]:
+        """Give the actions of highest value, (M, E), on observations (M, E, *observation shape)."""
         tensor = torch.from_numpy(observations).to(self.device)
         best = values(self.learners, self.weights, tensor[self.order]).argmax(-1)[self.rank]
         actions: NDArray[np.int64] = best.cpu().numpy()
         return actions
 
-    def record(
-        self,
-        observations: NDArray[np.float32],
-        actions: NDArray[np.int64],
-        rewards: NDArray[np.float64],
-        terminated: NDArray[np.bool_],
-        valid: NDArray[np.bool_],
-    ) -> None:
-        """Write one time slot into the replay."""
-        row = np.stack([actions, rewards, terminated, valid], axis=-1).astype(np.float32)
-        self.replay.write(
-            self.ring, torch.from_numpy(observations).to(self.device), torch.from_numpy(row).to(self.device)
-        )
+    def record(self, observations: Observations, actions: NDArray[np.int64]) -> None:
+        """Begin a time slot of the replay."""
+        told = (torch.from_numpy(array).to(self.device) for array in (observations, actions))
+        self.replay.write(self.ring, *told)
+
+    def complete(self, rewards: NDArray[np.float64], terminated: NDArray[np.bool_], valid: NDArray[np.bool_]) -> None:
+        """Write down what came of the newest slot's actions."""
+        results = np.stack([rewards, terminated, valid], axis=-1).astype(np.float32)
+        self.replay.complete(self.ring, torch.from_numpy(results).to(self.device))
 
     def learn(self, start: int, end: int) -> None:
         """Make the gradient steps and copies of weights that are due."""
@@ -201,9 +173,9 @@ class TorchLearners:
             np.zeros(count, dtype=np.int64), np.zeros(count), np.zeros(count), np.zeros(count, dtype=bool)
         )
         for learner in self.learners:
-            rows, updates = learner.group.rows, max(1, learner.gradient_steps)
-            statistics.diverged[rows] = learner.finish()
-            statistics.gradient_steps[rows] = learner.gradient_steps
+            rows, updates = learner.group.rows, max(1, learner.adam.gradient_steps)
+            statistics.diverged[rows] = learner.adam.finish()
+            statistics.gradient_steps[rows] = learner.adam.gradient_steps
             statistics.loss[rows] = (learner.loss / updates).cpu().numpy()
             statistics.value[rows] = (learner.value / updates).cpu().numpy()
         return statistics

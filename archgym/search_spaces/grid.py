@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from archgym.observations import IMAGES, VECTORS, Inputs
 from archgym.search_space import Choice, Option, SearchSpace
 
 
@@ -20,11 +21,11 @@ class Point:
 
     options: tuple[int, ...]
 
-    def parameters(self, inputs: int, outputs: int) -> int:
+    def parameters(self, inputs: Inputs, outputs: int) -> int:
         """Give 1 and the sum of the options; the task does not matter."""
         return 1 + sum(self.options)
 
-    def flops(self, inputs: int, outputs: int) -> int:
+    def flops(self, inputs: Inputs, outputs: int) -> int:
         """Give twice the parameters."""
         return 2 * self.parameters(inputs, outputs)
 
@@ -54,6 +55,7 @@ def sized(size: str) -> SearchSpace:
         default={f"c{number}": 0 for number in range(choices)},
         network=_network,
         supernet=None,
+        takes=(VECTORS, IMAGES),
     )
 
 

@@ -1,5 +1,7 @@
 """Trainers: one file = one inner algorithm, a `Config` and the training of checked-out subnets for one window.
 
-To add one, add its file; the contract tests run over whatever is found in this folder. A trainer sees plain networks of
-their exact shapes and knows neither the supernet's slices, nor the outer agent, nor Gymnasium's outer spaces.
+To add one, add its file, and a row in `archgym.TRAINERS` if it is to have ids of its own; the contract tests run over
+whatever is found. A trainer sees plain networks of their exact shapes and knows neither the supernet's slices, nor the
+outer agent, nor Gymnasium's outer spaces. Where its `Config` has a `buffer_size` it is given a replay of so many
+transitions per member, else None.
 """

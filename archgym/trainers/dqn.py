@@ -14,13 +14,14 @@ import torch
 from archgym.episodes import EpisodeCounter
 from archgym.inner_envs import InnerEnvs
 from archgym.learners.dqn import Config, Learners
+from archgym.learners.dqn_native import NativeLearners
 from archgym.learners.dqn_torch import TorchLearners
+from archgym.learners.exploration import Explorer
 from archgym.replay import Replay
 from archgym.seeding import Consumer, generator
 from archgym.training import Group, Outcome
 
-DRAWS = 64  # slots whose exploration is drawn at once
-
+LEARNERS = ("native", "torch")
 PRESETS: dict[str, Config] = {
     "default": Config(),
     "cleanrl": Config(
@@ -29,6 +30,15 @@ PRESETS: dict[str, Config] = {
         buffer_size=10_000,
         learning_starts=10_000,
         exploration_fraction=0.5,
+    ),
+    "atari": Config(  # CleanRL's dqn_atari.py; but buffer_size and learning_starts follow the horizon
+        learning_rate=1e-4,
+        batch_size=32,
+        train_frequency=4,
+        target_network_frequency=1000,
+        end_e=0.01,
+        exploration_fraction=0.1,
+        clip_rewards=True,
     ),
 }
 
@@ -41,10 +51,14 @@ class Trainer:
         horizon: Environment steps that one learner lives for, H.
         episode_limit: Longest episode of the task.
         device: Where networks and replay lie.
+        learner: What computes the gradient steps, `native` or `torch`.
     """
 
-    def __init__(self, config: Config, horizon: int, episode_limit: int, device: torch.device) -> None:
-        self.config, self.horizon, self.episode_limit, self.device = config, horizon, episode_limit, device
+    def __init__(
+        self, config: Config, horizon: int, episode_limit: int, device: torch.device, learner: str = "torch"
+    ) -> None:
+        self.config, self.horizon, self.episode_limit = config, horizon, episode_limit
+        self.device, self.learner = device, learner
         self.timings = dict.fromkeys(("env", "act", "learn"), 0.0)
 
     def train(
@@ -70,38 +84,41 @@ class Trainer:
             Returns and statistics per member.
         """
         count, per_member = len(members), replay.envs
-        explorers = [generator(seed, Consumer.EXPLORATION, window) for seed, window in streams]
         samplers = [generator(seed, Consumer.REPLAY, window) for seed, window in streams]
-        learners: Learners = TorchLearners(self.config, groups, members, replay, samplers, self.device)
-        before = np.empty((count, 1), dtype=np.int64)
+        learners: Learners
+        if self.learner == "native":
+            learners = NativeLearners(self.config, groups, members, replay, samplers)
+        else:
+            learners = TorchLearners(self.config, groups, members, replay, samplers, self.device)
+        before = np.empty(count, dtype=np.int64)
         for group in groups:
             before[group.rows] = group.steps
+        explorer = Explorer(self.config, self.horizon, before, streams, per_member, envs.action_count)
         episodes = EpisodeCounter(count, per_member, self.episode_limit)
 
         clock = time.perf_counter()
-        observations = envs.reset().reshape(count, per_member, -1)
+        start = envs.reset()
+        shape = (count, per_member, *start.shape[1:])
+        observations = start.reshape(shape)
         clock = self._took("env", clock)
         for slot in range(slots):
-            greedy = learners.act(observations)
-            turn = slot % DRAWS
-            if turn == 0:
-                block = np.stack([rng.random((DRAWS, 2, per_member)) for rng in explorers], axis=2)  # (DRAWS, 2, M, E)
-                ages = before + (slot + np.arange(DRAWS)[:, None, None]) * per_member  # (DRAWS, M, 1)
-                explores = block[:, 0] < self.config.epsilon(ages, self.horizon)
-                explored = (block[:, 1] * envs.action_count).astype(np.int64)
-            actions = np.where(explores[turn], explored[turn], greedy)
+            actions = explorer.choose(slot, learners.act(observations))
             clock = self._took("act", clock)
-            step = envs.step(actions.ravel())
+            envs.send(actions.ravel())
+            clock = self._took("env", clock)
+            learners.record(observations, actions)
+            learners.learn(slot * per_member, (slot + 1) * per_member)  # while EnvPool steps
+            clock = self._took("learn", clock)
+            step = envs.receive()
             clock = self._took("env", clock)
             rewards = step.reward.reshape(count, per_member)
             terminated = step.terminated.reshape(count, per_member)
             valid = episodes.add(rewards, terminated | step.truncated.reshape(count, per_member))
-            learners.record(observations, actions, rewards, terminated, valid)
-            observations = step.observation.reshape(count, per_member, -1)
-            learners.learn(slot * per_member, (slot + 1) * per_member)
+            learned = np.clip(rewards, -1.0, 1.0) if self.config.clip_rewards else rewards
+            learners.complete(learned, terminated, valid)
+            observations = step.observation.reshape(shape)
             clock = self._took("learn", clock)
-        nothing = np.zeros((count, per_member))  # no action, not valid: the newest slot's successor
-        learners.record(observations, nothing.astype(np.int64), nothing, nothing.astype(bool), nothing.astype(bool))
+        learners.record(observations, np.zeros((count, per_member), dtype=np.int64))  # the newest slot's successor
         returns, finished, cut = episodes.close()
         statistics = learners.finish()
         return Outcome(
@@ -111,7 +128,7 @@ class Trainer:
             gradient_steps=statistics.gradient_steps,
             loss=statistics.loss,
             value=statistics.value,
-            epsilon=self.config.epsilon(before[:, 0] + slots * per_member, self.horizon),
+            epsilon=self.config.epsilon(before + slots * per_member, self.horizon),
             diverged=statistics.diverged,
         )
 

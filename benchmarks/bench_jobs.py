@@ -4,29 +4,24 @@ Hypothesis: two processes with one thread each take about half the time of one. 
 trained networks, with one process and with one per core, rounds taking turns; wall time, start of the processes
 included.
 
-    python benchmarks/bench_compare.py
-    python -m pytest benchmarks/bench_compare.py --benchmark-only
+    python -m benchmarks.bench_jobs
 """
 
 import contextlib
 import io
 import os
-import sys
 import tempfile
 import time
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pytest
 import tyro
 
 from archgym import compare
 from archgym.arms import Args as CompareArgs
-
-ROOT = Path(__file__).resolve().parent.parent
+from benchmarks.machine import describe
 
 
 @dataclass(frozen=True)
@@ -46,7 +41,6 @@ class Args:
 
 
 TOY = Args(arms=(), seeds=1, windows=1, retrain=625, rounds=1)
-SIZE = TOY if "ARCHGYM_TOY" in os.environ else Args()  # of the runs under pytest
 
 
 def seconds(jobs: int, args: Args) -> float:
@@ -71,9 +65,6 @@ def seconds(jobs: int, args: Args) -> float:
 
 
 def main(args: Args) -> None:
-    sys.path.insert(0, str(ROOT))
-    from benchmarks.machine import describe
-
     print(describe())
     rounds = np.array([[seconds(1, args), seconds(args.jobs, args)] for _ in range(args.rounds)])
     alone, together = np.median(rounds, axis=0)
@@ -82,12 +73,6 @@ def main(args: Args) -> None:
     print("| processes | seconds | ratio |\n|---|---|---|")
     print(f"| 1 | {alone:.1f} | 1 |")
     print(f"| {args.jobs} | {together:.1f} | {ratio:.2f} |")
-
-
-@pytest.mark.parametrize("jobs", sorted({1, SIZE.jobs}))
-@pytest.mark.benchmark(group="compare")
-def test_compare(benchmark: Any, jobs: int) -> None:
-    benchmark.pedantic(seconds, (jobs, SIZE), rounds=SIZE.rounds)
 
 
 if __name__ == "__main__":

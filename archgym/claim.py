@@ -1,0 +1,58 @@
+"""The folder of a comparison while it is worked in: locked, and with its plan written down."""
+
+import fcntl
+import json
+from pathlib import Path
+from typing import Any
+
+from archgym.search import write_json
+
+
+class Claim:
+    """Hold a folder for one process.
+
+    Args:
+        folder: Where; made if it is not there.
+        plan: What is done in it: `arms` and `args`, which a resume must not change, and more for its readers.
+        resume: Whether to go on with what is there.
+
+    Raises:
+        ValueError: If it holds something and `resume` is not asked for, if there is nothing to resume or something
+            else, or if another process is at work in it.
+    """
+
+    def __init__(self, folder: Path, plan: dict[str, Any], *, resume: bool) -> None:
+        path = folder / "plan.json"
+        if path.exists() and not resume:
+            raise ValueError(f"{folder} holds a comparison already: go on with it (--resume), or choose another.")
+        if resume and not path.exists():
+            raise ValueError(f"--resume: expected a comparison in {folder}, found none.")
+        if path.exists():
+            recorded = json.loads(path.read_text())
+            for name in ("arms", "args"):
+                if recorded[name] != plan[name]:
+                    was, now = _difference(recorded[name], plan[name])
+                    raise ValueError(f"--resume: expected the {name} that {folder} was made with: {was}; got {now}.")
+        folder.mkdir(parents=True, exist_ok=True)
+        self.file = (folder / "lock").open("w")
+        try:
+            fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self.file.close()
+            raise ValueError(f"{folder}: another comparison is being written there.") from None
+        if not path.exists():
+            write_json(path, plan)
+
+    def __enter__(self) -> None:
+        """Hold the folder."""
+
+    def __exit__(self, *error: object) -> None:
+        self.file.close()
+
+
+def _difference(was: Any, now: Any) -> tuple[str, str]:
+    """Name what differs between two plans."""
+    if isinstance(was, dict):
+        name = next(name for name in now if was.get(name) != now[name])
+        return f"{name} {was.get(name)!r}", repr(now[name])
+    return ", ".join(was), ", ".join(now)

@@ -1,0 +1,54 @@
+"""Adam (arXiv 1412.6980) on the flat numbers of a group of subnets, with a step count per number."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from archgym.supernet import Subnets
+
+BETAS = (0.9, 0.999)
+EPSILON = 1e-8
+
+
+class Adam:
+    """Follows gradients; moments and step counts are the subnets' own.
+
+    Args:
+        subnets: Whose numbers; trained in place.
+        device: Where they lie.
+
+    Attributes:
+        gradient_steps: Steps made; `finish` adds them to the counts.
+    """
+
+    def __init__(self, subnets: Subnets, device: torch.device) -> None:
+        self.fields, self.gradient_steps = subnets.fields, 0
+        steps = self.fields["steps"]
+        self.corrections = [1 - beta ** steps.double() for beta in BETAS]
+        if bool((steps == steps[:, :1]).all()):  # one correction per member, not one per number
+            self.corrections = [correction[:, :1].clone() for correction in self.corrections]
+        self.corrections = [correction.to(self.fields["weight"]) for correction in self.corrections]
+        self.one = torch.ones_like(self.fields["weight"][0, 0])
+
+    @torch.no_grad()
+    def step(self, gradient: Tensor, learning_rate: float) -> None:
+        """Make one step against a gradient (G, parameter count)."""
+        for correction, beta in zip(self.corrections, BETAS, strict=True):
+            correction.lerp_(self.one, 1 - beta)  # 1 - beta^(t+1), without cancellation
+        first, second = self.fields["exp_avg"], self.fields["exp_avg_sq"]
+        first.lerp_(gradient, 1 - BETAS[0])
+        second.mul_(BETAS[1]).addcmul_(gradient, gradient, value=1 - BETAS[1])
+        scale = (second / self.corrections[1]).sqrt_().add_(EPSILON).mul_(self.corrections[0])
+        self.fields["weight"].addcdiv_(first, scale, value=-learning_rate)
+        self.gradient_steps += 1
+
+    @torch.no_grad()
+    def finish(self) -> NDArray[np.bool_]:
+        """Count the gradient steps and tell which members have a number that is not finite, (G,).
+
+        Moments count too: a number whose second moment has overflowed looks sound and never moves again.
+        """
+        self.fields["steps"] += self.gradient_steps
+        finite = torch.stack([field.isfinite().all(1) for field in self.fields.values()]).all(0)
+        return ~finite.cpu().numpy()

@@ -1,0 +1,41 @@
+"""Refuses settings of trainers that nothing can be trained with; each check takes a setting's name and value."""
+
+
+def whole(name: str, value: object) -> None:
+    """Demand a positive integer.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(f"{name}: expected a positive integer, got {value!r}.")
+
+
+def share(name: str, value: object) -> None:
+    """Demand a number from 0 to 1.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise ValueError(f"{name}: expected a number from 0 to 1, got {value!r}.")
+
+
+def positive(name: str, value: object) -> None:
+    """Demand a positive number.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
+        raise ValueError(f"{name}: expected a positive number, got {value!r}.")
+
+
+def flag(name: str, value: object) -> None:
+    """Demand True or False.
+
+    Raises:
+        ValueError: If it is neither.
+    """
+    if not isinstance(value, bool):
+        raise ValueError(f"{name}: expected True or False, got {value!r}.")

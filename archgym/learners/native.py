@@ -1,0 +1,134 @@
+"""What the compiled learners share: how networks and arrays are handed to the library of `archgym.native`."""
+
+import ctypes
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from archgym.learners.adam import Adam
+from archgym.native import library
+from archgym.search_spaces.mlp import MLP
+from archgym.training import Group
+
+ACTIVATIONS = ("relu", "tanh", "elu")  # numbered as in archgym/native/network.h
+
+integer, number, pointer = ctypes.c_int64, ctypes.c_double, ctypes.c_void_p
+
+
+class Shape(ctypes.Structure):
+    """A network, as archgym/native/network.h has it."""
+
+    _fields_ = (("depth", integer), ("widths", pointer), ("activation", integer), ("norm", integer), ("skip", integer))
+
+
+class Trained(ctypes.Structure):
+    """The numbers of a network that training moves, as archgym/native/adam.h has them."""
+
+    _fields_ = (
+        ("shape", Shape),
+        *((name, pointer) for name in ("weight", "first", "second", "correction_1", "correction_2")),
+        ("uniform", integer),
+    )
+
+
+class Networks:
+    """The networks of a window's groups in the library's terms; keeps alive what the library points into.
+
+    Args:
+        groups: Their subnets are trained in place; their networks are `MLP`.
+    """
+
+    def __init__(self, groups: Sequence[Group]) -> None:
+        self.groups = groups
+        self.adams = [Adam(group.subnets, torch.device("cpu")) for group in groups]
+        self._widths: list[NDArray[np.int64]] = []
+
+    def trained(self, index: int, position: int) -> Trained:
+        """Describe what is trained of the member at a position of a group."""
+        subnets, corrections = self.groups[index].subnets, self.adams[index].corrections
+        network = subnets.network
+        assert isinstance(network, MLP), "asked for only with families that the library knows"
+        widths = np.array(network.hidden, dtype=np.int64)
+        self._widths.append(widths)
+        flags = (ACTIVATIONS.index(network.activation), network.layer_norm, network.skip)
+        return Trained(
+            Shape(len(widths), widths.ctypes.data, *flags),
+            *(subnets.fields[name][position].data_ptr() for name in ("weight", "exp_avg", "exp_avg_sq")),
+            *(correction[position].data_ptr() for correction in corrections),
+            corrections[0].shape[1] == 1,
+        )
+
+    @property
+    def outputs(self) -> int:
+        """Number of actions."""
+        subnets = self.groups[0].subnets
+        assert isinstance(subnets.network, MLP)
+        return subnets.views("weight")[f"head_{len(subnets.network.hidden)}.weight"].shape[-2]
+
+    @property
+    def precision(self) -> str:
+        """Name what they are computed in: `float32`, or in tests `float64`."""
+        return str(self.groups[0].subnets.fields["weight"].dtype).removeprefix("torch.")
+
+    def finish(self, gradient_steps: NDArray[np.int64], diverged: NDArray[np.bool_]) -> None:
+        """Count the gradient steps (M,) in the subnets, and fill in which members diverged (M,)."""
+        for group, adam in zip(self.groups, self.adams, strict=True):
+            adam.gradient_steps = int(gradient_steps[group.rows[0]])
+            diverged[group.rows] = adam.finish()
+
+
+class Native:
+    """Learners inside the library, freed with this object.
+
+    Args:
+        name: `dqn` or `pqn`.
+        precision: See `Networks.precision`.
+        signatures: What each function takes; all but `new` take the learners first.
+        settings: What `new` is given: a structure,
+        members: an array of structures, which the library copies,
+        count: and its length.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        precision: str,
+        signatures: dict[str, list[Any]],
+        settings: ctypes.Structure,
+        members: "ctypes.Array[Any]",
+        count: int,
+    ) -> None:
+        self._handle: int | None = None
+        loaded = library()
+        assert loaded is not None, "asked for only where the library was built"
+        prefix = f"{name}_{precision}"
+        new = getattr(loaded, f"{prefix}_new")
+        new.restype, new.argtypes = pointer, [pointer, pointer, integer]
+        self._functions = {}
+        for function, arguments in {**signatures, "finish": [pointer] * 3, "free": []}.items():
+            self._functions[function] = getattr(loaded, f"{prefix}_{function}")
+            self._functions[function].restype, self._functions[function].argtypes = None, [pointer, *arguments]
+        self._handle = new(ctypes.byref(settings), members, count)
+
+    def __call__(self, function: str, *arguments: int) -> None:
+        """Call a function of the library on the learners."""
+        self._functions[function](self._handle, *arguments)
+
+    def __del__(self) -> None:
+        """Free the learners."""
+        if self._handle is not None:
+            self("free")
+
+
+def address(array: NDArray[Any], kind: type) -> int:
+    """Give the address of an array that lies in one piece.
+
+    Raises:
+        ValueError: If it does not, or holds something else.
+    """
+    if array.dtype != kind or not array.flags.c_contiguous:
+        raise ValueError(f"expected an array of {kind.__name__} in one piece, got one of {array.dtype}.")
+    return array.ctypes.data

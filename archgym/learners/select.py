@@ -1,0 +1,45 @@
+"""Which learner computes the gradient steps: the compiled one where it can, else torch."""
+
+from types import ModuleType
+
+import torch
+
+from archgym.lookup import unknown
+from archgym.native import library
+from archgym.supernet import Family
+from archgym.supernets import mlp
+
+LEARNERS = ("auto", "native", "torch")
+
+
+def find_learner(name: str, device: torch.device, family: Family | ModuleType, trainer: ModuleType) -> str:
+    """Decide between the learners.
+
+    Args:
+        name: `native`, `torch`, or `auto` for the compiled learner wherever it can train.
+        device: Where networks and replay lie.
+        family: What the networks are.
+        trainer: The inner algorithm; its `LEARNERS` name those that it has, torch alone where it names none.
+
+    Returns:
+        `native` or `torch`.
+
+    Raises:
+        ValueError: If the name is unknown, or the compiled learner is asked for where it cannot train.
+    """
+    if name not in LEARNERS:
+        raise unknown("learner", name, LEARNERS)
+    if name == "torch":
+        return name
+    reason = ""
+    if device.type != "cpu":
+        reason = f"it runs on the CPU, and device is {str(device)!r}"
+    elif family is not mlp:
+        reason = "it trains multilayer perceptrons, and the networks of this space are others"
+    elif "native" not in getattr(trainer, "LEARNERS", ("torch",)):
+        reason = "this trainer has no compiled learner"
+    elif library() is None:
+        reason = "it was not built, for want of a C++ compiler when archgym was installed"
+    if reason and name == "native":
+        raise ValueError(f"learner: expected 'torch' or 'auto', got 'native': {reason}.")
+    return "torch" if reason else "native"

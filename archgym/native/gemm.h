@@ -1,0 +1,144 @@
+// Products of small matrices. Every number of a product is summed in one order, first to last term, whatever the size of
+// the tile it falls into: a column's result does not depend on which columns stand beside it.
+#pragma once
+
+#include <utility>
+
+#include "simd.h"
+
+namespace archgym {
+
+// Accumulators of a tile live in registers: rows x columns of them, with a row of the second factor beside.
+#if VECTOR_BYTES == 64 || defined(__aarch64__)
+constexpr int TILE_ROWS = 8, TILE_VECTORS = 3;
+#elif VECTOR_BYTES == 32
+constexpr int TILE_ROWS = 4, TILE_VECTORS = 3;
+#else
+constexpr int TILE_ROWS = 4, TILE_VECTORS = 2;
+#endif
+
+// Length of a row in memory: whole cache lines, and an odd number of them, so that rows below each other do not compete
+// for the same few places of the cache.
+template <class T>
+constexpr long padded(long columns) {
+    const long lines = (columns * long(sizeof(T)) + 63) / 64;
+    return (lines | 1) * 64 / long(sizeof(T));
+}
+
+template <class T>
+constexpr long whole_vectors(long columns) {
+    return (columns + Simd<T>::width - 1) / Simd<T>::width * Simd<T>::width;
+}
+
+// The first factor, read number by number: entry (i, p) lies at data[i * rows + p * columns].
+template <class T>
+struct Factor {
+    const T* data;
+    long rows, columns;
+};
+
+template <class T, int ROWS, int VECTORS>
+inline __attribute__((always_inline)) void tile(
+    long terms, Factor<T> a, const T* b, long ldb, const T* bias, T* c, long ldc, long last
+) {
+    constexpr long W = Simd<T>::width;
+    Vector<T> total[ROWS][VECTORS];
+    for (int i = 0; i < ROWS; i++)
+        for (int j = 0; j < VECTORS; j++) total[i][j] = broadcast(bias ? bias[i] : T(0));
+    for (long p = 0; p < terms; p++) {
+        Vector<T> row[VECTORS];
+        for (int j = 0; j < VECTORS; j++) row[j] = load(b + p * ldb + j * W);
+        for (int i = 0; i < ROWS; i++) {
+            const Vector<T> factor = broadcast(a.data[i * a.rows + p * a.columns]);
+            for (int j = 0; j < VECTORS; j++) total[i][j] += factor * row[j];
+        }
+    }
+    for (int i = 0; i < ROWS; i++) {
+        for (int j = 0; j < VECTORS - 1; j++) store(c + i * ldc + j * W, total[i][j]);
+        T* end = c + i * ldc + (VECTORS - 1) * W;
+        if (last == W)
+            store(end, total[i][VECTORS - 1]);
+        else
+            std::memcpy(end, &total[i][VECTORS - 1], last * sizeof(T));
+    }
+}
+
+template <class T, int VECTORS>
+void columns(long rows, long terms, Factor<T> a, const T* b, long ldb, const T* bias, T* c, long ldc, long last) {
+    long i = 0;
+    const auto at = [&](long row) { return Factor<T>{a.data + row * a.rows, a.rows, a.columns}; };
+    const auto of = [&](long row) { return bias ? bias + row : nullptr; };
+    for (; i + TILE_ROWS <= rows; i += TILE_ROWS)
+        tile<T, TILE_ROWS, VECTORS>(terms, at(i), b, ldb, of(i), c + i * ldc, ldc, last);
+    if constexpr (TILE_ROWS > 4)
+        for (; i + 4 <= rows; i += 4) tile<T, 4, VECTORS>(terms, at(i), b, ldb, of(i), c + i * ldc, ldc, last);
+    for (; i + 2 <= rows; i += 2) tile<T, 2, VECTORS>(terms, at(i), b, ldb, of(i), c + i * ldc, ldc, last);
+    for (; i < rows; i++) tile<T, 1, VECTORS>(terms, at(i), b, ldb, of(i), c + i * ldc, ldc, last);
+}
+
+// c (rows x width) = bias + a (rows x terms) b (terms x width). Rows of b are read in whole vectors.
+template <class T>
+void multiply(long rows, long width, long terms, Factor<T> a, const T* b, long ldb, const T* bias, T* c, long ldc) {
+    constexpr long W = Simd<T>::width;
+    for (long j = 0; j < width;) {
+        const long left = (width - j + W - 1) / W;
+        // Four vectors are two and two, not three and one: a tile of one vector keeps the adders waiting.
+        const long take = left >= TILE_VECTORS && left != TILE_VECTORS + 1 ? TILE_VECTORS : (left > 2 ? 2 : left);
+        const long last = j + take * W <= width ? W : width - (j + (take - 1) * W);
+        if constexpr (TILE_VECTORS > 2)
+            if (take == 3) columns<T, 3>(rows, terms, a, b + j, ldb, bias, c + j, ldc, last);
+        if (take == 2) columns<T, 2>(rows, terms, a, b + j, ldb, bias, c + j, ldc, last);
+        if (take == 1) columns<T, 1>(rows, terms, a, b + j, ldb, bias, c + j, ldc, last);
+        j += take * W;
+    }
+}
+
+// c (rows x width) = a b' with both factors read along their rows, of `terms` numbers in whole vectors: for products
+// that are so small that transposing b would cost more.
+template <class T>
+void multiply_rows(long rows, long width, long terms, const T* a, long lda, const T* b, long ldb, T* c, long ldc) {
+    constexpr long W = Simd<T>::width;
+    for (long i = 0; i < rows; i++) {
+        long j = 0;
+        for (; j + 4 <= width; j += 4) {
+            Vector<T> total[4] = {};
+            for (long p = 0; p < terms; p += W)
+                for (int k = 0; k < 4; k++) total[k] += load(a + i * lda + p) * load(b + (j + k) * ldb + p);
+            for (int k = 0; k < 4; k++) c[i * ldc + j + k] = sum<T>(total[k]);
+        }
+        for (; j < width; j++) {
+            Vector<T> total = {};
+            for (long p = 0; p < terms; p += W) total += load(a + i * lda + p) * load(b + j * ldb + p);
+            c[i * ldc + j] = sum<T>(total);
+        }
+    }
+}
+
+// The numbers of a and b in turn, from `FROM` on.
+template <class T, long FROM, long... INDEX>
+inline Vector<T> interleave(Vector<T> a, Vector<T> b, std::integer_sequence<long, INDEX...>) {
+    constexpr long W = Simd<T>::width;
+    return __builtin_shufflevector(a, b, (INDEX % 2 * W + FROM + INDEX / 2)...);
+}
+
+// to (columns x rows) = from' (rows x columns), both in whole vectors: `rows` and `columns` are rounded up.
+template <class T>
+void transpose(long rows, long columns, const T* from, long ldf, T* to, long ldt) {
+    constexpr long W = Simd<T>::width;
+    constexpr auto lanes = std::make_integer_sequence<long, W>{};
+    for (long i = 0; i < rows; i += W)
+        for (long j = 0; j < columns; j += W) {
+            Vector<T> block[W], mixed[W];
+            for (long r = 0; r < W; r++) block[r] = i + r < rows ? load(from + (i + r) * ldf + j) : Vector<T>{};
+            for (long stage = 1; stage < W; stage *= 2) {
+                for (long r = 0; r < W / 2; r++) {
+                    mixed[2 * r] = interleave<T, 0>(block[r], block[r + W / 2], lanes);
+                    mixed[2 * r + 1] = interleave<T, W / 2>(block[r], block[r + W / 2], lanes);
+                }
+                for (long r = 0; r < W; r++) block[r] = mixed[r];
+            }
+            for (long r = 0; r < W; r++) store(to + (j + r) * ldt + i, block[r]);
+        }
+}
+
+}  // namespace archgym

@@ -1,0 +1,109 @@
+"""Training from scratch: one architecture on several seeds, apart from every search."""
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from archgym.evaluator import Evaluator
+from archgym.evaluators import open_evaluator
+from archgym.search import write_json
+from archgym.settings import Problem, Settings
+
+
+@dataclass(frozen=True)
+class Job:
+    """One architecture trained from scratch on several seeds, side by side; plain, so that a process can take it."""
+
+    settings: dict[str, Any]
+    action: list[int]
+    seeds: list[int]
+    folder: Path
+    name: str
+    keep_weights: bool
+    head: int = 0
+    """Steps before the first window, for a training that is no whole number of windows; in no curve and no score."""
+
+
+def train(job: Job) -> dict[str, Any]:
+    """Train from scratch, or read what an earlier run has done; may keep the weights of the best seed.
+
+    Returns:
+        `order` (what was asked for), `curves` (seeds x windows, raw return), `scores` (seeds: normalised area under the
+        curve), `last_fifth` (seeds: raw return), `steps` of all seeds.
+    """
+    file = job.folder / f"{job.name}.result.json"
+    order = {"settings": job.settings, "action": job.action, "seeds": job.seeds, "head": job.head}
+    if file.exists():
+        done: dict[str, Any] = json.loads(file.read_text())
+        if done["order"] == order:
+            return done
+    from archgym.export import save
+
+    problem = Problem(Settings(**job.settings))
+    evaluator = open_evaluator(problem, len(job.seeds))
+    evaluator.reset(job.seeds)
+    action = np.array(job.action, dtype=np.int64)
+    actions = np.tile(action, (len(job.seeds), 1))
+    if job.head:
+        begin(evaluator, job, actions)
+    windows = [evaluator.train_window(actions) for _ in range(problem.settings.windows)]
+    curves = np.array([[result.raw_return for result in window] for window in windows]).T  # (seeds, windows)
+    last = curves[:, -max(1, curves.shape[1] // 5) :].mean(1)
+    result = {
+        "order": order,
+        "curves": curves.tolist(),
+        "scores": np.mean([[result.normalised_return for result in window] for window in windows], axis=0).tolist(),
+        "last_fifth": last.tolist(),
+        "steps": sum(result.env_steps for window in windows for result in window) + job.head * len(job.seeds),
+    }
+    if job.keep_weights and evaluator.trains:
+        save(job.folder, problem, action, evaluator.weights(int(np.argmax(last)), action), job.name)
+    write_json(file, result)
+    return result
+
+
+def begin(evaluator: Evaluator, job: Job, actions: NDArray[np.int64]) -> None:
+    """Train the head of a job: one window of another length, in an evaluator from which the state is then carried over.
+
+    The schedule of the learner is that of the whole training: the same horizon, and no shorter a lifetime.
+    """
+    problem = evaluator.problem
+    windows = -(-problem.settings.windows * problem.window_steps // job.head)
+    settings = replace(problem.settings, window_steps=job.head, windows=windows, horizon=problem.horizon)
+    first = open_evaluator(Problem(settings), evaluator.members)
+    first.reset(job.seeds)
+    first.train_window(actions)
+    evaluator.set_state(first.get_state())
+
+
+def retraining(settings: Settings, steps: int) -> tuple[Settings, int]:
+    """Give the settings of training from scratch: full windows, and as many as the steps hold."""
+    problem = Problem(replace(settings, window_steps=None, windows=1))
+    window = problem.full_window_steps
+    windows = max(1, round(steps / window))
+    return _from_scratch(settings, window, windows), window * windows
+
+
+def exact_retraining(settings: Settings, steps: int) -> tuple[Settings, int]:
+    """Give the settings of a training from scratch of just so many steps, and the steps of its head.
+
+    Full windows, as many as the steps hold, after a head that takes the rest; one shorter window where they hold none.
+
+    Args:
+        settings: Of the search.
+        steps: A multiple of `envs_per_member`.
+    """
+    window = min(steps, Problem(replace(settings, window_steps=None, windows=1)).full_window_steps)
+    windows, head = divmod(steps, window)
+    horizon = steps if settings.horizon is None else settings.horizon
+    return replace(_from_scratch(settings, window, windows), horizon=horizon), head
+
+
+def _from_scratch(settings: Settings, window: int, windows: int) -> Settings:
+    """Let every architecture have a learner of its own, and count nothing but its training."""
+    own = replace(settings, transfer="own", reward="return", cost_weight=0.0, evaluation_steps=None)
+    return replace(own, window_steps=window, windows=windows)

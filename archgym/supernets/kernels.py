@@ -1,0 +1,180 @@
+"""The supernet of convolutional networks: small kernels are the middle of large ones, narrow layers the first channels.
+
+A small kernel computes what the large one would whose outer weights are 0, without the cost of multiplying by them.
+Members are computed one after the other: on a CPU grouped convolutions cost twice as much as a loop.
+"""
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from archgym.observations import Image
+from archgym.search_spaces.nature_kernels import Conv, ConvNet
+from archgym.supernet import Centred, Parameter, Slices
+
+BRIGHTEST = 255.0  # what bytes are divided by
+
+
+def parameters(networks: Sequence[ConvNet], inputs: Image, outputs: int) -> dict[str, Parameter]:
+    """Name the tensors that hold all these networks.
+
+    A weight starts uniform within 1/sqrt(fan-in), torch's rule for convolutions and linear layers, with the smallest
+    fan-in (channels read, times height and width of the kernel) of the sizes that use it: exact for the smallest
+    network; the sums of 5x5 kernels that hold all smaller ones start at most 1.8 times too wide.
+    """
+    every = [_shapes(network, inputs, outputs) for network in networks]
+    tensors: dict[str, Parameter] = {}
+    for name in dict.fromkeys(name for shapes in every for name in shapes):
+        own = {shapes[name] for shapes in every if name in shapes}
+        full = tuple(map(max, zip(*own, strict=True)))
+        if name.startswith("norm_"):
+            tensors[name] = Parameter(full, 0.0, 1.0 if name.endswith(".weight") else 0.0)
+        elif name.endswith(".bias"):
+            fan_ins = _smallest_fan_ins(
+                {shapes[name.replace(".bias", ".weight")] for shapes in every if name in shapes}
+            )
+            tensors[name] = Parameter(full, float(1 / np.sqrt(fan_ins.min())))
+        else:
+            tensors[name] = Parameter(full, 1 / np.sqrt(_smallest_fan_ins(own)))
+    return tensors
+
+
+def _smallest_fan_ins(shapes: set[tuple[int, ...]]) -> NDArray[np.float64]:
+    """Give the smallest fan-in of each weight, (1, *full shape without the first axis): sizes combine freely."""
+    full = tuple(map(max, zip(*shapes, strict=True)))
+    fan_ins = np.full((1, *full[1:]), np.inf)
+    for reads, kernel in itertools.product({shape[1] for shape in shapes}, {shape[2:] for shape in shapes}):
+        middle = (Centred(size).within(length) for size, length in zip(kernel, full[2:], strict=True))
+        used = (slice(None), slice(reads), *middle)
+        fan_ins[used] = np.minimum(fan_ins[used], reads * math.prod(kernel))
+    return fan_ins
+
+
+def crop(network: ConvNet, inputs: Image, outputs: int) -> dict[str, Slices]:
+    """Name the tensors of one network and the part of each that it uses."""
+    return {name: _cuts(shape) for name, shape in _shapes(network, inputs, outputs).items()}
+
+
+def _shapes(network: ConvNet, inputs: Image, outputs: int) -> dict[str, tuple[int, ...]]:
+    """Name the tensors of one network, with their shapes."""
+    *maps, read = network.maps(inputs)
+    shapes: dict[str, tuple[int, ...]] = {}
+
+    def layer(name: str, *shape: int) -> None:
+        shapes[f"{name}.weight"] = shape
+        shapes[f"{name}.bias"] = shape[:1]
+        if network.layer_norm:
+            shapes[f"norm_{name}.weight"] = shapes[f"norm_{name}.bias"] = shape[:1]
+
+    for before, (name, conv) in zip(maps, _convs(network).items(), strict=False):
+        layer(name, conv.channels, before[0], conv.kernel, conv.kernel)
+    layer("hidden", network.hidden, math.prod(read))
+    return {**shapes, "head.weight": (outputs, network.hidden), "head.bias": (outputs,)}
+
+
+def _convs(network: ConvNet) -> dict[str, Conv]:
+    """Name the convolutions."""
+    return {"stem": network.stem, **{f"conv_{number}": conv for number, conv in enumerate(network.convs)}}
+
+
+def _cuts(shape: Sequence[int]) -> Slices:
+    """Cut the first channels or units, and the middle of kernels."""
+    return tuple(Centred(size) if axis > 1 else slice(size) for axis, size in enumerate(shape))
+
+
+def forward(network: ConvNet, weights: Mapping[str, Tensor], observations: Tensor) -> Tensor:
+    """Map images of bytes (G, B, channels, height, width) to values (G, B, outputs) with weights (G, *shape).
+
+    Every layer is computed in the type of its weights.
+    """
+    if len(observations) == 1:  # without the copies of all gradients that unbinding makes
+        return _values(network, {name: weight.squeeze(0) for name, weight in weights.items()}, observations[0])[None]
+    unbound = zip(*(weight.unbind() for weight in weights.values()), strict=True)
+    members = [dict(zip(weights, own, strict=True)) for own in unbound]
+    return torch.stack([_values(network, own, images) for own, images in zip(members, observations, strict=True)])
+
+
+def _values(network: ConvNet, weights: Mapping[str, Tensor], images: Tensor) -> Tensor:
+    """Map images (B, channels, height, width) to values (B, outputs)."""
+
+    def activated(name: str, x: Tensor) -> Tensor:
+        if network.layer_norm:
+            x = F.group_norm(x, 1, weights[f"norm_{name}.weight"], weights[f"norm_{name}.bias"])
+        return F.relu(x)
+
+    x = images.to(weights["stem.weight"].dtype)
+    if torch.is_grad_enabled() and x.dtype == torch.float32:
+        # Measured: a fifth faster so with gradients, but slower without them, and in bfloat16 either way.
+        x = x.contiguous(memory_format=torch.channels_last)
+    for name, conv in _convs(network).items():
+        weight = weights[f"{name}.weight"]
+        if name == "stem":  # the weights are divided and not the images, which bfloat16 holds exactly as they are
+            weight = weight / BRIGHTEST
+        before, behind = conv.padding[:2]
+        if before != behind:  # else the convolution itself pads, without a copy of the maps
+            x, before = F.pad(x, conv.padding), 0
+        x = activated(name, F.conv2d(x, weight, weights[f"{name}.bias"], conv.stride, before))
+    x = fitted(x, network.side).flatten(1)
+    x = activated("hidden", F.linear(x, weights["hidden.weight"], weights["hidden.bias"]))
+    return F.linear(x.to(weights["head.weight"].dtype), weights["head.weight"], weights["head.bias"])
+
+
+def fitted(x: Tensor, side: int | None) -> Tensor:
+    """Bring maps (B, channels, height, width) to side x side, with zeros around them or by cutting their border off."""
+    if side is None:
+        return x
+    high, wide = side - x.size(-2), side - x.size(-1)
+    return F.pad(x, (wide // 2, wide - wide // 2, high // 2, high - high // 2))
+
+
+class _Exported(nn.Module):
+    """The exported form; `torch.fx` writes it out as plain torch code."""
+
+    def __init__(self, convs: nn.Sequential, side: int | None, linear: nn.Sequential) -> None:
+        super().__init__()
+        self.convs, self.side, self.linear = convs, side, linear
+
+    def forward(self, x: Tensor) -> Tensor:
+        values: Tensor = self.linear(fitted(self.convs(x.float() / BRIGHTEST), self.side))
+        return values
+
+
+def module(network: ConvNet, weights: Mapping[str, Tensor]) -> nn.Module:
+    """Build a plain module, a `torch.fx.GraphModule`, which takes images of bytes, (B, channels, height, width)."""
+
+    def filled(layer: nn.Module, name: str) -> nn.Module:
+        layer.load_state_dict({key: weights[f"{name}.{key}"].detach().cpu().clone() for key in ("weight", "bias")})
+        return layer
+
+    def activated(name: str, layer: nn.Module, units: int) -> list[nn.Module]:
+        norm = [filled(nn.GroupNorm(1, units), f"norm_{name}")] if network.layer_norm else []
+        return [filled(layer, name), *norm, nn.ReLU()]
+
+    layers: list[nn.Module] = []
+    for name, conv in _convs(network).items():
+        channels = weights[f"{name}.weight"].shape[1]
+        if any(conv.padding):
+            layers.append(nn.ZeroPad2d(conv.padding))
+        layers += activated(name, nn.Conv2d(channels, conv.channels, conv.kernel, conv.stride), conv.channels)
+    read, outputs = weights["hidden.weight"].shape[1], weights["head.weight"].shape[0]
+    hidden = activated("hidden", nn.Linear(read, network.hidden), network.hidden)
+    head = filled(nn.Linear(network.hidden, outputs), "head")
+    return torch.fx.symbolic_trace(
+        _Exported(nn.Sequential(*layers), network.side, nn.Sequential(nn.Flatten(), *hidden, head))
+    )
+
+
+def card(network: ConvNet) -> dict[str, object]:
+    """Describe the network for `best.json`; the tensors keep the names that `crop` gives them."""
+    return {
+        "convs": [[conv.channels, conv.kernel, conv.stride, conv.same] for conv in _convs(network).values()],
+        "side": network.side,
+        "hidden": network.hidden,
+        "layer_norm": network.layer_norm,
+    }

@@ -1,0 +1,136 @@
+"""PQN (Gallici et al. 2024, arXiv 2407.04811) for a population: trains checked-out subnets for one window.
+
+Q-learning on the experience of several inner environments at once, which is learned from right away and then forgotten:
+no replay and no target network, but networks with LayerNorm and Q(lambda) returns. Names and update follow CleanRL's
+`pqn.py`: squared error, epochs of minibatches, a step size that falls to 0. No member sees another's numbers.
+
+Different from there: Adam, where CleanRL and the authors take RAdam, which learned more slowly (README.md); and an end
+by truncation is worth the value of what was seen last.
+"""
+
+import time
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from archgym.episodes import EpisodeCounter
+from archgym.inner_envs import InnerEnvs
+from archgym.learners.exploration import Explorer
+from archgym.learners.pqn import Config, Learners, Rollout, lambda_returns
+from archgym.learners.pqn_native import NativeLearners
+from archgym.learners.pqn_torch import TorchLearners
+from archgym.seeding import Consumer, generator
+from archgym.training import Group, Outcome
+
+LEARNERS = ("native", "torch")
+PRESETS: dict[str, Config] = {
+    "default": Config(),
+    "cleanrl": Config(learning_rate=2.5e-4, q_lambda=0.65, num_steps=128, exploration_fraction=0.5),
+}
+
+
+class Trainer:
+    """Trains members for a window.
+
+    Args:
+        config: Resolved settings.
+        horizon: Environment steps that one learner lives for, H.
+        episode_limit: Longest episode of the task.
+        device: Where networks lie.
+        learner: What computes the gradient steps: one of `LEARNERS`.
+    """
+
+    def __init__(
+        self, config: Config, horizon: int, episode_limit: int, device: torch.device, learner: str = "torch"
+    ) -> None:
+        self.config, self.horizon, self.episode_limit = config, horizon, episode_limit
+        self.device, self.learner = device, learner
+        self.timings = dict.fromkeys(("env", "act", "learn"), 0.0)
+
+    def train(
+        self,
+        groups: Sequence[Group],
+        members: Sequence[int],
+        replay: None,
+        envs: InnerEnvs,
+        streams: Sequence[tuple[int, int]],
+        slots: int,
+    ) -> Outcome:
+        """Train M members for one window.
+
+        Args:
+            groups: A partition of the rows 0..M-1; their subnets are trained in place.
+            members: (M,), whose they are.
+            replay: There is none.
+            envs: M x E fresh inner environments, those of a member next to each other.
+            streams: (M,) pairs of seed and window, which all random numbers derive from.
+            slots: Time slots; each gives every inner environment one step, or its reset.
+
+        Returns:
+            Returns and statistics per member.
+        """
+        config, count = self.config, len(members)
+        per_member = envs.num_envs // count
+        shufflers = [generator(seed, Consumer.REPLAY, window) for seed, window in streams]
+        learners: Learners
+        if self.learner == "native":
+            assert isinstance(envs.inputs, int), "images are not for the compiled learner"
+            learners = NativeLearners(config, groups, envs.inputs, per_member, slots)
+        else:
+            learners = TorchLearners(config, groups, envs.action_count, self.device)
+        before = np.empty(count, dtype=np.int64)
+        for group in groups:
+            before[group.rows] = group.steps
+        explorer = Explorer(config, self.horizon, before, streams, per_member, envs.action_count)
+        episodes = EpisodeCounter(count, per_member, self.episode_limit)
+
+        clock = time.perf_counter()
+        first = envs.reset()
+        observations = first.reshape(count, per_member, *first.shape[1:])
+        clock = self._took("env", clock)
+        slot = 0
+        for length in config.rollouts(slots):
+            rates = config.rate(before + slot * per_member, self.horizon)
+            shape = (length, count, per_member)
+            seen = np.empty((length, *observations.shape), dtype=observations.dtype)
+            values = np.empty((length + 1, count, per_member))
+            actions, rewards = np.empty(shape, dtype=np.int64), np.empty(shape)
+            terminated, valid = np.empty(shape, dtype=bool), np.empty(shape, dtype=bool)
+            for turn in range(length):
+                seen[turn] = observations
+                greedy, values[turn] = learners.act(observations)
+                actions[turn] = explorer.choose(slot, greedy)
+                clock = self._took("act", clock)
+                step = envs.step(actions[turn].ravel())
+                rewards[turn] = step.reward.reshape(count, per_member)
+                terminated[turn] = step.terminated.reshape(count, per_member)
+                done = terminated[turn] | step.truncated.reshape(count, per_member)
+                valid[turn] = episodes.add(rewards[turn], done)
+                observations = step.observation.reshape(observations.shape)
+                clock = self._took("env", clock)
+                slot += 1
+            _, values[length] = learners.act(observations)
+            clock = self._took("act", clock)
+            returns = lambda_returns(rewards, terminated, valid, values, config.gamma, config.q_lambda)
+            every = np.arange(length * per_member)
+            orders = np.stack([[rng.permutation(every) for _ in range(config.update_epochs)] for rng in shufflers])
+            learners.learn(Rollout(seen, actions, returns.astype(np.float32), valid), orders, rates)
+            clock = self._took("learn", clock)
+        mean_returns, finished, cut = episodes.close()
+        statistics = learners.finish()
+        return Outcome(
+            returns=mean_returns,
+            episodes=finished,
+            cut=cut,
+            gradient_steps=statistics.gradient_steps,
+            loss=statistics.loss,
+            value=statistics.value,
+            epsilon=config.epsilon(before + slot * per_member, self.horizon),
+            diverged=statistics.diverged,
+        )
+
+    def _took(self, phase: str, since: float) -> float:
+        now = time.perf_counter()
+        self.timings[phase] += now - since
+        return now

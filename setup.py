@@ -1,0 +1,29 @@
+"""Builds the compiled learners where there is a C++ compiler; everything else stands in pyproject.toml.
+
+`optional` lets the installation go on where a build fails; torch then trains (archgym/native/__init__.py).
+"""
+
+import platform
+
+from setuptools import Extension, setup
+
+FLAGS = ["-std=c++17", "-O3", "-fno-math-errno", "-fno-trapping-math", "-fvisibility=hidden", "-Wno-psabi", "-g0"]
+# One build per vector width of the processor; all but the last need one that has it.
+BUILDS = {"v4": ["-march=x86-64-v4"], "v3": ["-march=x86-64-v3"], "baseline": []}
+if platform.machine().lower() not in ("x86_64", "amd64"):
+    BUILDS = {"baseline": []}
+HEADERS = ("simd", "gemm", "network", "adam", "desk", "dqn", "pqn")
+
+setup(
+    ext_modules=[
+        Extension(
+            f"archgym.native._learners_{name}",
+            ["archgym/native/exports.cpp"],
+            depends=[f"archgym/native/{header}.h" for header in HEADERS],
+            extra_compile_args=[*FLAGS, *flags],
+            language="c++",
+            optional=True,
+        )
+        for name, flags in BUILDS.items()
+    ]
+)
