@@ -33,6 +33,8 @@ class Evaluator(Protocol):
     members: int
     trains: bool
     """Whether there are networks with weights; where not, the best architecture is known."""
+    learner: str
+    """What computes the numbers; those of another may differ in their last bits, and training makes much of these."""
 
     @property
     def timings(self) -> dict[str, float]:

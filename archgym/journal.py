@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 SCHEMA = 1
 PREFIX = len(b'{"check": "00000000", ')  # of every line; the row follows
 CHECKPOINT_SECONDS = 30.0
+NO_DIFFERENCE = ("learner", "threads")  # settings that a resume may change; who learns is compared as the machine is
 PACKAGES = ("archgym", "numpy", "torch", "envpool", "gymnasium")
 COLUMNS = tuple(item.name for item in fields(WindowResult))
 T = TypeVar("T")
@@ -56,7 +57,8 @@ class Journal:
 
     def __init__(self, evaluator: Evaluator, path: Path, settings: dict[str, Any], resume: bool) -> None:
         self.evaluator, self.path = evaluator, path
-        self.problem, self.members, self.trains = evaluator.problem, evaluator.members, evaluator.trains
+        self.problem, self.members = evaluator.problem, evaluator.members
+        self.trains, self.learner = evaluator.trains, evaluator.learner
         self.checkpoint_path = path.with_suffix(".checkpoint.safetensors")
         self.rows: list[dict[str, Any]] = []
         self.cursor = 0  # calls made so far; below len(rows) while the record answers
@@ -65,7 +67,8 @@ class Journal:
         self._checks: list[int] = []  # checksum behind each line, that of the header first
         self._saved_at, self._saved_rows = time.monotonic(), 0
         self._returned = time.perf_counter()
-        header = {"schema": SCHEMA, "settings": json.loads(json.dumps(settings)), **_machine()}
+        computed = {"processor": _processor(), "learner": self.learner}
+        header = {"schema": SCHEMA, "settings": json.loads(json.dumps(settings)), **computed, "versions": _versions()}
         begun = path.exists() and path.stat().st_size > 0
         if resume and not begun:
             raise ValueError(f"resume: expected a journal in {path.parent}, found none. Start without --resume.")
@@ -283,7 +286,7 @@ class Journal:
             raise ValueError(f"resume: {self.path} holds no whole line. Start in another folder, without --resume.")
         recorded = found[0]
         for name, value in header["settings"].items():
-            if recorded["settings"].get(name) != value:
+            if name not in NO_DIFFERENCE and recorded["settings"].get(name) != value:
                 raise ValueError(
                     f"resume: expected the settings that {self.path} was made with; {name} was "
                     f"{recorded['settings'].get(name)!r} and is now {value!r}."
@@ -298,7 +301,8 @@ class Journal:
         if whole < len(data):
             warnings.warn(f"resume: dropped a half-written last line of {self.path}.", stacklevel=3)
             os.truncate(self.path, whole)
-        was, now = ({"processor": one["processor"], **one["versions"]} for one in (recorded, header))
+        computed = ("processor", "learner")
+        was, now = ({name: one[name] for name in computed} | one["versions"] for one in (recorded, header))
         changes = [f"{name} {was.get(name)} (now {value})" for name, value in now.items() if was.get(name) != value]
         if changes:
             self.same_machine = False
@@ -340,9 +344,8 @@ def read_rows(data: bytes, path: Path) -> tuple[list[dict[str, Any]], list[int]]
     return rows, checks
 
 
-def _machine() -> dict[str, Any]:
-    """What bit-equal results depend on."""
-    return {"processor": _processor(), "versions": {name: version(name) for name in PACKAGES}}
+def _versions() -> dict[str, str]:
+    return {name: version(name) for name in PACKAGES}
 
 
 def _processor() -> str:

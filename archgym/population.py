@@ -54,8 +54,8 @@ class Population:
         self.config = trainer_config(trainers.PRESETS, settings).resolved(problem.horizon, problem.learner_steps)
         if getattr(self.config, "precision", "float32") != "float32" and kind_of(problem.inputs) != IMAGES:
             raise ValueError(
-                f"precision: expected 'float32' for networks that read vectors, got {self.config.precision!r}: it is for "
-                f"convolutional networks."
+                f"precision: expected 'float32' for networks that read vectors, got {self.config.precision!r}: it is "
+                f"for convolutional networks."
             )
         if settings.threads > 1 and self.learner == "torch":
             raise ValueError(

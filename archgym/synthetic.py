@@ -68,6 +68,7 @@ class Synthetic:
         self._seconds = {"score": 0.0}
 
     trains = False
+    learner = "planted"
 
     @property
     def timings(self) -> dict[str, float]:

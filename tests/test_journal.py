@@ -22,6 +22,7 @@ from safetensors.torch import save_file
 
 import archgym
 from archgym import journal
+from archgym.native import library
 
 SHORT = {"windows": 3, "envs_per_member": 2, "window_steps": 24, "learning_starts": 6, "batch_size": 8}
 KEYWORDS = {**SHORT, "evaluation_episodes": 2}
@@ -580,13 +581,31 @@ def test_a_record_that_training_does_not_confirm_is_refused(tmp_path: Path) -> N
 def test_a_record_of_another_machine_goes_on_with_a_warning(
     whole: tuple[list[Any], list[Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    here = journal._machine()
-    versions = {**here["versions"], "torch": "1.0"}
+    versions = {**journal._versions(), "torch": "1.0"}
     with monkeypatch.context() as elsewhere:
-        elsewhere.setattr(journal, "_machine", lambda: {"processor": "abacus", "versions": versions})
+        elsewhere.setattr(journal, "_versions", lambda: versions)
+        elsewhere.setattr(journal, "_processor", lambda: "abacus")
         path = begun(tmp_path, 4)
     with pytest.warns(UserWarning, match=r"made with processor abacus \(now .*\), torch 1.0 \(now .*may differ"):
         assert resumed(path) == whole[0]
+
+
+def test_a_record_of_another_learner_goes_on_with_a_warning(whole: tuple[list[Any], list[Any]], tmp_path: Path) -> None:
+    path = begun(tmp_path, 4)
+    rows = journal.read_rows(path.read_bytes(), path)[0]
+    assert rows[0]["learner"] == ("native" if library() else "torch")
+    rows[0]["learner"] = "fingers"
+    write_rows(path, rows)
+    with pytest.warns(UserWarning, match=r"made with learner fingers \(now (native|torch)\); .*may differ"):
+        assert resumed(path) == whole[0]
+
+
+@pytest.mark.skipif(library() is None, reason="the compiled learners were not built")
+def test_a_search_goes_on_with_more_threads(whole: tuple[list[Any], list[Any]], tmp_path: Path) -> None:
+    path = begun(tmp_path, 4)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*resume")
+        assert resumed(path, threads=2) == whole[0]
 
 
 def test_windows_that_differ_on_another_machine_warn_and_the_record_counts(

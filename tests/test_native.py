@@ -179,7 +179,7 @@ def assert_as_precise(kind: str, network: MLP) -> None:
 
 
 @pytest.mark.parametrize("network", NETWORKS, ids=str)
-@pytest.mark.parametrize("settings", [{}, {"double": True}, {"tau": 0.3}, {"batch_size": 37}], ids=str)
+@pytest.mark.parametrize("settings", [{}, {"double": True}, {"tau": 0.3, "huber": True}, {"batch_size": 37}], ids=str)
 def test_fifty_updates_of_dqn_in_double_precision_are_the_references(network: MLP, settings: dict[str, Any]) -> None:
     reference = play_dqn("torch", network, TWICE, **settings)
     assert reference[1].gradient_steps.min() >= 50

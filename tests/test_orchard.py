@@ -64,7 +64,7 @@ def test_a_fruit_falls_drifts_and_is_reflected_by_the_walls(column: int, drift: 
 
 
 def test_a_game_goes_as_the_rules_say() -> None:
-    """Two fruits arrive and are caught, two more are on their way; the basket starts in column 2 and goes to 6 and 0."""
+    """Two fruits arrive and are caught, two more are on their way; the basket goes from column 2 to 6 and to 0."""
     fruits = [(3, 1), (8, -1), (0, 0), (5, 0)]  # column, drift
     rng = Script(2, *(column + 10 * (drift + 1) for column, drift in fruits))
     paths = [falls(*fruit) for fruit in fruits]

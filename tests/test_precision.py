@@ -160,9 +160,9 @@ def test_bfloat16_is_refused_for_vectors_and_unknown_types_for_all() -> None:
     ):
         Population(Problem(Settings.from_keywords({"precision": "bfloat16"})), 1)
     with pytest.raises(
-        ValueError, match=r"unknown precision 'bfloat32': expected one of bfloat16, float32. Did you mean 'bfloat16'"
+        ValueError, match=r"unknown precision 'bfloat': expected one of bfloat16, float32. Did you mean 'bfloat16'"
     ):
-        Config(precision="bfloat32")
+        Config(precision="bfloat")
 
 
 def test_clipped_rewards_are_learned_from_and_whole_ones_counted() -> None:

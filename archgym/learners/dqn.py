@@ -41,6 +41,9 @@ class Config(Exploration):
     for it. Weights, optimizer and values are float32 in any case."""
     double: bool = False
     """Whether the weights choose the action that the target network values (Double DQN)."""
+    huber: bool = False
+    """Whether an error beyond 1 counts by its size (Huber's loss, half the square within 1; the error clipping of
+    Nature's DQN) and not by its square."""
 
     def __post_init__(self) -> None:
         """Refuse settings that cannot train."""

@@ -22,7 +22,7 @@ from archgym.training import Group
 class _Settings(ctypes.Structure):
     _fields_ = (
         *((name, number) for name in ("learning_rate", "gamma", "tau")),
-        *((name, integer) for name in ("batch_size", "learning_starts", "target_network_frequency", "twice")),
+        *((name, integer) for name in ("batch_size", "learning_starts", "target_network_frequency", "twice", "huber")),
         *((name, integer) for name in ("remember", "inputs", "outputs", "envs", "slots")),
     )
 
@@ -94,7 +94,7 @@ class NativeLearners:
                 )
         settings = _Settings(
             *(config.learning_rate, config.gamma, config.tau, config.batch_size, config.learning_starts),
-            *(config.target_network_frequency, config.double, remember),
+            *(config.target_network_frequency, config.double, config.huber, remember),
             *(replay.observations.shape[-1], self.networks.outputs, replay.envs, replay.slots),
         )
         self._native = Native("dqn", self.networks.precision, SIGNATURES, settings, described, count)

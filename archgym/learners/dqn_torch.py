@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional as F
 
 from archgym.learners.adam_fused import adam_for
 from archgym.learners.dqn import Config, Statistics
@@ -97,7 +98,9 @@ def gradient_step(learners: Sequence[Learner], batch: Batch) -> None:
             q_tp1 = q_tp1.amax(-1)
         target = batch.rewards + config.gamma * (1 - batch.terminated) * q_tp1
     q_t = values(learners, weights, batch.observations).gather(-1, batch.actions[..., None]).squeeze(-1)
-    loss = ((target - q_t) * batch.valid).square().mean(-1)  # (M,)
+    error = (target - q_t) * batch.valid
+    losses = F.smooth_l1_loss(error, torch.zeros_like(error), reduction="none") if config.huber else error.square()
+    loss = losses.mean(-1)  # (M,)
     gradients = iter(torch.autograd.grad(loss.sum(), [tensor for own in weights for tensor in own.values()]))
     sizes = [len(learner.group.rows) for learner in learners]
     statistics = zip(loss.detach().split_with_sizes(sizes), q_t.detach().mean(-1).split_with_sizes(sizes), strict=True)

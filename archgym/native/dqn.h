@@ -8,7 +8,7 @@ namespace archgym {
 
 struct DqnSettings {
     double learning_rate, gamma, tau;
-    int64_t batch_size, learning_starts, target_network_frequency, twice, remember;  // `twice`: Double DQN
+    int64_t batch_size, learning_starts, target_network_frequency, twice, huber, remember;  // `twice`: Double DQN
     int64_t inputs, outputs, envs, slots;  // envs: of a member; slots: of its ring
 };
 
@@ -148,8 +148,11 @@ class Dqn {
         for (long b = 0; b < batch; b++) {
             const float* row = own.steps + at[b] * 4;
             const T q = desk->value(long(row[0]), b), error = (target[b] - q) * T(row[3]);
-            desk->slope(long(row[0]), b) = T(-2) * error * T(row[3]) / T(batch);
-            loss += double(error) * double(error);
+            const T size = std::abs(error);
+            const bool far = settings.huber && size > T(1);  // counts by its size
+            const T slope = far ? std::copysign(T(1), error) : error * T(settings.huber ? 1 : 2);
+            desk->slope(long(row[0]), b) = -slope * T(row[3]) / T(batch);
+            loss += far ? double(size) - 0.5 : double(error) * double(error) * (settings.huber ? 0.5 : 1);
             value += double(q);
         }
         own.loss += loss / batch;
