@@ -109,7 +109,7 @@ def list_names() -> None:
     for name in lookup.names("archgym.search_spaces"):
         space = lookup.load("archgym.search_spaces", name, "search space").SPACE
         choices = ", ".join(f"{choice.name} ({len(choice.options)})" for choice in space.choices)
-        print(f"  {name:<20} {space.size:,} architectures, for {' or '.join(space.takes)}: {choices}")
+        print(f"  {name:<20} {space.size:,} architectures: {choices}; for {' or '.join(space.takes)}")
     print("\nagents")
     for name in lookup.names("archgym.agents"):
         print(f"  {name:<22} {first_line('archgym.agents', name)}")

@@ -17,6 +17,7 @@ from torch import Tensor
 from archgym.evaluator import State
 from archgym.greedy import play
 from archgym.inner_envs import open_inner_envs
+from archgym.learners import sharing
 from archgym.learners.select import find_learner
 from archgym.lookup import load
 from archgym.observations import IMAGES, kind_of
@@ -27,7 +28,7 @@ from archgym.seeding import Consumer, env_seeds
 from archgym.settings import Problem, trainer_config
 from archgym.shards import Shard, share_out, train_side_by_side
 from archgym.state import capture, restore
-from archgym.supernet import Layout, check_in, check_out, family_of, variants
+from archgym.supernet import Layout, Subnets, check_in, check_out, family_of, variants
 from archgym.training import Group, Outcome
 from archgym.transfer import Lifetime, Store, Transfer
 from archgym.window import WindowResult
@@ -50,7 +51,14 @@ class Population:
         self.device = find_device(settings.device)
         self.family = family_of(problem.space)
         trainers = load("archgym.trainers", settings.trainer, "trainer")
-        self.learner = find_learner(settings.learner, self.device, self.family, trainers)
+        self.shares = settings.share_weights
+        if self.shares and not getattr(trainers, "SHARES_WEIGHTS", False):
+            raise ValueError(
+                f"share_weights: expected a trainer whose members can train one supernet (its SHARES_WEIGHTS), "
+                f"got {settings.trainer!r}."
+            )
+        name = "torch" if self.shares and settings.learner == "auto" else settings.learner
+        self.learner = find_learner(name, self.device, self.family, trainers)
         self.config = trainer_config(trainers.PRESETS, settings).resolved(problem.horizon, problem.learner_steps)
         if getattr(self.config, "precision", "float32") != "float32" and kind_of(problem.inputs) != IMAGES:
             raise ValueError(
@@ -89,6 +97,7 @@ class Population:
             members: Which ones; None: all.
         """
         members = range(self.members) if members is None else members
+        self.problem.check_together("reset", members, self.members)
         if not self.lifetimes:
             self.lifetimes = [Lifetime(0) for _ in range(self.members)]
         for member, seed in zip(members, seeds, strict=True):
@@ -110,6 +119,7 @@ class Population:
         """
         clock = time.perf_counter()
         members = list(range(self.members)) if members is None else list(members)
+        self.problem.check_together("train_window", members, self.members)
         lives = [self.lifetimes[member] for member in members]
         space, per_member = self.problem.space, self.problem.settings.envs_per_member
         labels = [space.label(architecture) for architecture in architectures]
@@ -119,18 +129,26 @@ class Population:
             store = self.transfer.store_to_train(life, label, network)
             self._activate(member, self.transfer.key(label), store)
             stores.append(store)
+            if self.shares:
+                store.supernet = stores[0].supernet
         streams = [(life.seed, self.transfer.stream(life, s)) for life, s in zip(lives, stores, strict=True)]
         switched = [life.last not in (None, label) for life, label in zip(lives, labels, strict=True)]
         costs = [network.flops(self.problem.inputs, self.problem.outputs) for network in networks]
-        shards = []
+        shards, union = [], None
         for rows in share_out(costs, len(self.trainers)):
-            groups = []
-            for part in self._partition([(labels[row], stores[row].steps) for row in rows]):
-                own = [rows[position] for position in part]
-                syncs = [self.transfer.syncs_target(switched[row]) for row in own]
-                subnets = check_out([stores[row].supernet for row in own], networks[own[0]], syncs)
-                groups.append(Group(part, subnets, stores[own[0]].steps))
-            shards.append(Shard(rows, groups))
+            parts = self._partition([(labels[row], stores[row].steps) for row in rows])
+            owned = [[rows[position] for position in part] for part in parts]
+            syncs = [[self.transfer.syncs_target(switched[row]) for row in own] for own in owned]
+            plain = [networks[own[0]] for own in owned]
+            subnets: Sequence[Subnets]
+            if self.shares:
+                union = sharing.check_out(stores[0].supernet, plain, syncs)
+                subnets = union.copies
+            else:
+                nets = [[stores[row].supernet for row in own] for own in owned]
+                subnets = [check_out(*one) for one in zip(nets, plain, syncs, strict=True)]
+            steps = [stores[own[0]].steps for own in owned]
+            shards.append(Shard(rows, [Group(*one) for one in zip(parts, subnets, steps, strict=True)]))
         clock = self._took("switch", clock)
         seeds = [env_seeds(root, Consumer.INNER_ENVS, window, count=per_member) for root, window in streams]
         pools = [
@@ -148,7 +166,11 @@ class Population:
         for envs in pools:
             envs.close()
         clock = time.perf_counter()
-        for shard in shards:
+        if union is not None:
+            outcome.diverged[:] = outcome.diverged.any()
+            if not outcome.diverged.any():
+                union.check_in(stores[0].supernet)
+        for shard in shards if union is None else ():
             for group in shard.groups:
                 own = [shard.rows[position] for position in group.rows]
                 kept = [not outcome.diverged[row] for row in own]
@@ -222,8 +244,8 @@ class Population:
         networks = [space.network_of(architecture) for architecture in architectures]
         lives = [self.lifetimes[member] for member in members]
         stores = [
-            self.transfer.store(life, space.label(architecture), network)
-            for life, architecture, network in zip(lives, architectures, networks, strict=True)
+            self.transfer.store(self._keeper(member), space.label(architecture), network)
+            for member, architecture, network in zip(members, architectures, networks, strict=True)
         ]
         groups = [
             (rows, check_out([stores[row].supernet for row in rows], networks[rows[0]], [False] * len(rows)))
@@ -247,8 +269,10 @@ class Population:
                 on with it.
 
         Raises:
-            ValueError: If the source has no learner of that architecture.
+            ValueError: If the source has no learner of that architecture, or members share their weights.
         """
+        if self.shares:
+            raise ValueError("fork: expected members with weights of their own, got share_weights=True.")
         if architecture is not None:
             self._fork_learner(self.lifetimes[source], source, target, self.problem.space.label(architecture))
             return
@@ -275,7 +299,7 @@ class Population:
     def weights(self, member: int, architecture: Architecture) -> dict[str, Tensor]:
         """Copy the member's present weights of an architecture out, by name."""
         label, network = self.problem.space.label(architecture), self.problem.space.network_of(architecture)
-        store = self.transfer.store(self.lifetimes[member], label, network)
+        store = self.transfer.store(self._keeper(member), label, network)
         subnets = check_out([store.supernet], network, [False])
         return {name: view[0] for name, view in subnets.views("weight").items()}
 
@@ -297,13 +321,17 @@ class Population:
         Raises:
             ValueError: If it is another population's.
         """
-        self.lifetimes = restore(state, self.members, self.problem.space, self.transfer, self.replay)
+        self.lifetimes = restore(state, self.members, self.problem.space, self.transfer, self.replay, self.shares)
 
     def _layout(self, network: Network | None) -> Layout:
         if network not in self._layouts:
             networks = variants(self.problem.space) if network is None else [network]
             self._layouts[network] = Layout(self.family, networks, self.problem.inputs, self.problem.outputs)
         return self._layouts[network]
+
+    def _keeper(self, member: int) -> Lifetime:
+        """Find the lifetime that keeps a member's supernet: that of member 0, from whose seed it starts, if shared."""
+        return self.lifetimes[0 if self.shares else member]
 
     def _activate(self, member: int, key: str, store: Store) -> None:
         """Bring the store's replay into the member's ring, and the one that lies there back into its store."""

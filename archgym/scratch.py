@@ -105,5 +105,5 @@ def exact_retraining(settings: Settings, steps: int) -> tuple[Settings, int]:
 
 def _from_scratch(settings: Settings, window: int, windows: int) -> Settings:
     """Let every architecture have a learner of its own, and count nothing but its training."""
-    own = replace(settings, transfer="own", reward="return", cost_weight=0.0, evaluation_steps=None)
-    return replace(own, window_steps=window, windows=windows)
+    own = replace(settings, transfer="own", share_weights=False, reward="return", cost_weight=0.0)
+    return replace(own, evaluation_steps=None, window_steps=window, windows=windows)

@@ -341,16 +341,24 @@ class SearchSpace:
             for option in [decided[position]] if position in decided else range(self.counts[position]):
                 yield from self._with(decided, (*prefix, option))
 
-    def inactive_positions(self, architecture: Architecture) -> frozenset[int]:
+    def inactive_positions(self, architecture: Architecture | Sequence[int]) -> frozenset[int]:
         """List the positions of the choices that do not matter under the others."""
+        return self._activity_of(architecture)[1]
+
+    def deciding_positions(self, architecture: Architecture | Sequence[int]) -> tuple[int, ...]:
+        """List the positions of the choices that settle which ones do not matter; to change another changes nothing."""
+        return self._activity_of(architecture)[0]
+
+    def _activity_of(self, architecture: Architecture | Sequence[int]) -> tuple[tuple[int, ...], frozenset[int]]:
         if self.inactive is _all_active:
-            return frozenset()
+            return (), frozenset()
         looked: tuple[int, ...] = ()
+        deciding: tuple[int, ...] = ()
         while (known := self._activity.get(looked)) is not None:
             if isinstance(known, frozenset):
-                return known
-            looked = (*looked, int(architecture[known]))
-        indices = architecture.tolist()
+                return deciding, known
+            looked, deciding = (*looked, int(architecture[known])), (*deciding, known)
+        indices = [int(index) for index in architecture]
         options = {choice.name: choice.options[index] for choice, index in zip(self.choices, indices, strict=True)}
         watched = _Watched(options)
         names = self.inactive(watched)
@@ -360,7 +368,7 @@ class SearchSpace:
             self._activity[looked] = positions[name]
             looked = (*looked, indices[positions[name]])
         self._activity[looked] = frozenset(position for name, position in positions.items() if name in names)
-        return self.inactive_positions(architecture)
+        return self._activity_of(architecture)
 
     def is_inactive(self, prefix: Sequence[int]) -> bool:
         """Tell whether the choice after these does not matter."""

@@ -5,7 +5,7 @@ One dataclass feeds the environments, the command line and the header of every r
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -70,6 +70,10 @@ class Settings:
     threads: int = 1
     """Threads of the native learner; each trains members of its own, in inner environments of its own. The result does
     not depend on it."""
+    share_weights: bool = False
+    """Whether all members train one supernet, each its own architecture (`archgym.learners.sharing`); False gives every
+    member a supernet of its own. A member then is not the single environment of its seed. Needs `transfer="shared"`
+    and the torch learner, which `learner="auto"` gives."""
     exact: bool = False
     """Whether every member is computed at its own shapes, so that its numbers do not depend, bit for bit, on how many
     members there are; False stacks members of equal architecture."""
@@ -124,9 +128,22 @@ class Settings:
                 raise ValueError(f"{name}: expected a finite number, got {getattr(self, name)!r}.")
         if not _is_number(self.cost_weight) or self.cost_weight < 0:
             raise ValueError(f"cost_weight: expected a number of at least 0, got {self.cost_weight!r}.")
-        for name in ("exact", "layer_norm"):
+        for name in ("share_weights", "exact", "layer_norm"):
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"{name}: expected True or False, got {getattr(self, name)!r}.")
+        if self.share_weights:
+            self._check_sharing()
+
+    def _check_sharing(self) -> None:
+        """Refuse what does not go with one supernet for all members."""
+        if self.transfer != "shared":
+            raise ValueError(f"share_weights: expected transfer='shared', a supernet, got {self.transfer!r}.")
+        if self.learner == "native":
+            raise ValueError(
+                "share_weights: expected learner='torch' or 'auto', got 'native', whose members never see each other."
+            )
+        if self.trainer == "synthetic":
+            raise ValueError("share_weights: expected networks that are trained, got a planted landscape.")
 
     def to_dict(self) -> dict[str, Any]:
         """Give the settings as JSON takes them."""
@@ -229,6 +246,23 @@ class Problem:
         """Return that earns 1."""
         own = self.settings.reference_return
         return self.task.reference_return if own is None else own
+
+    def check_together(self, call: str, members: Sequence[int], count: int) -> None:
+        """Refuse to go on with some members alone where they share their weights: they live one lifetime.
+
+        Args:
+            call: What is asked for, as its caller knows it.
+            members: Of which members, in order.
+            count: How many there are.
+
+        Raises:
+            ValueError: If it is not all of them, in order, and `share_weights` is set.
+        """
+        if self.settings.share_weights and list(members) != list(range(count)):
+            raise ValueError(
+                f"{call}: expected all {count} members, for with share_weights=True they train one supernet in step; "
+                f"got members {', '.join(map(str, members)) or 'none'}."
+            )
 
     def normalise(self, value: float) -> float:
         """Scale a return: 0 for the random policy, 1 for the reference."""

@@ -21,13 +21,18 @@ def capture(lifetimes: Sequence[Lifetime], replay: Replay | None) -> State:
     """Copy the lifetimes of all members and their rings, if there are any."""
     meta: dict[str, Any] = {"lifetimes": []}
     arrays: dict[str, NDArray[Any]] = {}
+    kept: dict[int, str] = {}  # by supernet: where it is; members that share one keep it once
     for member, life in enumerate(lifetimes):
         stores = {}
         for number, (key, store) in enumerate(life.stores.items()):
             content = replay.get(member) if replay is not None and key == life.active else store.replay
             name = f"{member}/{number}"
             stores[key] = {"name": name, "steps": store.steps, "windows": store.windows}
-            arrays |= {f"{name}/{field}": _copy(store.supernet.fields[field]) for field in FIELDS}
+            owner = kept.setdefault(id(store.supernet), name)
+            if owner == name:
+                arrays |= {f"{name}/{field}": _copy(store.supernet.fields[field]) for field in FIELDS}
+            else:
+                stores[key]["supernet"] = owner
             if content is not None:
                 stores[key] |= {"head": content.head, "filled": content.filled}
                 arrays[f"{name}/observations"] = _copy(content.observations)
@@ -37,7 +42,7 @@ def capture(lifetimes: Sequence[Lifetime], replay: Replay | None) -> State:
 
 
 def restore(
-    state: State, members: int, space: SearchSpace, transfer: Transfer, replay: Replay | None
+    state: State, members: int, space: SearchSpace, transfer: Transfer, replay: Replay | None, shares: bool = False
 ) -> list[Lifetime]:
     """Build the lifetimes of a state, and fill the rings once everything is known to fit.
 
@@ -47,6 +52,7 @@ def restore(
         space: Its search space.
         transfer: Its rule.
         replay: Its rings, if it has any.
+        shares: Whether its members train one supernet.
 
     Raises:
         ValueError: If the state is another population's; nothing has been changed then.
@@ -54,11 +60,15 @@ def restore(
     if len(state.meta["lifetimes"]) != members:
         raise ValueError(f"state: expected {members} members, got {len(state.meta['lifetimes'])}.")
     lifetimes = []
+    supernets: dict[str, Supernet] = {}
     for plain in state.meta["lifetimes"]:
         life = Lifetime(**{name: plain[name] for name in PLAIN})
         for key, entry in plain["stores"].items():
-            life.stores[key] = _store(state, key, entry, space, transfer, replay)
+            life.stores[key] = _store(state, key, entry, space, transfer, replay, supernets)
         lifetimes.append(life)
+    trained = sum(len(life.stores) for life in lifetimes)
+    if len(supernets) != (min(1, trained) if shares else trained):
+        raise ValueError(f"state: it belongs to another share_weights than {shares}.")
     if replay is None:
         return lifetimes
     for member, life in enumerate(lifetimes):
@@ -70,17 +80,22 @@ def restore(
 
 
 def _store(
-    state: State, key: str, entry: dict[str, Any], space: SearchSpace, transfer: Transfer, replay: Replay | None
+    state: State,
+    key: str,
+    entry: dict[str, Any],
+    space: SearchSpace,
+    transfer: Transfer,
+    replay: Replay | None,
+    supernets: dict[str, Supernet],
 ) -> Store:
     shared, device = transfer.name == "shared", transfer.device
     if shared != (key == ""):
         raise ValueError(f"state: it belongs to another transfer than {transfer.name!r}.")
-    layout = transfer.layout(None if shared else space.network_of(space.parse(key)))
-    supernet = Supernet(layout, np.random.default_rng(0), device)
-    saved = {name: torch.from_numpy(state.arrays[f"{entry['name']}/{name}"]) for name in FIELDS}
-    if any(saved[name].shape != supernet.fields[name].shape for name in FIELDS):
-        raise ValueError("state: it belongs to another search space or task.")
-    supernet.fields = {name: saved[name].to(device, copy=True) for name in FIELDS}
+    owner = entry.get("supernet", entry["name"])
+    if owner not in supernets:
+        layout = transfer.layout(None if shared else space.network_of(space.parse(key)))
+        supernets[owner] = _supernet(state, owner, Supernet(layout, np.random.default_rng(0), device), device)
+    supernet = supernets[owner]
     store = Store(supernet, None, entry["steps"], entry["windows"])
     if ("head" in entry) != (replay is not None):
         raise ValueError("state: it belongs to another trainer.")
@@ -93,6 +108,15 @@ def _store(
             observations.to(device, copy=True), steps.to(device, copy=True), entry["head"], entry["filled"]
         )
     return store
+
+
+def _supernet(state: State, name: str, supernet: Supernet, device: torch.device) -> Supernet:
+    """Fill a supernet with the numbers of a state."""
+    saved = {field: torch.from_numpy(state.arrays[f"{name}/{field}"]) for field in FIELDS}
+    if any(saved[field].shape != supernet.fields[field].shape for field in FIELDS):
+        raise ValueError("state: it belongs to another search space or task.")
+    supernet.fields = {field: saved[field].to(device, copy=True) for field in FIELDS}
+    return supernet
 
 
 def _copy(tensor: Tensor) -> NDArray[Any]:

@@ -5,8 +5,8 @@ learner reaches half of what its products of matrices allow. Method: a run is a 
 environment steps per member on CartPole-v1, from nothing: batch 128, one gradient step per 10 environment steps, replay
 10,000, target network copied every 500 steps, exploration as archgym's default has it, learning from step 128 on.
 Contenders take turns in every round, one thread; the ratio is taken within a round. CPU-seconds are those of the
-process, all threads, set-up left out. Mixed: architectures drawn from the 27 of `mlp`, others in every round. The two
-bounds are no learners: the first is the time of the products between the hidden layers alone, for as many gradient
+process, all threads, set-up left out. Architectures drawn anew in every round: of two ReLU layers, 32 to 128 units
+wide, and, as *mixed*, of the 27 of `mlp`, which are up to four layers deep and mostly not ReLU. The two bounds are no learners: the first is the time of the products between the hidden layers alone, for as many gradient
 steps (`archgym.speed.hidden_products`), the second what their operations take at the speed of a large product. What
 uses two threads is measured in wall time, so it needs a machine that does nothing else.
 
@@ -31,7 +31,7 @@ from benchmarks.environment import DQN, make
 from benchmarks.peers import HIDDEN, SETTINGS, stable_baselines
 from benchmarks.rounds import CLOCK, Contender, Makers, Measured, interval, report, seconds, show, take_turns
 
-FIXED, MIXED = "benchmarks.cleanrl_network", "mlp"  # search spaces
+FIXED, WIDTHS, MIXED = "benchmarks.cleanrl_network", "benchmarks.mixed_widths", "mlp"  # search spaces
 PEER, FLOOR, PEAK = "Stable-Baselines3", "bound: the products alone", "bound: at the peak"
 
 
@@ -107,7 +107,11 @@ def contenders(args: Args) -> Makers:
     """List what makes each contender: the reference, archgym's ways, the bounds."""
     makers: dict[str, Callable[[], Contender]] = {PEER: partial(peer, args.steps)}
     for name, way in WAYS.items():
-        for space, label, counts in ((FIXED, "120-84", way.members), (MIXED, "mixed", way.mixed)):
+        for space, label, counts in (
+            (FIXED, "120-84", way.members),
+            (WIDTHS, "widths 32 to 128", way.mixed),
+            (MIXED, "mixed", way.mixed),
+        ):
             for members in (one for one in counts if one <= args.most):
                 makers[f"archgym {name} K={members} {label}"] = partial(population, way, members, space, args.steps)
     return {**makers, FLOOR: partial(floor, args.steps), PEAK: partial(peak, args.steps)}

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from archgym.lookup import unknown
 from archgym.search_space import Architecture, SearchSpace
+from archgym.settings import Problem
 
 ILLEGAL = ("penalise", "refuse")
 ILLEGAL_PENALTY = 0.1  # what an illegal decision costs with illegal="penalise"
@@ -109,3 +110,9 @@ def check_illegal(illegal: str) -> str:
     if illegal not in ILLEGAL:
         raise unknown("rule for illegal actions (illegal)", illegal, ILLEGAL)
     return illegal
+
+
+def check_in_step(illegal: str, problem: Problem, members: int) -> None:
+    """Refuse penalties where members train one supernet: a penalised one would train fewer windows than the others."""
+    if illegal == "penalise" and problem.settings.share_weights and members > 1:
+        raise ValueError("illegal: expected 'refuse', for with share_weights=True members train in step; got 'penalise'.")

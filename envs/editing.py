@@ -1,17 +1,20 @@
 """A view that edits: an action changes one choice of the present architecture, as local search and evolution do."""
 
-from itertools import islice
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 from gymnasium.utils import RecordConstructorArgs
-from numpy.typing import NDArray
+from gymnasium.vector import VectorEnv, VectorWrapper
+from gymnasium.vector.utils import batch_space
+from numpy.typing import ArrayLike, NDArray
 
-from archgym.envs.draft import ILLEGAL_PENALTY, check_illegal
-from archgym.envs.sequential import SequentialEnv
+from archgym.envs import seeds
+from archgym.envs.draft import ILLEGAL_PENALTY, check_illegal, check_in_step
+from archgym.envs.edits import Edits, Present
+from archgym.envs.sequential import SequentialEnv, SequentialVectorEnv
 from archgym.envs.single import ArchSearchEnv
-from archgym.search_space import Architecture
+from archgym.envs.vector import ArchSearchVectorEnv, mask_infos
 
 Observation = NDArray[np.float32]
 
@@ -72,36 +75,27 @@ class EditingEnv(gym.Wrapper[Observation, Any, Observation, Any], RecordConstruc
         inner = env.observation_space
         if not isinstance(inner, gym.spaces.Box) or len(inner.shape) != 1:
             raise ValueError(f"env: expected flat observations, got {inner}.")
-        space = base.search_space
-        if len(list(islice(space.enumerate(), 2))) < 2:
-            raise ValueError(f"env: expected a search space with something to edit, {space.name!r} has 1 architecture.")
-        self._start = None if start == "random" else space.parse(start)
-        self._illegal, self._base, self.search_space = check_illegal(illegal), base, space
-        self._edits = [(position, option) for position, count in enumerate(space.counts) for option in range(count)]
-        self._blocks = np.cumsum([0, *space.counts])  # where the actions of each choice begin
-        size = len(self._edits)
-        low = np.concatenate([inner.low, np.zeros(2 * size)]).astype(np.float32)
-        high = np.concatenate([inner.high, np.ones(2 * size)]).astype(np.float32)
-        self.observation_space = gym.spaces.Box(low, high, dtype=np.float32)
-        self.action_space = gym.spaces.Discrete(size)
-        self._monotone = all(constraint.monotone for constraint in space.constraints)
-        self._allowed: dict[tuple[int, ...], bool] = {}  # by options of all choices; constraints are slow to ask
-        self._generator = np.random.default_rng()
-        self._seen: Observation | None = None  # last observation of the environment inside; None: not yet reset
+        self._illegal, self._base, self.search_space = check_illegal(illegal), base, base.search_space
+        self._edits = Edits(self.search_space)
+        self._start = None if start == "random" else self.search_space.parse(start)
+        self.observation_space = self._edits.observation_space(inner)
+        self.action_space = self._edits.action_space
+        self._generator = start_generator(None)
+        self._present: Present | None = None  # None: not yet reset
+        self._seen: Observation = np.zeros(inner.shape, dtype=np.float32)  # last one of the environment inside
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
         """Begin a lifetime at the start."""
+        seed = seeds.check_seed(seed)
         if seed is not None:
             self.action_space.seed(seed)
-            self._generator = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(0,)))  # not the env's
+            self._generator = start_generator(seed)
+        present = Present.start(self._edits, self._start, self._generator)
         self._seen, info = self.env.reset(seed=seed, options=options)
-        self._stand(self.search_space.sample(self._generator) if self._start is None else self._start)
-        if not self._mask.any():
-            label = self.search_space.label(self._genes)
-            raise ValueError(f"start: expected an architecture that an edit can leave, got {label!r}.")
-        return self._observation(), {**info, "action_mask": self._mask.copy()}
+        self._present = present
+        return self._observation(present), {**info, "action_mask": present.mask.copy()}
 
     def step(self, action: Any) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Change one choice and train the architecture for one window.
@@ -110,30 +104,27 @@ class EditingEnv(gym.Wrapper[Observation, Any, Observation, Any], RecordConstruc
             ValueError: If the action is illegal, with `illegal="refuse"`.
             gymnasium.error.ResetNeeded: Before the first reset and after the end of a lifetime.
         """
-        if self._seen is None or len(self._base.history) >= self._base.problem.settings.windows:
-            raise gym.error.ResetNeeded("step: expected a lifetime with windows left; call reset() to begin one.")
-        refusal = self._refusal(action)
+        present = self._need_present()
+        self._base.need_windows()
+        refusal = present.refusal(action)
         if refusal is not None:
             if self._illegal == "refuse":
                 raise ValueError(refusal)
-            return self._observation(), -ILLEGAL_PENALTY, False, False, {"action_mask": self._mask.copy()}
-        genes = self._edited(int(action))
-        self._seen, reward, terminated, truncated, info = self.env.step(self._effective(genes))
-        self._stand(genes)
-        info = {**info, "action_mask": self._mask.copy()}
-        return self._observation(), float(reward), terminated, truncated, info
+            return self._observation(present), -ILLEGAL_PENALTY, False, False, {"action_mask": present.mask.copy()}
+        present = present.after(action)
+        self._seen, reward, terminated, truncated, info = self.env.step(present.architecture)
+        self._present = present
+        info = {**info, "action_mask": present.mask.copy()}
+        return self._observation(present), float(reward), terminated, truncated, info
 
     def action_masks(self) -> NDArray[np.bool_]:
         """Tell which actions are legal, as sb3-contrib's maskable agents ask."""
-        if self._seen is None:
-            raise gym.error.ResetNeeded("action_masks: expected a lifetime under way; call reset() first.")
-        return self._mask.astype(bool)
+        return self._need_present().mask.astype(bool)
 
     def get_state(self) -> Any:
         """Copy the lifetime's state, the present architecture included."""
         state = self._base.get_state()
-        assert self._seen is not None  # the base has refused
-        own = {"genes": self._genes.tolist(), "seen": self._seen.tolist()}
+        own = {"genes": list(self._need_present().genes), "seen": self._seen.tolist()}
         state.meta["view"]["editing"] = {**own, "generator": self._generator.bit_generator.state}
         return state
 
@@ -143,67 +134,155 @@ class EditingEnv(gym.Wrapper[Observation, Any, Observation, Any], RecordConstruc
         own = state.meta["view"]["editing"]
         self._seen = np.array(own["seen"], dtype=np.float32)
         self._generator.bit_generator.state = own["generator"]
-        self._stand(np.array(own["genes"], dtype=np.int64))
+        self._present = Present(self._edits, own["genes"])
 
-    def _stand(self, genes: Architecture) -> None:
-        """Make these options the present ones."""
-        self._genes, self._architecture = genes, self._effective(genes)
-        self._mask = self._legal()
+    def _need_present(self) -> Present:
+        if self._present is None:
+            raise gym.error.ResetNeeded("expected a lifetime under way; call reset() first.")
+        return self._present
 
-    def _edited(self, action: int) -> Architecture:
-        """Give the present options after an action, legal or not."""
-        position, option = self._edits[action]
-        genes = self._genes.copy()
-        genes[position] = option
-        return genes
+    def _observation(self, present: Present) -> Observation:
+        return np.concatenate([self._seen, present.observation()], dtype=np.float32)
 
-    def _effective(self, genes: Architecture) -> Architecture:
-        """Give the architecture that these options make, whether the constraints allow it or not."""
-        architecture = genes.copy()
-        architecture[list(self.search_space.inactive_positions(genes))] = 0
-        return architecture
 
-    def _legal(self) -> NDArray[np.int8]:
-        """Tell which actions lead to another architecture."""
-        mask = np.ones(len(self._edits), dtype=np.int8)
-        mask[self._blocks[:-1] + self._genes] = 0
-        for position in self.search_space.inactive_positions(self._genes):
-            mask[self._blocks[position] : self._blocks[position + 1]] = 0
-        if self.search_space.constraints:
-            genes = self._genes.tolist()
-            for action in np.flatnonzero(mask).tolist():
-                position, option = self._edits[action]
-                key = (*genes[:position], option, *genes[position + 1 :])
-                if key not in self._allowed:  # neighbours share most of their neighbours
-                    self._allowed[key] = self._broken(action) is None
-                mask[action] = self._allowed[key]
-        return mask
+class EditingVectorEnv(
+    VectorWrapper[Observation, NDArray[Any], Observation, NDArray[Any], NDArray[Any]], RecordConstructorArgs
+):
+    """K lifetimes of `EditingEnv`: `EditingVectorEnv(gymnasium.make_vec("ArchSearch-DQN-v0", num_envs=K))`.
 
-    def _broken(self, action: int) -> str | None:
-        """Name the constraint that forbids an edit of an active choice."""
-        edited, (position, option) = self._effective(self._edited(action)), self._edits[action]
-        if self._monotone and option < self._genes[position] and (edited <= self._architecture).all():
-            return None  # cheaper
-        return next((one.sentence for one in self.search_space.constraints if not one.allows(edited)), None)
+    Member k is the single view reset with member k's seed (bit for bit with `exact=True`). Members that make a legal
+    edit are trained together as one population. The infos of every step have the `action_mask`, (K, actions), those of
+    `reset` for the members that were reset; what `ArchSearchEnv` tells about a window is there for the members that
+    trained one. A lifetime that ended begins anew, at the start, at the next step, which ignores its action.
 
-    def _refusal(self, action: Any) -> str | None:
-        """Say what is wrong with an action; None: nothing."""
-        if not self.action_space.contains(action) or isinstance(action, bool | np.bool_):
-            return f"action: expected an integer from 0 to {len(self._edits) - 1}, got {action!r}."
-        if self._mask[action]:
-            return None
-        position, option = self._edits[int(action)]
-        choice = self.search_space.choices[position]
-        setting, present = f"{choice.name}={choice.options[option]}", self.search_space.label(self._architecture)
-        why = f"expected an edit that leads to another architecture of {self.search_space.name!r}"
-        if position in self.search_space.inactive_positions(self._genes):
-            return f"action {action} ({setting}): {why}, but {choice.name} has no effect in {present!r}."
-        if self._genes[position] == option:
-            return f"action {action} ({setting}): {why}, but {present!r} has this option."
-        return f"action {action} ({setting}): {why} ({self._broken(int(action))}), got an edit of {present!r}."
+    Args:
+        env: The vector environment itself: a wrapper around it would take a penalised member for one that trained.
+            Wrappers go around this one.
+        start: See `EditingEnv`; "random" draws for every member from its own seed.
+        illegal: See `EditingEnv`.
 
-    def _observation(self) -> Observation:
-        present = np.zeros(len(self._edits), dtype=np.float32)
-        present[self._blocks[:-1] + self._genes] = 1.0
-        assert self._seen is not None  # a lifetime is under way
-        return np.concatenate([self._seen, present, self._mask], dtype=np.float32)
+    Raises:
+        ValueError: If the environment is another one, its space a single architecture, or an argument wrong.
+    """
+
+    def __init__(
+        self,
+        env: VectorEnv[Observation, NDArray[Any], NDArray[Any]],
+        start: str = "default",
+        illegal: str = "refuse",
+    ) -> None:
+        RecordConstructorArgs.__init__(self, start=start, illegal=illegal)
+        super().__init__(env)
+        if not isinstance(env, ArchSearchVectorEnv) or isinstance(env, SequentialVectorEnv):
+            raise ValueError(f"env: expected an ArchSearchVectorEnv that takes whole architectures, got {env}.")
+        self._illegal, self._base, self.search_space = check_illegal(illegal), env, env.search_space
+        check_in_step(illegal, env.problem, env.num_envs)
+        self._edits = Edits(self.search_space)
+        self._start = None if start == "random" else self.search_space.parse(start)
+        self.single_observation_space = self._edits.observation_space(env.single_observation_space)
+        self.single_action_space = self._edits.action_space
+        self.observation_space = batch_space(self.single_observation_space, env.num_envs)
+        self.action_space = batch_space(self.single_action_space, env.num_envs)
+        self._generators = [start_generator(None) for _ in range(env.num_envs)]
+        self._presents: list[Present | None] = [None] * env.num_envs  # None: not yet reset
+
+    def reset(
+        self, *, seed: seeds.Seeds = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        """Begin lifetimes at the start, see `ArchSearchVectorEnv.reset`."""
+        self._base.need_open()
+        given = seeds.member_seeds(seed, self.num_envs)
+        mask = seeds.reset_mask(options, self.num_envs)
+        begun = np.flatnonzero(mask).tolist()
+        self._base.problem.check_together("reset_mask", begun, self.num_envs)
+        for member in begun:
+            if given[member] is not None:
+                self._generators[member] = start_generator(given[member])
+        presents = {member: self._begin(member) for member in begun}
+        seen, infos = self._base.reset(seed=seed, options=options)
+        seeds.seed_actions(self.action_space, seed, [given[member] for member in begun])
+        for member, present in presents.items():
+            self._presents[member] = present
+        return self._observations(seen), {**infos, **mask_infos(self._masks(), mask)}
+
+    def step(
+        self, actions: NDArray[Any]
+    ) -> tuple[Observation, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
+        """Change one choice per member and train the architectures for one window.
+
+        Raises:
+            ValueError: If an action is illegal, with `illegal="refuse"`; no member has been trained then.
+            gymnasium.error.ResetNeeded: Before the first reset.
+            gymnasium.error.ClosedEnvironmentError: After `close`.
+        """
+        self._base.need_open()
+        given = np.asarray(actions)
+        if given.shape != (self.num_envs,):
+            raise ValueError(f"actions: expected {self.num_envs} edits, got an array of shape {given.shape}.")
+        presents, ended = self._need_presents(), self._base.over
+        after, penalised = {}, []
+        for member in np.flatnonzero(~ended).tolist():
+            refusal = presents[member].refusal(given[member])
+            if refusal is None:
+                after[member] = presents[member].after(given[member])
+            elif self._illegal == "refuse":
+                raise ValueError(f"member {member}: {refusal}")
+            else:
+                penalised.append(member)
+        begun = {member: self._begin(member) for member in np.flatnonzero(ended).tolist()}
+        architectures = [present.architecture for present in after.values()]
+        seen, rewards, terminations, truncations, infos = self._base.step_members(architectures, list(after))
+        rewards[penalised] = -ILLEGAL_PENALTY
+        for member, present in {**after, **begun}.items():
+            self._presents[member] = present
+        everybody = np.ones(self.num_envs, dtype=bool)
+        infos = {**infos, **mask_infos(self._masks(), everybody)}
+        return self._observations(seen), rewards, terminations, truncations, infos
+
+    def action_masks(self) -> NDArray[np.bool_]:
+        """Tell which actions are legal, (K, actions)."""
+        return self._masks().astype(bool)
+
+    def get_state(self) -> Any:
+        """Copy the state of all lifetimes, the present architectures included."""
+        state = self._base.get_state()
+        genes = [list(present.genes) for present in self._need_presents()]
+        generators = [generator.bit_generator.state for generator in self._generators]
+        state.meta["view"]["editing"] = {"genes": genes, "generators": generators}
+        return state
+
+    def set_state(self, state: Any) -> None:
+        """Go on from a state of an environment with the same arguments; call `reset` before, through the wrappers."""
+        self._base.set_state(state)
+        own = state.meta["view"]["editing"]
+        for generator, saved in zip(self._generators, own["generators"], strict=True):
+            generator.bit_generator.state = saved
+        self._presents = [Present(self._edits, genes) for genes in own["genes"]]
+
+    def fork(self, source: int, target: int, architecture: ArrayLike | None = None) -> None:
+        """Make a member a copy of another, its present architecture included; see `ArchSearchVectorEnv.fork`."""
+        self._base.fork(source, target, architecture)
+        if architecture is None:
+            self._presents[target] = self._presents[source]
+            self._generators[target].bit_generator.state = self._generators[source].bit_generator.state
+
+    def _begin(self, member: int) -> Present:
+        return Present.start(self._edits, self._start, self._generators[member])
+
+    def _need_presents(self) -> list[Present]:
+        presents = [present for present in self._presents if present is not None]
+        if len(presents) < self.num_envs:
+            raise gym.error.ResetNeeded("expected a lifetime under way; call reset() first.")
+        return presents
+
+    def _masks(self) -> NDArray[np.int8]:
+        return np.stack([present.mask for present in self._need_presents()])
+
+    def _observations(self, seen: Observation) -> Observation:
+        own = np.stack([present.observation() for present in self._need_presents()])
+        return np.concatenate([seen, own], axis=1, dtype=np.float32)
+
+
+def start_generator(seed: int | None) -> np.random.Generator:
+    """Build the generator of random starts: of the same seed as the environment's, and apart from it."""
+    return np.random.default_rng(None if seed is None else np.random.SeedSequence(seed, spawn_key=(0,)))

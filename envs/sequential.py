@@ -1,6 +1,5 @@
 """`ArchSearch-DQN-Sequential-v0`: an action decides one choice; the last one of an architecture trains the window."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import gymnasium as gym
@@ -8,9 +7,10 @@ import numpy as np
 from gymnasium.vector.utils import batch_space
 from numpy.typing import ArrayLike, NDArray
 
-from archgym.envs.draft import ILLEGAL_PENALTY, Draft, check_illegal, observation_space
+from archgym.envs import seeds
+from archgym.envs.draft import ILLEGAL_PENALTY, Draft, check_illegal, check_in_step, observation_space
 from archgym.envs.single import ArchSearchEnv
-from archgym.envs.vector import ArchSearchVectorEnv
+from archgym.envs.vector import ArchSearchVectorEnv, mask_infos
 
 
 class SequentialEnv(ArchSearchEnv):
@@ -64,6 +64,7 @@ class SequentialEnv(ArchSearchEnv):
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[NDArray[np.float32], dict[str, Any]]:
         """Begin a lifetime; unknown options are ignored, as Gymnasium's interface asks."""
+        seed = seeds.check_seed(seed)
         self._draft = Draft(self.search_space)
         observation, info = super().reset(seed=seed, options=options)
         return observation, {**info, "action_mask": self._draft.mask()}
@@ -75,7 +76,7 @@ class SequentialEnv(ArchSearchEnv):
             ValueError: If the action is illegal, with `illegal="refuse"`.
             gymnasium.error.ResetNeeded: Before the first reset and after the end of a lifetime.
         """
-        self._need_windows()
+        self.need_windows()
         refusal = self._draft.refusal(action)
         if refusal is not None:
             if self._illegal == "refuse":
@@ -110,10 +111,10 @@ class SequentialEnv(ArchSearchEnv):
 class SequentialVectorEnv(ArchSearchVectorEnv):
     """K lifetimes of `SequentialEnv`, made by `gymnasium.make_vec("ArchSearch-DQN-Sequential-v0", num_envs=K)`.
 
-    Members whose architectures are complete in the same step are trained together as one population. Every info has
-    the `action_mask`, (K, largest number of options); what `ArchSearchEnv` tells about a window is there for the
-    members that trained one (`_env_steps` and its like say which). A lifetime that ended begins anew at the next step,
-    which ignores its action.
+    Members whose architectures are complete in the same step are trained together as one population. The infos of every
+    step have the `action_mask`, (K, largest number of options), those of `reset` for the members that were reset; what
+    `ArchSearchEnv` tells about a window is there for the members that trained one (`_env_steps` and its like say
+    which). A lifetime that ended begins anew at the next step, which ignores its action.
     """
 
     def __init__(
@@ -121,6 +122,7 @@ class SequentialVectorEnv(ArchSearchVectorEnv):
     ) -> None:
         self._illegal = check_illegal(illegal)
         super().__init__(num_envs, render_mode, **keywords)
+        check_in_step(illegal, self.problem, self.num_envs)
         self.single_observation_space = observation_space(self.single_observation_space, self.search_space)
         self.single_action_space = gym.spaces.Discrete(max(self.search_space.counts))
         self.action_space = batch_space(self.single_action_space, self.num_envs)
@@ -128,11 +130,11 @@ class SequentialVectorEnv(ArchSearchVectorEnv):
         self._drafts = [Draft(self.search_space) for _ in range(self.num_envs)]
 
     def reset(
-        self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
+        self, *, seed: seeds.Seeds = None, options: dict[str, Any] | None = None
     ) -> tuple[NDArray[np.float32], dict[str, Any]]:
         """Begin lifetimes, see `ArchSearchVectorEnv.reset`."""
         observations, infos = super().reset(seed=seed, options=options)
-        return observations, {**infos, **self._masks()}
+        return observations, {**infos, **self._masks(seeds.reset_mask(options, self.num_envs))}
 
     def step(
         self, actions: NDArray[np.int64]
@@ -142,7 +144,9 @@ class SequentialVectorEnv(ArchSearchVectorEnv):
         Raises:
             ValueError: If an action is illegal, with `illegal="refuse"`; no member has decided anything then.
             gymnasium.error.ResetNeeded: Before the first reset.
+            gymnasium.error.ClosedEnvironmentError: After `close`.
         """
+        self.need_open()
         given = np.asarray(actions)
         if given.shape != (self.num_envs,):
             raise ValueError(f"actions: expected {self.num_envs} options, got an array of shape {given.shape}.")
@@ -161,7 +165,8 @@ class SequentialVectorEnv(ArchSearchVectorEnv):
             self._drafts[member] = Draft(self.search_space)
         rewards[penalised] = -ILLEGAL_PENALTY
         truncations = np.zeros(self.num_envs, dtype=bool)
-        return self._observations(), rewards, self._over.copy(), truncations, {**infos, **self._masks()}
+        infos |= self._masks(np.ones(self.num_envs, dtype=bool))
+        return self._observations(), rewards, self.over, truncations, infos
 
     def action_masks(self) -> NDArray[np.bool_]:
         """Tell which actions are legal, (K, largest number of options)."""
@@ -189,9 +194,8 @@ class SequentialVectorEnv(ArchSearchVectorEnv):
         for member in members:
             self._drafts[member] = Draft(self.search_space)
 
-    def _masks(self) -> dict[str, NDArray[Any]]:
-        masks = np.stack([draft.mask() for draft in self._drafts])
-        return {"action_mask": masks, "_action_mask": np.ones(self.num_envs, dtype=bool)}
+    def _masks(self, told: NDArray[np.bool_]) -> dict[str, NDArray[Any]]:
+        return mask_infos(np.stack([draft.mask() for draft in self._drafts]), told)
 
     def _observations(self) -> NDArray[np.float32]:
         drafts = np.stack([draft.observation() for draft in self._drafts])

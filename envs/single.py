@@ -6,7 +6,7 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from archgym.envs import core
+from archgym.envs import core, seeds
 from archgym.envs.lifetimes import Lifetime, observation_space
 from archgym.window import WindowResult
 
@@ -83,6 +83,7 @@ class ArchSearchEnv(core.Face, gym.Env[NDArray[Any], Any]):
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[NDArray[np.float32], dict[str, Any]]:
         """Begin a lifetime; unknown options are ignored, as Gymnasium's interface asks."""
+        seed = seeds.check_seed(seed)
         super().reset(seed=seed)
         if seed is not None:
             self.action_space.seed(seed)
@@ -97,7 +98,7 @@ class ArchSearchEnv(core.Face, gym.Env[NDArray[Any], Any]):
             ValueError: If the action is not an architecture of the space.
             gymnasium.error.ResetNeeded: Before the first reset and after the end of a lifetime.
         """
-        self._need_windows()
+        self.need_windows()
         result = self._lives.train([action], [0])[0]
         self._show()
         return self._observation(), result.reward, self._life.over, False, self._life.info()
@@ -161,7 +162,8 @@ class ArchSearchEnv(core.Face, gym.Env[NDArray[Any], Any]):
     def _observation(self) -> NDArray[np.float32]:
         return self._life.observation()
 
-    def _need_windows(self) -> None:
+    def need_windows(self) -> None:
+        """Refuse a step where there is no lifetime with windows left."""
         self._lives.need([0])
         if self._life.over:
             raise gym.error.ResetNeeded("step: expected a lifetime with windows left; call reset() to begin one.")

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from archgym.envs import core
 from archgym.envs.draft import ILLEGAL_PENALTY, Draft, check_illegal
 from archgym.envs.lifetimes import observation_space
+from archgym.envs.seeds import check_seed
 from archgym.envs.single import ArchSearchEnv
 from archgym.envs.vector import ArchSearchVectorEnv
 from archgym.lookup import unknown
@@ -49,8 +50,12 @@ class Team:
         inner = "ansi" if render_mode == "human" else render_mode  # printed here: one line, not one for every member
         self.base: ArchSearchEnv | ArchSearchVectorEnv
         if credit == "difference":
-            choices = len(Problem(Settings.from_keywords(keywords)).space.choices)
-            self.base = ArchSearchVectorEnv(choices + 1, inner, **keywords)
+            problem = Problem(Settings.from_keywords(keywords))
+            if problem.settings.share_weights:
+                raise ValueError(
+                    "share_weights: expected False with credit='difference', whose members are copies; got True."
+                )
+            self.base = ArchSearchVectorEnv(len(problem.space.choices) + 1, inner, **keywords)
         else:
             self.base = ArchSearchEnv(inner, **keywords)
         space = self.search_space = self.base.search_space
@@ -98,9 +103,10 @@ class Team:
 
     def _begin(self, seed: int | None) -> None:
         """Begin a lifetime; the action spaces are seeded too."""
+        seed = check_seed(seed)
         for position, agent in enumerate(self.possible_agents):
             if seed is not None:
-                self.action_spaces[agent].seed(int(seed) + position)
+                self.action_spaces[agent].seed(seed + position)
         seen, _ = self.base.reset(seed=seed)
         self._state = seen if isinstance(self.base, ArchSearchEnv) else seen[0]
         self._over, self.agents = False, self.possible_agents.copy()

@@ -10,17 +10,21 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import ArrayLike, NDArray
 
-from archgym.envs import core
+from archgym.envs import core, seeds
 from archgym.envs.lifetimes import observation_space
 from archgym.window import WindowResult
+
+UNKNOWN_SEED = -1  # Gymnasium's sign of it
 
 
 class ArchSearchVectorEnv(core.Face, VectorEnv[NDArray[np.float32], Any, NDArray[Any]]):
     """K lifetimes of `ArchSearchEnv`, made by `gymnasium.make_vec("ArchSearch-DQN-v0", num_envs=K)`.
 
-    Member k is the single environment reset with member k's seed (bit for bit with `exact=True`). A lifetime that ended
+    Member k is the single environment reset with member k's seed (bit for bit with `exact=True`), unless
+    `share_weights=True` lets all members train one supernet; then they begin and end together. A lifetime that ended
     begins anew at the next step, which ignores its action (Gymnasium's next-step autoreset). Spaces, rewards, infos and
-    arguments are those of `ArchSearchEnv`, batched; `reset` takes `options={"reset_mask": mask}`.
+    arguments are those of `ArchSearchEnv`, batched; `reset` takes `options={"reset_mask": mask}`. As in Gymnasium's own
+    vectors of single environments, `np_random` and `np_random_seed` are tuples of one per member.
     """
 
     metadata = {  # noqa: RUF012  (Gymnasium's declaration)
@@ -39,37 +43,35 @@ class ArchSearchVectorEnv(core.Face, VectorEnv[NDArray[np.float32], Any, NDArray
         self.single_observation_space: gym.spaces.Box = observation_space(self.search_space)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
-        self._generators = [np_random()[0] for _ in range(self.num_envs)]
+        drawn = [np_random() for _ in range(self.num_envs)]
+        self._generators, self._seeds = [generator for generator, _ in drawn], [seed for _, seed in drawn]
         self._over = np.zeros(self.num_envs, dtype=bool)  # lifetimes that the next step resets
 
     def reset(
-        self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
+        self, *, seed: seeds.Seeds = None, options: dict[str, Any] | None = None
     ) -> tuple[NDArray[np.float32], dict[str, Any]]:
         """Begin lifetimes.
 
+        The action space is seeded too: by the integer itself, or by a `SeedSequence` of those seeds of a list whose
+        members begin.
+
         Args:
-            seed: One integer s for seeds s, s + 1, ..., or one (or None) per member.
-            options: `reset_mask`, (K,) bool: which members; others go on. Unknown options are ignored.
+            seed: One integer s for seeds s, s + 1, ..., or one (or None) per member; from 0 upwards.
+            options: `reset_mask`, (K,) bool: which members, at least one; others go on. Unknown options are ignored.
 
         Raises:
-            ValueError: If seeds or mask do not fit the number of members.
+            ValueError: If a seed is none, or seeds or mask do not fit the number of members.
+            gymnasium.error.ClosedEnvironmentError: After `close`.
         """
-        seeds = (
-            [None if seed is None else int(seed) + k for k in range(self.num_envs)]
-            if seed is None or isinstance(seed, int | np.integer)
-            else list(seed)
-        )
-        mask = np.asarray((options or {}).get("reset_mask", np.ones(self.num_envs, dtype=bool)))
-        if len(seeds) != self.num_envs:
-            raise ValueError(f"reset: expected {self.num_envs} seeds, got {len(seeds)}.")
-        if mask.shape != (self.num_envs,) or mask.dtype != bool:
-            raise ValueError(f"reset_mask: expected {self.num_envs} booleans, got {mask.dtype} of shape {mask.shape}.")
-        if isinstance(seed, int | np.integer):
-            self.action_space.seed(int(seed))
-        for member in np.flatnonzero(mask):
-            if seeds[member] is not None:
-                self._generators[member] = np_random(seeds[member])[0]
-        self._reset(np.flatnonzero(mask).tolist())
+        self.need_open()
+        given, mask = seeds.member_seeds(seed, self.num_envs), seeds.reset_mask(options, self.num_envs)
+        begun = np.flatnonzero(mask).tolist()
+        self.problem.check_together("reset_mask", begun, self.num_envs)
+        seeds.seed_actions(self.action_space, seed, [given[member] for member in begun])
+        for member in begun:
+            if given[member] is not None:
+                self._generators[member], self._seeds[member] = np_random(given[member])
+        self._reset(begun)
         self._show()
         return self._observations(), {}
 
@@ -81,13 +83,27 @@ class ArchSearchVectorEnv(core.Face, VectorEnv[NDArray[np.float32], Any, NDArray
         Raises:
             ValueError: If an action is not an architecture of the space.
             gymnasium.error.ResetNeeded: Before the first reset.
+            gymnasium.error.ClosedEnvironmentError: After `close`.
         """
+        self.need_open()
         given = np.asarray(actions)
         if given.shape[:1] != (self.num_envs,):
             raise ValueError(f"actions: expected {self.num_envs} architectures, got an array of shape {given.shape}.")
         training = np.flatnonzero(~self._over).tolist()
-        rewards, infos = self._train(given[training], training)
-        return self._observations(), rewards, self._over.copy(), np.zeros(self.num_envs, dtype=bool), infos
+        return self.step_members(given[training], training)
+
+    def step_members(
+        self, architectures: ArrayLike, members: list[int]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
+        """Do what `step` does for some members; others stay as they are, unless their lifetime ended.
+
+        Args:
+            architectures: (M, number of choices).
+            members: (M,), of those whose lifetime goes on.
+        """
+        self._lives.need(range(self.num_envs))
+        rewards, infos = self._train(architectures, members)
+        return self._observations(), rewards, self.over, np.zeros(self.num_envs, dtype=bool), infos
 
     def render(self) -> tuple[Any, ...] | None:
         """Show the last window of every member, as the render mode says."""
@@ -133,6 +149,7 @@ class ArchSearchVectorEnv(core.Face, VectorEnv[NDArray[np.float32], Any, NDArray
     def set_state(self, state: Any) -> None:
         """Go on from a state of an environment with the same arguments; call `reset` before, through the wrappers."""
         self._lives.set_state(state, self._generators)
+        self._seeds = [UNKNOWN_SEED] * self.num_envs
         self._over = np.array([life.over for life in self._lives.lifetimes])
 
     def fork(self, source: int, target: int, architecture: ArrayLike | None = None) -> None:
@@ -152,12 +169,33 @@ class ArchSearchVectorEnv(core.Face, VectorEnv[NDArray[np.float32], Any, NDArray
         if architecture is not None:
             return
         self._generators[target].bit_generator.state = self._generators[source].bit_generator.state
+        self._seeds[target] = self._seeds[source]
         self._over[target] = self._over[source]
+
+    @property  # type: ignore[misc]
+    def np_random(self) -> tuple[np.random.Generator, ...]:  # type: ignore[override]  # as SyncVectorEnv
+        """The members' generators, from which the seeds of their lifetimes are drawn."""
+        return tuple(self._generators)
+
+    @property
+    def np_random_seed(self) -> tuple[int, ...]:  # type: ignore[override]  # as SyncVectorEnv
+        """The seeds of the members' generators; -1: unknown, for the generator goes on from a state."""
+        return tuple(self._seeds)
+
+    @property
+    def over(self) -> NDArray[np.bool_]:
+        """Which lifetimes have ended, (K,); the next step begins them anew."""
+        return self._over.copy()
 
     @property
     def histories(self) -> list[list[WindowResult]]:
         """The windows of every member's lifetime so far."""
         return [list(life.history) for life in self._lives.lifetimes]
+
+    def need_open(self) -> None:
+        """Refuse to go on after `close`."""
+        if self.closed:
+            raise gym.error.ClosedEnvironmentError("expected an open environment, got one after close().")
 
     def close_extras(self, **kwargs: Any) -> None:
         """Close the journal."""
@@ -189,3 +227,8 @@ class ArchSearchVectorEnv(core.Face, VectorEnv[NDArray[np.float32], Any, NDArray
     def _show(self) -> None:
         if self.render_mode == "human":
             print("\n".join(core.render_text(life) for life in self._lives.lifetimes), flush=True)
+
+
+def mask_infos(masks: NDArray[np.int8], told: NDArray[np.bool_]) -> dict[str, NDArray[Any]]:
+    """Give the infos about masks (K, actions) for the members that are told theirs, (K,), as Gymnasium batches them."""
+    return {"action_mask": np.where(told[:, None], masks, np.int8(0)), "_action_mask": told}

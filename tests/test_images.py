@@ -7,8 +7,11 @@ import numpy as np
 import pytest
 import torch
 
+from archgym.export import module
+from archgym.greedy import play
 from archgym.population import Population
 from archgym.settings import Problem, Settings
+from archgym.supernet import check_out
 
 SMALL = {
     "task": "Orchard-v0", "space": "mini-kernels", "windows": 4, "window_steps": 80, "learning_starts": 24,
@@ -22,10 +25,8 @@ def lived(members: int = 1, first: int = 0, windows: int = 3, **keywords: Any) -
     problem = Problem(Settings.from_keywords({**SMALL, **keywords}))
     made = Population(problem, members)
     made.reset(range(first, first + members))
-    made.results = [  # type: ignore[attr-defined]
+    for window in range(windows):
         made.train_window(np.array([[A, B][(window + first + member) % 2] for member in range(members)]))
-        for window in range(windows)
-    ]
     return made
 
 
@@ -79,8 +80,6 @@ def test_training_moves_the_chosen_network_alone() -> None:
 
 def test_an_exported_network_gives_the_actions_that_are_played() -> None:
     made = lived()
-    from archgym.export import module
-
     network = module(made.problem, np.array(B), made.weights(0, np.array(B)))
     env: Any = gym.make("archgym:Orchard-v0")
     seeds = [7, 8, 9]
@@ -93,9 +92,6 @@ def test_an_exported_network_gives_the_actions_that_are_played() -> None:
             observation, reward, _, over, _ = env.step(action.item())
             total += reward
         returns.append(total)
-    from archgym.greedy import play
-    from archgym.supernet import check_out
-
     store = next(iter(made.lifetimes[0].stores.values()))
     subnets = check_out([store.supernet], made.problem.space.network_of(np.array(B)), [False])
     played, _ = play(made.problem.task, [([0], subnets)], [seeds], torch.device("cpu"))
@@ -110,6 +106,7 @@ def test_pqn_trains_on_images_too() -> None:
     assert all(result.gradient_steps > 0 and not result.diverged for result in results)
 
 
+@pytest.mark.filterwarnings("ignore:window_steps=.* is shorter")
 def test_the_environment_of_images_takes_the_same_steps_alone_and_in_a_batch() -> None:
     keywords: dict[str, Any] = {**SMALL, "exact": True}
     single: Any = gym.make("archgym:ArchSearch-DQN-v0", **keywords)
@@ -121,3 +118,25 @@ def test_the_environment_of_images_takes_the_same_steps_alone_and_in_a_batch() -
         _, rewards, _, _, infos = batch.step(np.array([A, B]))
         assert (rewards[1], infos["raw_return"][1]) == (reward, info["raw_return"])
         assert (infos["parameters"][1], infos["flops"][1]) == (info["parameters"], info["flops"])
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_the_networks_of_the_paper_train_on_atari(precision: str) -> None:
+    pytest.importorskip("envpool", reason="EnvPool, which alone has Atari, has no build for this platform")
+    keywords = {"task": "Breakout-v5", "space": "nature-kernels", "envs_per_member": 2, "window_steps": 24}
+    settings = {"preset": "atari", "learning_starts": 8, "batch_size": 4, "buffer_size": 24, "precision": precision}
+    problem = Problem(Settings.from_keywords({**keywords, **settings, "windows": 2}))
+    assert problem.task.episode_limit == 2_100
+    made = Population(problem, 1)
+    made.reset([1])
+    store = made.transfer.begin(made.lifetimes[0], problem.space.network_of(problem.space.default_architecture))
+    (result,) = made.train_window(problem.space.parse("nature-cnn")[None])
+    assert result.gradient_steps == 4
+    assert result.parameters == 4_045_476
+    assert not result.diverged
+    assert np.isfinite(result.loss)
+    trained = next(iter(made.lifetimes[0].stores.values())).supernet
+    moved = (trained.fields["weight"] != store.supernet.fields["weight"]).float().mean()
+    assert 0.1 < float(moved) < 0.98, "all of the network but dead units, and none of the kernels beyond it"
+    assert made.replay is not None
+    assert made.replay.observations.dtype == torch.uint8

@@ -1,14 +1,24 @@
 """Adam (arXiv 1412.6980) on the flat numbers of a group of subnets, with a step count per number."""
 
+from collections.abc import Mapping
+from typing import Protocol
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from archgym.supernet import Subnets
-
 BETAS = (0.9, 0.999)
 EPSILON = 1e-8
+
+
+class Numbers(Protocol):
+    """What an optimizer moves: the numbers of subnets, with their moments and step counts."""
+
+    fields: dict[str, Tensor]  # for each of `archgym.supernet.FIELDS`, (G, parameter count)
+
+    def views(self, name: str) -> Mapping[str, Tensor]:
+        """Cut a field into tensors, (G, ...), in the order of the numbers."""
 
 
 class Adam:
@@ -22,7 +32,7 @@ class Adam:
         gradient_steps: Steps made; `finish` adds them to the counts.
     """
 
-    def __init__(self, subnets: Subnets, device: torch.device) -> None:
+    def __init__(self, subnets: Numbers, device: torch.device) -> None:
         self.fields, self.gradient_steps = subnets.fields, 0
         steps = self.fields["steps"]
         self.corrections = [1 - beta ** steps.double() for beta in BETAS]

@@ -5,13 +5,12 @@ million numbers; the others (kernels of a supernet, whose middle has been traine
 plain way. The kernel computes in another order: the results differ in their last bits.
 """
 
-from dataclasses import replace
+from copy import copy
 
 import torch
 from torch import Tensor
 
-from archgym.learners.adam import BETAS, EPSILON, Adam
-from archgym.supernet import Subnets
+from archgym.learners.adam import BETAS, EPSILON, Adam, Numbers
 
 LARGE = 500_000  # numbers of a network from which on the calls for single tensors pay
 FUSED = ("cpu", "cuda")  # where torch has the kernel
@@ -25,7 +24,7 @@ class FusedAdam(Adam):
         device: Where they lie.
     """
 
-    def __init__(self, subnets: Subnets, device: torch.device) -> None:
+    def __init__(self, subnets: Numbers, device: torch.device) -> None:
         # Not that of Adam, whose corrections of every number are needed for few of them.
         self.fields, self.gradient_steps = subnets.fields, 0
         counts = self.fields["steps"]
@@ -38,7 +37,8 @@ class FusedAdam(Adam):
             if bool((counts[:, span] == counts[:, span][:, :1]).all()):
                 self._fused += [(row, span) for row in range(len(counts))]
             else:
-                part = replace(subnets, fields={name: field[:, span] for name, field in self.fields.items()})
+                part = copy(subnets)
+                part.fields = {name: field[:, span] for name, field in self.fields.items()}
                 self._plain.append((span, Adam(part, device)))
         numbers = [self.fields["weight"][row, span].detach() for row, span in self._fused]
         self._optimizer = torch.optim.Adam(numbers, betas=BETAS, eps=EPSILON, fused=True)
@@ -62,7 +62,7 @@ class FusedAdam(Adam):
         self.gradient_steps += 1
 
 
-def adam_for(subnets: Subnets, device: torch.device) -> Adam:
+def adam_for(subnets: Numbers, device: torch.device) -> Adam:
     """Choose between the plain and the fused way."""
     large = subnets.fields["weight"].shape[1] >= LARGE and device.type in FUSED
     return FusedAdam(subnets, device) if large else Adam(subnets, device)

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from archgym.learners.adam_fused import adam_for
 from archgym.learners.dqn import Config, Statistics
 from archgym.learners.precision import Working
+from archgym.learners.sharing import optimizer, sync_target
 from archgym.observations import Observations
 from archgym.replay import Batch, Replay
 from archgym.training import Group
@@ -37,7 +38,7 @@ class Learner:
         self.weights, self.targets = self.own.tensors, self.target.tensors
         self.gradient = torch.empty_like(fields["weight"])  # (G, parameter count)
         self.parts = self.subnets.layout.views(self.subnets.network, self.gradient)  # of it, in the shapes of `weights`
-        self.adam = adam_for(self.subnets, device)
+        self.adam = optimizer(adam_for, self.subnets, device)
         self.loss = torch.zeros(len(group.rows), device=device)
         self.value = torch.zeros(len(group.rows), device=device)
 
@@ -57,15 +58,12 @@ class Learner:
         for part in self.parts.values():
             part.copy_(next(gradients))
         self.adam.step(self.gradient, self.config.learning_rate)
-        self.own.renew()
         self.loss += loss
         self.value += value
 
-    @torch.no_grad()
     def sync_target(self) -> None:
         """Move the target network towards the weights."""
-        self.subnets.fields["target"].lerp_(self.subnets.fields["weight"], self.config.tau)
-        self.target.renew()
+        sync_targets([self])
 
 
 def values(learners: Sequence[Learner], weights: Sequence[Mapping[str, Tensor]], observations: Tensor) -> Tensor:
@@ -106,6 +104,17 @@ def gradient_step(learners: Sequence[Learner], batch: Batch) -> None:
     statistics = zip(loss.detach().split_with_sizes(sizes), q_t.detach().mean(-1).split_with_sizes(sizes), strict=True)
     for learner, (own_loss, own_value) in zip(learners, statistics, strict=True):
         learner.descend(gradients, own_loss, own_value)
+    for learner in learners:  # now, for where weights are shared the last learner moves those of all
+        learner.own.renew()
+
+
+@torch.no_grad()
+def sync_targets(learners: Sequence[Learner]) -> None:
+    """Move the target networks of all these learners towards their weights."""
+    for learner in learners:
+        sync_target(learner.subnets, learner.config.tau)
+    for learner in learners:
+        learner.target.renew()
 
 
 class TorchLearners:
@@ -164,10 +173,12 @@ class TorchLearners:
             if ready:
                 chosen, uniform = torch.cat([one.rows for one in ready]), torch.cat([one.draw() for one in ready])
                 gradient_step(ready, self.replay.sample(self.ring[chosen], uniform))
+        sync_targets([one for one in self.learners if self._due(one.group.steps + start, one.group.steps + end)])
+
+    def _due(self, before: int, after: int) -> bool:
+        """Tell whether a learner's target is to be moved between two counts of its steps."""
         frequency = self.config.target_network_frequency
-        for learner in self.learners:
-            if (learner.group.steps + end) // frequency > (learner.group.steps + start) // frequency:
-                learner.sync_target()
+        return after // frequency > before // frequency
 
     def finish(self) -> Statistics:
         """End the window."""

@@ -78,4 +78,5 @@ class NativeLearners:
         results = (statistics.gradient_steps, statistics.loss, statistics.value)
         self._native("finish", *(result.ctypes.data for result in results))
         self.networks.finish(statistics.gradient_steps, statistics.diverged)
+        statistics.diverged |= ~np.isfinite(statistics.loss)  # as in the reference: a cut gradient hides it
         return statistics

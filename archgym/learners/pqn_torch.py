@@ -8,8 +8,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from archgym.learners.adam import Adam
+from archgym.learners.adam_fused import adam_for
 from archgym.learners.pqn import Config, Rollout, Statistics
+from archgym.learners.sharing import optimizer
 from archgym.training import Group
 
 
@@ -20,7 +21,7 @@ class Learner:
         self.config, self.group, self.subnets = config, group, group.subnets
         self.rows = torch.tensor(group.rows, device=device)
         self.weights = {name: view.detach().requires_grad_() for name, view in self.subnets.views("weight").items()}
-        self.adam = Adam(self.subnets, device)
+        self.adam = optimizer(adam_for, self.subnets, device)
         self.transitions = torch.zeros(len(group.rows), device=device)  # learned from, repetitions counted
         self.loss = torch.zeros(len(group.rows), device=device)
         self.value = torch.zeros(len(group.rows), device=device)
@@ -85,14 +86,13 @@ class TorchLearners:
 
         parts = [flat(part) for part in (rollout.observations, rollout.returns[..., None], chosen.astype(np.float32))]
         order = torch.from_numpy(orders).to(self.device)
-        cuts = self.config.minibatches(transitions)
-        for learner in self.learners:
-            rows, rate = learner.rows, float(rates[learner.group.rows[0]])
-            shuffled = [part[rows[:, None, None], order[rows]] for part in parts]  # (G, epochs, L x E, n)
-            for epoch in range(self.config.update_epochs):
-                for cut in cuts:
-                    observations, returns, taken = (part[:, epoch, cut] for part in shuffled)
-                    learner.update(observations, returns, taken, rate)
+        for epoch in range(self.config.update_epochs):
+            # Learners step together: where they share weights, a step is made of the gradients of all.
+            shuffled = [[part[one.rows[:, None], order[one.rows, epoch]] for part in parts] for one in self.learners]
+            for cut in self.config.minibatches(transitions):
+                for learner, own in zip(self.learners, shuffled, strict=True):
+                    observations, returns, taken = (part[:, cut] for part in own)  # (G, B, n)
+                    learner.update(observations, returns, taken, float(rates[learner.group.rows[0]]))
 
     def finish(self) -> Statistics:
         """End the window."""

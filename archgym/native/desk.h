@@ -28,11 +28,11 @@ class Desk {
         for (long i = 0; i < inputs; i++) x[i * pass.lead + to] = T(from[i]);
     }
 
-    // The values of the first columns.
-    void forward(const Network& net, const T* weight, long columns) {
+    // The values of the first columns; `back`: a backward pass follows.
+    void forward(const Network& net, const T* weight, long columns, bool back = false) {
         for (long i = 0; i < inputs; i++)  // up to a whole vector
             for (long j = columns; j < whole_vectors<T>(columns); j++) x[i * pass.lead + j] = 0;
-        pass.forward(net, weight, x, columns, values);
+        pass.forward(net, weight, x, columns, values, back);
     }
 
     // From slopes to `gradient`, after a forward pass on as many columns.

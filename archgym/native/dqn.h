@@ -142,7 +142,7 @@ class Dqn {
         draw(own);
         value_targets(own);
         for (long b = 0; b < batch; b++) desk->column(b, own.observations + at[b] * settings.inputs);
-        desk->forward(own.net, own.weight, batch);
+        desk->forward(own.net, own.weight, batch, true);
         double loss = 0, value = 0;
         desk->clear_slopes();
         for (long b = 0; b < batch; b++) {

@@ -109,9 +109,10 @@ class Pass {
 
     const long lead;  // length of a row, of inputs and values too
 
-    // values (outputs, lead) of inputs x (inputs, lead), for `batch` columns.
-    void forward(const Network& net, const T* w, const T* x, long batch, T* values) {
-        const long width = whole_vectors<T>(batch);
+    // values (outputs, lead) of inputs x (inputs, lead), for `batch` columns. Products of few columns are half a vector
+    // wide unless there is a way back, which reads whole vectors.
+    void forward(const Network& net, const T* w, const T* x, long batch, T* values, bool back) {
+        const long width = whole_vectors<T>(batch), used = back || batch * 2 > W ? width : W / 2;
         const T* input = x;
         for (size_t i = 0; i < net.layers.size(); i++) {
             const Network::Layer& at = net.layers[i];
@@ -119,7 +120,7 @@ class Pass {
             const bool adds = net.skip && i > 0;
             T* sums = net.norm ? layer.normed : layer.active;
             multiply<T>(
-                at.units, width, at.inputs, {w + at.weight, at.inputs, 1}, input, lead, w + at.bias, sums, lead
+                at.units, used, at.inputs, {w + at.weight, at.inputs, 1}, input, lead, w + at.bias, sums, lead
             );
             if (net.norm) normalise(at, w, layer, width);
             activate(net.activation, layer.active, at.units, width);
@@ -128,7 +129,7 @@ class Pass {
         }
         const Network::Layer& head = net.head;
         multiply<T>(
-            head.units, width, head.inputs, {w + head.weight, head.inputs, 1}, input, lead, w + head.bias, values, lead
+            head.units, used, head.inputs, {w + head.weight, head.inputs, 1}, input, lead, w + head.bias, values, lead
         );
     }
 

@@ -60,14 +60,14 @@ class Pqn {
                     const long start = part ? ends[part - 1] : 0, batch = ends[part] - start;
                     for (long b = 0; b < batch; b++)
                         desk->column(b, observations + place(order[start + b]) * settings.inputs);
-                    desk->forward(own.net, own.trained.weight, batch);
+                    desk->forward(own.net, own.trained.weight, batch, true);
                     desk->clear_slopes();
                     for (long b = 0; b < batch; b++) {
                         const long at = place(order[start + b]);
                         if (!valid[at]) continue;
                         const T q = desk->value(actions[at], b), error = q - T(returns[at]);
                         desk->slope(actions[at], b) = error * (T(2) / T(batch));
-                        own.loss += double(error) * double(error);
+                        own.loss += double(error * error);  // in single precision, where it can overflow
                         own.value += double(q);
                         own.transitions++;
                     }

@@ -23,9 +23,15 @@ struct Simd {
 template <class T>
 using Vector = typename Simd<T>::type;
 
+// Half of it, for few columns; on many processors two of these go as fast as one whole.
 template <class T>
-inline Vector<T> load(const T* from) {
-    Vector<T> value;
+struct Half {
+    typedef T type __attribute__((vector_size(VECTOR_BYTES / 2)));
+};
+
+template <class T, class V = Vector<T>>
+inline V load(const T* from) {
+    V value;
     std::memcpy(&value, from, sizeof value);  // compiles to one unaligned load
     return value;
 }
@@ -35,9 +41,9 @@ inline void store(T* to, Vector<T> value) {
     std::memcpy(to, &value, sizeof value);
 }
 
-template <class T>
-inline Vector<T> broadcast(T value) {
-    return Vector<T>{} + value;
+template <class T, class V = Vector<T>>
+inline V broadcast(T value) {
+    return V{} + value;
 }
 
 template <class T>

@@ -22,6 +22,7 @@ from archgym.seeding import Consumer, generator
 from archgym.training import Group, Outcome
 
 LEARNERS = ("native", "torch")
+SHARES_WEIGHTS = True  # the torch learner's members can train one supernet
 PRESETS: dict[str, Config] = {
     "default": Config(),
     "cleanrl": Config(

@@ -24,6 +24,7 @@ from archgym.seeding import Consumer, generator
 from archgym.training import Group, Outcome
 
 LEARNERS = ("native", "torch")
+SHARES_WEIGHTS = True  # the torch learner's members can train one supernet
 PRESETS: dict[str, Config] = {
     "default": Config(),
     "cleanrl": Config(learning_rate=2.5e-4, q_lambda=0.65, num_steps=128, exploration_fraction=0.5),
