@@ -35,7 +35,7 @@ from archgym.window import WindowResult
 
 
 class Population:
-    """K members, each its own lifetime.
+    """K members, each its own lifetime; with `share_weights` all of them train one supernet, that of member 0's seed.
 
     Args:
         problem: What is searched, on what.
@@ -138,16 +138,14 @@ class Population:
         for rows in share_out(costs, len(self.trainers)):
             parts = self._partition([(labels[row], stores[row].steps) for row in rows])
             owned = [[rows[position] for position in part] for part in parts]
+            plain, steps = zip(*[(networks[own[0]], stores[own[0]].steps) for own in owned], strict=True)
             syncs = [[self.transfer.syncs_target(switched[row]) for row in own] for own in owned]
-            plain = [networks[own[0]] for own in owned]
             subnets: Sequence[Subnets]
-            if self.shares:
-                union = sharing.check_out(stores[0].supernet, plain, syncs)
-                subnets = union.copies
+            if self.shares:  # all rows: threads are for the compiled learner
+                union, subnets = sharing.check_out(stores[0].supernet, plain, syncs)
             else:
                 nets = [[stores[row].supernet for row in own] for own in owned]
                 subnets = [check_out(*one) for one in zip(nets, plain, syncs, strict=True)]
-            steps = [stores[own[0]].steps for own in owned]
             shards.append(Shard(rows, [Group(*one) for one in zip(parts, subnets, steps, strict=True)]))
         clock = self._took("switch", clock)
         seeds = [env_seeds(root, Consumer.INNER_ENVS, window, count=per_member) for root, window in streams]

@@ -24,7 +24,7 @@ class Store:
     """What a learner lives on.
 
     Attributes:
-        supernet: Its weights.
+        supernet: Its weights; those of all members where they share them.
         replay: Its replay while another store's lies in the member's ring; None: empty, or in the ring.
         steps: Environment steps it has been trained for.
         windows: Windows it has been trained for.

@@ -1,14 +1,15 @@
 """Inner environment steps per CPU-second, learning included, beside Stable-Baselines3's DQN at the same settings.
 
-Hypothesis: members trained side by side make at least 12 times the steps of Stable-Baselines3 with torch alone, and the
-learner reaches half of what its products of matrices allow. Method: a run is a learner's whole life of `--steps`
-environment steps per member on CartPole-v1, from nothing: batch 128, one gradient step per 10 environment steps, replay
-10,000, target network copied every 500 steps, exploration as archgym's default has it, learning from step 128 on.
-Contenders take turns in every round, one thread; the ratio is taken within a round. CPU-seconds are those of the
+Hypothesis: members trained side by side make at least 12 times the steps of Stable-Baselines3 with torch alone, and
+the learner reaches half of what its products of matrices allow. Method: a run is a learner's whole life of `--steps`
+environment steps per member on CartPole-v1, from nothing: batch 128, one gradient step per 10 environment steps,
+replay 10,000, target network copied every 500 steps, exploration as archgym's default has it, learning from step 128
+on. Contenders take turns in every round, one thread; the ratio is taken within a round. CPU-seconds are those of the
 process, all threads, set-up left out. Architectures drawn anew in every round: of two ReLU layers, 32 to 128 units
-wide, and, as *mixed*, of the 27 of `mlp`, which are up to four layers deep and mostly not ReLU. The two bounds are no learners: the first is the time of the products between the hidden layers alone, for as many gradient
-steps (`archgym.speed.hidden_products`), the second what their operations take at the speed of a large product. What
-uses two threads is measured in wall time, so it needs a machine that does nothing else.
+wide, and, as *mixed*, of the 27 of `mlp`, which are up to four layers deep and mostly not ReLU. The two bounds are no
+learners: the first is the time of the products between the hidden layers alone, for as many gradient steps
+(`archgym.speed.hidden_products`), the second what their operations take at the speed of a large product. What uses two
+threads is measured in wall time, so it needs a machine that does nothing else.
 
     python -m benchmarks.bench_window
     python -m pytest benchmarks/bench_window.py --benchmark-only
@@ -53,6 +54,7 @@ class Way:
 LEARNERS = learners()
 WAYS: dict[str, Way] = {
     **{name: Way({**asdict(SETTINGS), **keywords}) for name, keywords in LEARNERS.items()},
+    "share_weights": Way({**asdict(SETTINGS), "share_weights": True}, members=(8,), mixed=(8,)),
     "PQN": Way(members=(1, 8), mixed=(8,), env_id="ArchSearch-PQN-v0"),
 }
 """Contenders; a new learner or trainer is a row here. PQN has its own settings: it does other work per step."""

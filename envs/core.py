@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 JOURNAL_VARIABLE = "ARCHGYM_JOURNAL"
 RENDER_MODES = ("ansi", "human", "rgb_array")
+UNKNOWN_SEED = -1  # Gymnasium's sign of it, for a generator that goes on from a state
 _recorded = 0  # environments of this process that the variable gave a journal
 
 

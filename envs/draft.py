@@ -115,4 +115,6 @@ def check_illegal(illegal: str) -> str:
 def check_in_step(illegal: str, problem: Problem, members: int) -> None:
     """Refuse penalties where members train one supernet: a penalised one would train fewer windows than the others."""
     if illegal == "penalise" and problem.settings.share_weights and members > 1:
-        raise ValueError("illegal: expected 'refuse', for with share_weights=True members train in step; got 'penalise'.")
+        raise ValueError(
+            "illegal: expected 'refuse', for with share_weights=True members train in step; got 'penalise'."
+        )

@@ -1,6 +1,5 @@
 """An architecture that is edited choice by choice: what an edit sets, which ones are legal, and what an agent sees."""
 
-from bisect import bisect_left
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import islice
@@ -82,15 +81,14 @@ class Edits:
     def _first_forbidden(self, architecture: Genes, position: int) -> int:
         """Find the cheapest option that is forbidden, of an active choice that has no say in what is active.
 
-        Under monotone constraints all dearer ones are forbidden too, so that few have to be asked about.
+        Under monotone constraints all dearer ones are forbidden too, and the cheaper ones of an architecture's own not.
         """
-        before, after = architecture[:position], architecture[position + 1 :]
-        return bisect_left(
-            range(self.space.counts[position]),
-            True,
-            lo=architecture[position] + 1,
-            key=lambda option: not self._allows((*before, option, *after)),
-        )
+        line, count = list(architecture), self.space.counts[position]
+        for option in range(architecture[position] + 1, count):
+            line[position] = option
+            if not self._allows(tuple(line)):
+                return option
+        return count
 
     def _leads(self, genes: Genes, position: int, option: int, present: Genes) -> bool:
         """Tell whether the constraints allow an edit of any active choice."""
@@ -142,7 +140,13 @@ class Present:
     def refusal(self, action: Any) -> str | None:
         """Say what is wrong with an action; None: nothing."""
         edits, space = self.edits, self.edits.space
-        if not edits.action_space.contains(action) or isinstance(action, bool | np.bool_):
+        if isinstance(action, np.ndarray) and not action.ndim:
+            action = action[()]  # what agents predict for one environment
+        if (
+            isinstance(action, bool | np.bool_)
+            or not isinstance(action, int | np.integer)
+            or not 0 <= action < len(edits.settings)
+        ):
             return f"action: expected an integer from 0 to {len(edits.settings) - 1}, got {action!r}."
         if self.mask[action]:
             return None
@@ -164,6 +168,6 @@ class Present:
         numbers[size:] = self.mask
         return numbers
 
-    def _edited(self, action: int) -> Genes:
+    def _edited(self, action: int | np.integer[Any]) -> Genes:
         position, option = self.edits.settings[int(action)]
         return (*self.genes[:position], option, *self.genes[position + 1 :])

@@ -8,6 +8,8 @@ own registry, under the ids that Gymnasium has for `ArchSearchEnv`. PettingZoo's
     import archgym.envs.multi_agent
 
     env = pettingzoo.make("parallel", "ArchSearch-DQN-v0", windows=8)  # or "aec"
+
+PettingZoo has no vector interface, so a team is one lifetime; K lifetimes side by side are for `gymnasium.make_vec`.
 """
 
 from collections.abc import Mapping

@@ -138,6 +138,7 @@ class ArchSearchEnv(core.Face, gym.Env[NDArray[Any], Any]):
     def set_state(self, state: Any) -> None:
         """Go on from a state of an environment with the same arguments; call `reset` before, through the wrappers."""
         self._lives.set_state(state, [self.np_random])
+        self._np_random_seed = core.UNKNOWN_SEED
 
     def fork(self) -> Self:
         """Make an environment of its own in the same state; it has no journal."""

@@ -14,8 +14,6 @@ from archgym.envs import core, seeds
 from archgym.envs.lifetimes import observation_space
 from archgym.window import WindowResult
 
-UNKNOWN_SEED = -1  # Gymnasium's sign of it
-
 
 class ArchSearchVectorEnv(core.Face, VectorEnv[NDArray[np.float32], Any, NDArray[Any]]):
     """K lifetimes of `ArchSearchEnv`, made by `gymnasium.make_vec("ArchSearch-DQN-v0", num_envs=K)`.
@@ -149,7 +147,7 @@ class ArchSearchVectorEnv(core.Face, VectorEnv[NDArray[np.float32], Any, NDArray
     def set_state(self, state: Any) -> None:
         """Go on from a state of an environment with the same arguments; call `reset` before, through the wrappers."""
         self._lives.set_state(state, self._generators)
-        self._seeds = [UNKNOWN_SEED] * self.num_envs
+        self._seeds = [core.UNKNOWN_SEED] * self.num_envs
         self._over = np.array([life.over for life in self._lives.lifetimes])
 
     def fork(self, source: int, target: int, architecture: ArrayLike | None = None) -> None:

@@ -55,7 +55,8 @@ def lived(device: str, **keywords: Any) -> Population:
         architectures = np.stack([problem.space.sample(rng) for _ in range(3)])
         made.train_window(architectures)
     made.evaluate(architectures, [0, 1, 2], 2)
-    made.fork(0, 1)
+    if not made.shares:
+        made.fork(0, 1)
     made.set_state(made.get_state())
     made.train_window(architectures)
     return made
@@ -72,6 +73,8 @@ def lived(device: str, **keywords: Any) -> Population:
         {"trainer": "pqn", "space": "mlp", "transfer": "own", "exact": True},
         {"trainer": "pqn", "task": "Orchard-v0", "space": "mini-kernels"},
         {"task": "Orchard-v0", "space": "mini-kernels", "double": True},
+        {"space": "mlp-wide", "share_weights": True, "tau": 0.1},
+        {"trainer": "pqn", "space": "mlp-wide", "share_weights": True},
     ],
     ids=lambda keywords: "-".join(map(str, keywords.values())),
 )

@@ -17,6 +17,8 @@ from stable_baselines3.common.env_checker import check_env as check_env_sb3
 import archgym  # noqa: F401  (registers the ids)
 from archgym.envs.draft import ILLEGAL_PENALTY
 from archgym.envs.editing import EditingEnv
+from archgym.envs.edits import Edits
+from archgym.search_spaces import mlp_wide
 
 ENTRY = "archgym.envs.single:ArchSearchEnv"
 IDS = sorted(id for id, spec in gym.registry.items() if id.startswith("ArchSearch-") and spec.entry_point == ENTRY)
@@ -285,6 +287,15 @@ def test_the_same_architectures_earn_the_same_rewards_as_in_the_base(id: str, sh
             _, same, also, _, told = base.step(env.search_space.parse(info["architecture"]))
             assert (reward, over) == (same, also)
             assert told == {name: value for name, value in info.items() if name != "action_mask"}
+
+
+def test_a_mask_that_is_remembered_for_all_members_cannot_be_written_into() -> None:
+    edits = Edits(mlp_wide.SPACE)
+    for genes in ((1, 2, 1, 0, 0, 0, 0, 0), (0, 2, 1, 0, 0, 0, 0, 0)):
+        mask = edits.mask(genes)
+        with pytest.raises(ValueError, match="read-only"):
+            mask[0] = 0
+        assert edits.mask(genes) is mask
 
 
 # Where it starts

@@ -118,6 +118,15 @@ def test_an_ended_member_begins_anew_and_its_action_is_ignored() -> None:
 # Masks and illegal actions
 
 
+@pytest.mark.parametrize(("space", "largest"), [("mlp", 3), ("mlp-wide", 4), ("grid:2x7", 7)])
+def test_an_action_is_one_of_the_largest_number_of_options(space: str, largest: int) -> None:
+    id = "ArchSearch-Synthetic-Sequential-v0"
+    env, envs = make(id, space=space), make_vec(id, 2, space=space)
+    assert env.action_space == envs.single_action_space == gym.spaces.Discrete(largest)
+    _, info = env.reset(seed=0)
+    assert info["action_mask"].shape == (largest,)
+
+
 def test_the_mask_shows_exactly_what_leads_to_an_architecture() -> None:
     env = make("ArchSearch-Synthetic-Sequential-v0", **SMALL)
     space = env.unwrapped.search_space

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from archgym.learners.adam_fused import adam_for
 from archgym.learners.dqn import Config, Statistics
 from archgym.learners.precision import Working
-from archgym.learners.sharing import optimizer, sync_target
+from archgym.learners.sharing import move_target, optimizer
 from archgym.observations import Observations
 from archgym.replay import Batch, Replay
 from archgym.training import Group
@@ -112,7 +112,7 @@ def gradient_step(learners: Sequence[Learner], batch: Batch) -> None:
 def sync_targets(learners: Sequence[Learner]) -> None:
     """Move the target networks of all these learners towards their weights."""
     for learner in learners:
-        sync_target(learner.subnets, learner.config.tau)
+        move_target(learner.subnets, learner.config.tau)
     for learner in learners:
         learner.target.renew()
 

@@ -36,7 +36,7 @@ class Union:
         fields: For each of `FIELDS`, (1, U).
         users: (U,) how many members use each.
         layout: The supernet's.
-        copies: Of each group, in the order in which their gradients come.
+        copies: Of each group, in the order in which their gradients come: the fields of its `Copies`, and their places.
         adam: What moves the numbers; the first group's learner makes it.
         diverged: Whether a number was not finite when the window ended.
     """
@@ -45,7 +45,7 @@ class Union:
     fields: dict[str, Tensor]
     users: Tensor
     layout: Layout
-    copies: "list[Copies]" = field(default_factory=list)
+    copies: list[tuple[dict[str, Tensor], Tensor]] = field(default_factory=list)
     adam: Adam | None = None
     diverged: bool = False
 
@@ -63,8 +63,8 @@ class Union:
     @torch.no_grad()
     def refresh(self, name: str) -> None:
         """Bring a field of all copies up to date."""
-        for own in self.copies:
-            own.fields[name].copy_(self.fields[name].index_select(1, own.places))
+        for fields, places in self.copies:
+            fields[name].copy_(self.fields[name].index_select(1, places))
 
     def check_in(self, supernet: Supernet) -> None:
         """Write trained numbers back."""
@@ -79,14 +79,26 @@ class Copies(Subnets):
 
     Attributes:
         union: Whose numbers they are.
-        places: (parameter count,) where they lie in the union.
+        number: Of the group, in (0, ..., groups - 1).
     """
 
     union: Union
-    places: Tensor
+    number: int
+
+    @property
+    def leads(self) -> bool:
+        """Whether its gradients come first."""
+        return self.number == 0
+
+    @property
+    def closes(self) -> bool:
+        """Whether its gradients come last."""
+        return self.number == len(self.union.copies) - 1
 
 
-def check_out(supernet: Supernet, networks: Sequence[Network], sync_target: Sequence[Sequence[bool]]) -> Union:
+def check_out(
+    supernet: Supernet, networks: Sequence[Network], sync_target: Sequence[Sequence[bool]]
+) -> tuple[Union, list[Copies]]:
     """Copy the numbers of a window's networks out of the one supernet, and from there for each group.
 
     Args:
@@ -94,6 +106,9 @@ def check_out(supernet: Supernet, networks: Sequence[Network], sync_target: Sequ
         networks: One per group.
         sync_target: Per group and member, whether target weights start as a copy of the weights (as after a switch); a
             number's do where any member that uses it says so.
+
+    Returns:
+        The union, and the copies of each group.
     """
     layout, device = supernet.layout, supernet.fields["weight"].device
     own = [layout.positions(network) for network in networks]
@@ -108,19 +123,19 @@ def check_out(supernet: Supernet, networks: Sequence[Network], sync_target: Sequ
     there = positions.to(device)
     fields = {name: supernet.fields[name][there][None] for name in FIELDS}
     fields["target"] = torch.where(synced.to(device), fields["weight"], fields["target"])
-    union = Union(positions, fields, users[positions].to(device), layout)
-    for network, place, syncs in zip(networks, places, sync_target, strict=True):
+    union = Union(positions, fields, users[positions].to(fields["weight"]), layout)
+    for place, syncs in zip(places, sync_target, strict=True):
         moved = place.to(device)
-        numbers = {name: fields[name][:, moved].repeat(len(syncs), 1) for name in COPIED}
-        union.copies.append(Copies(network, numbers, layout, union, moved))
-    return union
+        union.copies.append(({name: fields[name][:, moved].repeat(len(syncs), 1) for name in COPIED}, moved))
+    copies = zip(networks, union.copies, strict=True)
+    return union, [Copies(network, own[0], layout, union, number) for number, (network, own) in enumerate(copies)]
 
 
-def sync_target(subnets: Subnets, tau: float) -> None:
-    """Move target weights towards the weights; of a union once, when its first group asks."""
+def move_target(subnets: Subnets, tau: float) -> None:
+    """Move target weights towards the weights; those of a union once, when its first group asks."""
     if not isinstance(subnets, Copies):
         subnets.fields["target"].lerp_(subnets.fields["weight"], tau)
-    elif subnets is subnets.union.copies[0]:
+    elif subnets.leads:
         subnets.union.fields["target"].lerp_(subnets.union.fields["weight"], tau)
         subnets.union.refresh("target")
 
@@ -135,7 +150,7 @@ def optimizer(make: Callable[[Numbers, torch.device], Adam], subnets: Subnets, d
     """
     if not isinstance(subnets, Copies):
         return make(subnets, device)
-    if subnets is subnets.union.copies[0]:
+    if subnets.leads:
         subnets.union.adam = make(subnets.union, device)
     return Joint(subnets)
 
@@ -149,18 +164,17 @@ class Joint(Adam):
 
     def __init__(self, subnets: Copies) -> None:
         self.subnets, self.fields, self.gradient_steps = subnets, subnets.fields, 0
-        copies = subnets.union.copies
-        self.first, self.last = subnets is copies[0], subnets is copies[-1]
+        self.places = subnets.union.copies[subnets.number][1]
 
     @torch.no_grad()
     def step(self, gradient: Tensor, learning_rate: float) -> None:
         """Add the members' gradients (G, parameter count) to the union's; the last group makes the step."""
         union = self.subnets.union
-        if self.first:
+        if self.subnets.leads:
             union.gradient.zero_()
-        union.gradient.index_add_(0, self.subnets.places, gradient.sum(0))
+        union.gradient.index_add_(0, self.places, gradient.sum(0))
         self.gradient_steps += 1
-        if self.last:
+        if self.subnets.closes:
             assert union.adam is not None, "the first group's learner makes it"
             union.adam.step((union.gradient / union.users)[None], learning_rate)
             union.refresh("weight")
@@ -168,7 +182,7 @@ class Joint(Adam):
     def finish(self) -> NDArray[np.bool_]:
         """Count the union's gradient steps, and tell whether a number of it is not finite, alike for all members."""
         union = self.subnets.union
-        if self.first:
+        if self.subnets.leads:
             assert union.adam is not None, "the first group's learner makes it"
             union.diverged = bool(union.adam.finish()[0])
         return np.full(len(self.fields["weight"]), union.diverged)

@@ -1,8 +1,8 @@
 """DQN (Mnih et al. 2015, arXiv 1312.5602) for a population: trains checked-out subnets for one window.
 
 Names and update follow CleanRL's `dqn.py`: squared error, Adam, a target network copied every
-`target_network_frequency` steps, one gradient step every `train_frequency` steps. No member sees another's numbers.
-`double` is Double DQN (arXiv 1509.06461).
+`target_network_frequency` steps, one gradient step every `train_frequency` steps. No member sees another's numbers,
+unless they train one supernet (`archgym.learners.sharing`). `double` is Double DQN (arXiv 1509.06461).
 """
 
 import time

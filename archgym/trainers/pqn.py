@@ -2,7 +2,8 @@
 
 Q-learning on the experience of several inner environments at once, which is learned from right away and then forgotten:
 no replay and no target network, but networks with LayerNorm and Q(lambda) returns. Names and update follow CleanRL's
-`pqn.py`: squared error, epochs of minibatches, a step size that falls to 0. No member sees another's numbers.
+`pqn.py`: squared error, epochs of minibatches, a step size that falls to 0. No member sees another's
+numbers, unless they train one supernet (`archgym.learners.sharing`).
 
 Different from there: Adam, where CleanRL and the authors take RAdam, which learned more slowly (README.md); and an end
 by truncation is worth the value of what was seen last.
