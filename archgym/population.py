@@ -120,19 +120,46 @@ class Population:
         clock = time.perf_counter()
         members = list(range(self.members)) if members is None else list(members)
         self.problem.check_together("train_window", members, self.members)
-        lives = [self.lifetimes[member] for member in members]
-        space, per_member = self.problem.space, self.problem.settings.envs_per_member
+        lives, space = [self.lifetimes[member] for member in members], self.problem.space
         labels = [space.label(architecture) for architecture in architectures]
         networks = [space.network_of(architecture) for architecture in architectures]
-        stores = []
-        for member, life, label, network in zip(members, lives, labels, networks, strict=True):
-            store = self.transfer.store_to_train(life, label, network)
-            self._activate(member, self.transfer.key(label), store)
-            stores.append(store)
-            if self.shares:
+        stores = [self._store_to_train(*one) for one in zip(members, labels, networks, strict=True)]
+        if self.shares:
+            for store in stores:
                 store.supernet = stores[0].supernet
-        streams = [(life.seed, self.transfer.stream(life, s)) for life, s in zip(lives, stores, strict=True)]
+        streams = [(life.seed, self.transfer.stream(life, own)) for life, own in zip(lives, stores, strict=True)]
         switched = [life.last not in (None, label) for life, label in zip(lives, labels, strict=True)]
+        shards, union = self._check_out(labels, networks, stores, switched)
+        self._took("switch", clock)
+        outcome = self._train(shards, members, streams)
+        clock = time.perf_counter()
+        self._check_in(shards, union, stores, outcome)
+        for row, (life, store, label) in enumerate(zip(lives, stores, labels, strict=True)):
+            store.steps += self.problem.window_steps
+            store.windows += 1
+            life.last = life.last if outcome.diverged[row] else label
+        self._took("switch", clock)
+        env_steps = [self.problem.window_steps] * len(members)
+        raw = outcome.returns.copy()
+        if self.problem.settings.reward == "evaluation":
+            episodes = self.problem.settings.evaluation_episodes
+            raw, extra = self.evaluate(architectures, members, episodes)
+            env_steps = [steps + more for steps, more in zip(env_steps, extra, strict=True)]
+        return [
+            self._result(row, member, architectures[row], float(raw[row]), env_steps[row], outcome, switched[row])
+            for row, member in enumerate(members)
+        ]
+
+    def _store_to_train(self, member: int, label: str, network: Network) -> Store:
+        """Find the store that a member's architecture is trained in, with its replay in the member's ring."""
+        store = self.transfer.store_to_train(self.lifetimes[member], label, network)
+        self._activate(member, self.transfer.key(label), store)
+        return store
+
+    def _check_out(
+        self, labels: Sequence[str], networks: Sequence[Network], stores: Sequence[Store], switched: Sequence[bool]
+    ) -> tuple[list[Shard], sharing.Union | None]:
+        """Check out the subnets of all rows, a shard per thread; where weights are shared, of one union."""
         costs = [network.flops(self.problem.inputs, self.problem.outputs) for network in networks]
         shards, union = [], None
         for rows in share_out(costs, len(self.trainers)):
@@ -147,12 +174,16 @@ class Population:
                 nets = [[stores[row].supernet for row in own] for own in owned]
                 subnets = [check_out(*one) for one in zip(nets, plain, syncs, strict=True)]
             shards.append(Shard(rows, [Group(*one) for one in zip(parts, subnets, steps, strict=True)]))
-        clock = self._took("switch", clock)
+        return shards, union
+
+    def _train(self, shards: Sequence[Shard], members: Sequence[int], streams: Sequence[tuple[int, int]]) -> Outcome:
+        """Train what was checked out, in fresh inner environments."""
+        clock, per_member = time.perf_counter(), self.problem.settings.envs_per_member
         seeds = [env_seeds(root, Consumer.INNER_ENVS, window, count=per_member) for root, window in streams]
         pools = [
             open_inner_envs(self.problem.task, [seed for row in shard.rows for seed in seeds[row]]) for shard in shards
         ]
-        clock = self._took("open", clock)
+        self._took("open", clock)
         slots = self.problem.window_steps // per_member
 
         def train(number: int, shard: Shard) -> Outcome:
@@ -163,31 +194,22 @@ class Population:
         outcome = train_side_by_side(train, shards)
         for envs in pools:
             envs.close()
-        clock = time.perf_counter()
+        return outcome
+
+    def _check_in(
+        self, shards: Sequence[Shard], union: sharing.Union | None, stores: Sequence[Store], outcome: Outcome
+    ) -> None:
+        """Write back what was trained, but not what diverged."""
         if union is not None:
             outcome.diverged[:] = outcome.diverged.any()
             if not outcome.diverged.any():
                 union.check_in(stores[0].supernet)
-        for shard in shards if union is None else ():
+            return
+        for shard in shards:
             for group in shard.groups:
                 own = [shard.rows[position] for position in group.rows]
                 kept = [not outcome.diverged[row] for row in own]
                 check_in([stores[row].supernet for row in own], group.subnets, kept)
-        for row, (life, store, label) in enumerate(zip(lives, stores, labels, strict=True)):
-            store.steps += self.problem.window_steps
-            store.windows += 1
-            life.last = life.last if outcome.diverged[row] else label
-        clock = self._took("switch", clock)
-        env_steps = [self.problem.window_steps] * len(members)
-        raw = outcome.returns.copy()
-        if self.problem.settings.reward == "evaluation":
-            episodes = self.problem.settings.evaluation_episodes
-            raw, extra = self.evaluate(architectures, members, episodes)
-            env_steps = [steps + more for steps, more in zip(env_steps, extra, strict=True)]
-        return [
-            self._result(row, member, architectures[row], float(raw[row]), env_steps[row], outcome, switched[row])
-            for row, member in enumerate(members)
-        ]
 
     def _result(
         self,
