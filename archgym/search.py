@@ -146,7 +146,9 @@ def run(
     check(args)
     folder = run_folder(args, name)
     spent = planned(args, rehearse(agent_class, args))  # what is wrong is refused before anything is written
-    if not args.resume:
+    if args.resume:
+        check_resume(folder, args, name)
+    else:
         folder.mkdir(parents=True, exist_ok=True)
     envs = make(replace(args, evaluation_steps=spent), str(folder / "journal.jsonl"), args.resume)
     write_config(folder, args, name, envs)
@@ -303,28 +305,45 @@ def check(args: SearchArgs) -> None:
         raise unknown("environment", args.env_id, known)
 
 
+def check_resume(folder: Path, args: SearchArgs, name: str) -> None:
+    """Refuse to go on with other arguments than a folder was made with.
+
+    Raises:
+        ValueError: If the agent is another, or one of its arguments.
+    """
+    path = folder / "config.json"
+    if not path.exists():
+        return
+    recorded = json.loads(path.read_text())
+    if recorded["agent"] != name:
+        raise ValueError(f"--resume: {folder} holds a search of {recorded['agent']!r}, not of {name!r}.")
+    for key, value in as_json(args).items():
+        if key not in ("resume", "out", "retrain") and recorded["args"].get(key) != value:
+            raise ValueError(
+                f"--resume: expected the arguments that {folder} was made with; {key} was "
+                f"{recorded['args'].get(key)!r} and is now {value!r}."
+            )
+
+
 def write_config(folder: Path, args: SearchArgs, name: str, envs: Any) -> None:
-    """Write what was asked for; a resume must not change it."""
+    """Write what was asked for, unless a resume finds it there."""
+    path = folder / "config.json"
+    if args.resume and path.exists():
+        return
     config = {
         "agent": name,
         "command": " ".join(["archgym", "search", name, *map(shlex.quote, flags(args))]),
-        "args": json.loads(json.dumps(asdict(args), default=str)),
+        "args": as_json(args),
         "settings": envs.unwrapped.problem.settings.to_dict(),
         "versions": {package: version(package) for package in PACKAGES},
     }
-    path = folder / "config.json"
-    if args.resume and path.exists():
-        recorded = json.loads(path.read_text())
-        if recorded["agent"] != name:
-            raise ValueError(f"--resume: {folder} holds a search of {recorded['agent']!r}, not of {name!r}.")
-        for key, value in config["args"].items():
-            if key not in ("resume", "out", "retrain") and recorded["args"].get(key) != value:
-                raise ValueError(
-                    f"--resume: expected the arguments that {folder} was made with; {key} was "
-                    f"{recorded['args'].get(key)!r} and is now {value!r}."
-                )
-        return
     write_json(path, config)
+
+
+def as_json(args: SearchArgs) -> dict[str, Any]:
+    """Give the arguments as JSON takes them."""
+    content: dict[str, Any] = json.loads(json.dumps(asdict(args), default=str))
+    return content
 
 
 def flags(args: SearchArgs) -> list[str]:

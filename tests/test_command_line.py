@@ -300,7 +300,11 @@ WRONG: dict[tuple[str, ...], str] = {
         "nowhere",
     ): "resume: expected a journal in nowhere, found none. Start without --resume.",
     ("doctor", "--device", "tpu"): "device: expected one of cpu.* got 'tpu'.",
-    ("doctor", "--devise", "cpu"): "unknown argument '--devise': expected one of --device. Did you mean '--device'?",
+    (
+        "doctor",
+        "--devise",
+        "cpu",
+    ): "unknown argument '--devise': expected one of --device, --speed. Did you mean '--device'?",
     ("report",): "report: expected one run folder, got 0 arguments.",
     ("report", "nowhere"): "nowhere",
 }
@@ -329,7 +333,7 @@ def test_a_wrong_resume_gives_one_sentence_and_leaves_the_folder_as_it_is(
     before = {file: file.read_bytes() for file in folder.iterdir()}
     for given, sentence in (
         (words, r"journal: run/journal.jsonl is already there; resume it \(--resume\), or choose another folder."),
-        ([*words, "--resume", "--windows", "3"], "expected the settings .* windows was 2 and is now 3."),
+        ([*words, "--resume", "--windows", "3"], "expected the arguments .* windows was 2 and is now 3."),
         ([*words, "--resume", "--task", "Acrobot-v1"], "task was 'CartPole-v1' and is now 'Acrobot-v1'."),
         ([*words, "--resume", "--num-envs", "3"], "num_envs was 2 and is now 3."),
         ([*words, "--resume", "--seed", "2"], "expected the arguments .* seed was 1 and is now 2."),
