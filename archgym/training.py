@@ -25,6 +25,21 @@ class Group:
 
 
 @dataclass
+class Statistics:
+    """What the learners of a window did, one entry per member, (M,)."""
+
+    gradient_steps: NDArray[np.int64]
+    loss: NDArray[np.float64]
+    value: NDArray[np.float64]
+    diverged: NDArray[np.bool_]
+
+    @classmethod
+    def zeros(cls, count: int) -> "Statistics":
+        """Begin with nothing, for so many members."""
+        return cls(np.zeros(count, dtype=np.int64), np.zeros(count), np.zeros(count), np.zeros(count, dtype=bool))
+
+
+@dataclass
 class Outcome:
     """What a window came to, one entry per member, (M,)."""
 

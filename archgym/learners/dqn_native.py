@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from archgym.learners.dqn import Config, Statistics
+from archgym.learners.dqn import Config
 from archgym.learners.dqn_torch import DRAWS
 from archgym.learners.native import Native, Networks, Trained, integer, number, pointer
 from archgym.observations import Observations
 from archgym.replay import Replay
-from archgym.training import Group
+from archgym.training import Group, Statistics
 
 
 class _Settings(ctypes.Structure):
@@ -129,11 +129,4 @@ class NativeLearners:
 
     def finish(self) -> Statistics:
         """End the window."""
-        count = len(self._drawn)
-        statistics = Statistics(
-            np.zeros(count, dtype=np.int64), np.zeros(count), np.zeros(count), np.zeros(count, dtype=bool)
-        )
-        results = (statistics.gradient_steps, statistics.loss, statistics.value)
-        self._native("finish", *(result.ctypes.data for result in results))
-        self.networks.finish(statistics.gradient_steps, statistics.diverged)
-        return statistics
+        return self.networks.finish(self._native, len(self._drawn))

@@ -13,12 +13,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from archgym.learners.adam_fused import adam_for
-from archgym.learners.dqn import Config, Statistics
+from archgym.learners.dqn import Config
 from archgym.learners.precision import Working
 from archgym.learners.sharing import move_target, optimizer
 from archgym.observations import Observations
 from archgym.replay import Batch, Replay
-from archgym.training import Group
+from archgym.training import Group, Statistics
 
 DRAWS = 64  # steps whose random numbers are drawn at once
 
@@ -183,9 +183,7 @@ class TorchLearners:
     def finish(self) -> Statistics:
         """End the window."""
         count = len(self.ring)
-        statistics = Statistics(
-            np.zeros(count, dtype=np.int64), np.zeros(count), np.zeros(count), np.zeros(count, dtype=bool)
-        )
+        statistics = Statistics.zeros(count)
         for learner in self.learners:
             rows, updates = learner.group.rows, max(1, learner.adam.gradient_steps)
             statistics.diverged[rows] = learner.adam.finish()

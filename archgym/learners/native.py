@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from archgym.learners.adam import Adam
 from archgym.native import library
 from archgym.search_spaces.mlp import MLP
-from archgym.training import Group
+from archgym.training import Group, Statistics
 
 ACTIVATIONS = ("relu", "tanh", "elu")  # numbered as in archgym/native/network.h
 
@@ -73,11 +73,15 @@ class Networks:
         """Name what they are computed in: `float32`, or in tests `float64`."""
         return str(self.groups[0].subnets.fields["weight"].dtype).removeprefix("torch.")
 
-    def finish(self, gradient_steps: NDArray[np.int64], diverged: NDArray[np.bool_]) -> None:
-        """Count the gradient steps (M,) in the subnets, and fill in which members diverged (M,)."""
+    def finish(self, learners: "Native", count: int) -> Statistics:
+        """End the window of so many learners: count the gradient steps in the subnets, and find what diverged."""
+        statistics = Statistics.zeros(count)
+        results = (statistics.gradient_steps, statistics.loss, statistics.value)
+        learners("finish", *(result.ctypes.data for result in results))
         for group, adam in zip(self.groups, self.adams, strict=True):
-            adam.gradient_steps = int(gradient_steps[group.rows[0]])
-            diverged[group.rows] = adam.finish()
+            adam.gradient_steps = int(statistics.gradient_steps[group.rows[0]])
+            statistics.diverged[group.rows] = adam.finish()
+        return statistics
 
 
 class Native:

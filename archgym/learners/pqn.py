@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from archgym.learners import checks
 from archgym.learners.exploration import Exploration
+from archgym.training import Statistics
 
 
 @dataclass(frozen=True)
@@ -129,15 +130,5 @@ class Learners(Protocol):
             rates: (M,) step sizes.
         """
 
-    def finish(self) -> "Statistics":
+    def finish(self) -> Statistics:
         """End the window: count the gradient steps in the subnets, and give what came of them."""
-
-
-@dataclass
-class Statistics:
-    """What the learners of a window did, one entry per member, (M,)."""
-
-    gradient_steps: NDArray[np.int64]
-    loss: NDArray[np.float64]
-    value: NDArray[np.float64]
-    diverged: NDArray[np.bool_]

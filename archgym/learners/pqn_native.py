@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from archgym.learners.native import Native, Networks, Trained, address, integer, number, pointer
-from archgym.learners.pqn import Config, Rollout, Statistics
-from archgym.training import Group
+from archgym.learners.pqn import Config, Rollout
+from archgym.training import Group, Statistics
 
 
 class _Settings(ctypes.Structure):
@@ -69,14 +69,6 @@ class NativeLearners:
 
     def finish(self) -> Statistics:
         """End the window."""
-        statistics = Statistics(
-            np.zeros(self.count, dtype=np.int64),
-            np.zeros(self.count),
-            np.zeros(self.count),
-            np.zeros(self.count, dtype=bool),
-        )
-        results = (statistics.gradient_steps, statistics.loss, statistics.value)
-        self._native("finish", *(result.ctypes.data for result in results))
-        self.networks.finish(statistics.gradient_steps, statistics.diverged)
+        statistics = self.networks.finish(self._native, self.count)
         statistics.diverged |= ~np.isfinite(statistics.loss)  # as in the reference: a cut gradient hides it
         return statistics

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from archgym.learners.adam_fused import adam_for
-from archgym.learners.pqn import Config, Rollout, Statistics
+from archgym.learners.pqn import Config, Rollout
 from archgym.learners.sharing import optimizer
-from archgym.training import Group
+from archgym.training import Group, Statistics
 
 
 class Learner:
@@ -97,9 +97,7 @@ class TorchLearners:
     def finish(self) -> Statistics:
         """End the window."""
         count = len(self.rank)
-        statistics = Statistics(
-            np.zeros(count, dtype=np.int64), np.zeros(count), np.zeros(count), np.zeros(count, dtype=bool)
-        )
+        statistics = Statistics.zeros(count)
         for learner in self.learners:
             rows, transitions = learner.group.rows, learner.transitions.clamp(min=1)
             # A loss that overflowed counts too: its gradient has no finite norm, and is cut to nothing.
