@@ -14,7 +14,8 @@ recommendations differed both ways.
 Only active choices are suggested, and with `group` TPE models choices that occur together as one. Optuna cannot
 shorten the list of options from trial to trial, so a proposal outside the space is told as pruned, which ranks below
 everything complete, and another is asked for, at most 20 times; then the space's own sample is tried. `--sampler`
-leaves out what would not search: CMA-ES has no categorical choices, and GP and QMC need scipy.
+leaves out those that cannot search here: CMA-ES takes no categorical choices (QMC draws them at random), and the grid
+and brute force would list the space. GP and QMC need scipy.
 """
 
 import importlib.util
@@ -33,18 +34,20 @@ from archgym.stats import detrend
 if TYPE_CHECKING:
     import optuna
 
-SAMPLERS = ("tpe", "random", "nsga2")
+SAMPLERS = ("tpe", "random", "nsga2", "nsga3", "gp", "qmc")
+NEED_SCIPY = ("gp", "qmc")
 TRIES = 20  # proposals per member before the space is sampled
 
 
 @dataclass(frozen=True)
 class Args(search.SearchArgs):
     sampler: str = "tpe"
-    """Optuna's sampler: tpe, random or nsga2."""
+    """Optuna's sampler: tpe, random, nsga2, nsga3, gp or qmc."""
     startup: int = 10
     """Trials drawn at random before TPE begins."""
     population: int = 16
-    """Individuals of a generation of nsga2 (Optuna's own default, 50, is most of a search of a few hundred windows)."""
+    """Individuals of a generation of nsga2 and nsga3 (Optuna's own default, 50, is most of a search of a few hundred
+    windows)."""
     detrended: bool = False
     """Tell rewards less their trend."""
 
@@ -57,6 +60,8 @@ class Agent:
             )
         if args.sampler not in SAMPLERS:
             raise unknown("sampler", args.sampler, SAMPLERS)
+        if args.sampler in NEED_SCIPY and importlib.util.find_spec("scipy") is None:
+            raise ValueError(f"sampler: expected the package scipy for {args.sampler!r}, got none installed.")
         if args.startup < 1:
             raise ValueError(f"startup: expected a positive number of trials, got {args.startup}.")
         if args.population < 2:
@@ -117,14 +122,21 @@ def make_study(args: Args, seed: int) -> "optuna.Study":
     sampler: optuna.samplers.BaseSampler
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        if args.sampler == "tpe":
-            sampler = optuna.samplers.TPESampler(
-                seed=seed, n_startup_trials=args.startup, multivariate=True, group=True, constant_liar=True
-            )
-        elif args.sampler == "nsga2":
-            sampler = optuna.samplers.NSGAIISampler(seed=seed, population_size=args.population)
-        else:
-            sampler = optuna.samplers.RandomSampler(seed=seed)
+        match args.sampler:
+            case "tpe":
+                sampler = optuna.samplers.TPESampler(
+                    seed=seed, n_startup_trials=args.startup, multivariate=True, group=True, constant_liar=True
+                )
+            case "nsga2":
+                sampler = optuna.samplers.NSGAIISampler(seed=seed, population_size=args.population)
+            case "nsga3":
+                sampler = optuna.samplers.NSGAIIISampler(seed=seed, population_size=args.population)
+            case "gp":
+                sampler = optuna.samplers.GPSampler(seed=seed, n_startup_trials=args.startup)
+            case "qmc":
+                sampler = optuna.samplers.QMCSampler(seed=seed, warn_independent_sampling=False)
+            case _:
+                sampler = optuna.samplers.RandomSampler(seed=seed)
     return optuna.create_study(sampler=sampler, direction="maximize")
 
 

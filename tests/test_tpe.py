@@ -9,7 +9,7 @@ import pytest
 
 optuna = pytest.importorskip("optuna")
 
-from archgym.agents.tpe import SAMPLERS, TRIES, Agent, Args  # noqa: E402  (nothing to test without optuna)
+from archgym.agents.tpe import NEED_SCIPY, SAMPLERS, TRIES, Agent, Args  # noqa: E402  (nothing to test without optuna)
 from archgym.search_space import Constraint, SearchSpace, max_params  # noqa: E402
 from archgym.search_spaces.grid import sized  # noqa: E402
 from archgym.search_spaces.mlp_wide import SPACE as WIDE  # noqa: E402
@@ -125,6 +125,13 @@ def test_without_optuna_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(ValueError, match=r"pip install 'archgym\[optuna\]'"):
         agent_on(GRID)
+
+
+@pytest.mark.parametrize("sampler", NEED_SCIPY)
+def test_without_scipy_a_sampler_that_needs_it_says_so(sampler: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "scipy", None)
+    with pytest.raises(ValueError, match=f"expected the package scipy for '{sampler}', got none installed"):
+        agent_on(GRID, sampler=sampler)
 
 
 @pytest.mark.parametrize(
