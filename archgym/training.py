@@ -1,9 +1,12 @@
 """What a trainer is given and what it gives back, whatever its algorithm."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import Generic, TypeVar
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from archgym.supernet import Subnets
@@ -58,3 +61,30 @@ class Outcome:
         order = np.argsort(np.concatenate([np.asarray(own) for own in rows]))
         names = [item.name for item in fields(cls)]
         return cls(*(np.concatenate([getattr(part, name) for part in parts])[order] for name in names))
+
+
+C = TypeVar("C")
+
+
+class WindowTrainer(Generic[C]):
+    """What all trainers keep: their settings, and the time that their phases take.
+
+    Args:
+        config: Resolved settings, see the trainer's `Config.resolved`.
+        horizon: Environment steps that one learner lives for, H.
+        episode_limit: Longest episode of the task.
+        device: Where networks, and a replay if there is one, lie.
+        learner: What computes the gradient steps, `native` or `torch`.
+    """
+
+    def __init__(
+        self, config: C, horizon: int, episode_limit: int, device: torch.device, learner: str = "torch"
+    ) -> None:
+        self.config, self.horizon, self.episode_limit = config, horizon, episode_limit
+        self.device, self.learner = device, learner
+        self.timings = dict.fromkeys(("env", "act", "learn"), 0.0)
+
+    def _took(self, phase: str, since: float) -> float:
+        now = time.perf_counter()
+        self.timings[phase] += now - since
+        return now

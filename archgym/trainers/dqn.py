@@ -9,7 +9,6 @@ import time
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 
 from archgym.episodes import EpisodeCounter
 from archgym.inner_envs import InnerEnvs
@@ -19,7 +18,7 @@ from archgym.learners.dqn_torch import TorchLearners
 from archgym.learners.exploration import Explorer
 from archgym.replay import Replay
 from archgym.seeding import Consumer, generator
-from archgym.training import Group, Outcome
+from archgym.training import Group, Outcome, WindowTrainer
 
 LEARNERS = ("native", "torch")
 SHARES_WEIGHTS = True  # the torch learner's members can train one supernet
@@ -44,23 +43,8 @@ PRESETS: dict[str, Config] = {
 }
 
 
-class Trainer:
-    """Trains members for a window.
-
-    Args:
-        config: Resolved settings, see `Config.resolved`.
-        horizon: Environment steps that one learner lives for, H.
-        episode_limit: Longest episode of the task.
-        device: Where networks and replay lie.
-        learner: What computes the gradient steps, `native` or `torch`.
-    """
-
-    def __init__(
-        self, config: Config, horizon: int, episode_limit: int, device: torch.device, learner: str = "torch"
-    ) -> None:
-        self.config, self.horizon, self.episode_limit = config, horizon, episode_limit
-        self.device, self.learner = device, learner
-        self.timings = dict.fromkeys(("env", "act", "learn"), 0.0)
+class Trainer(WindowTrainer[Config]):
+    """Trains members for a window."""
 
     def train(
         self,
@@ -132,8 +116,3 @@ class Trainer:
             epsilon=self.config.epsilon(before + slots * per_member, self.horizon),
             diverged=statistics.diverged,
         )
-
-    def _took(self, phase: str, since: float) -> float:
-        now = time.perf_counter()
-        self.timings[phase] += now - since
-        return now

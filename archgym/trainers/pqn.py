@@ -13,7 +13,6 @@ import time
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 
 from archgym.episodes import EpisodeCounter
 from archgym.inner_envs import InnerEnvs
@@ -22,7 +21,7 @@ from archgym.learners.pqn import Config, Learners, Rollout, lambda_returns
 from archgym.learners.pqn_native import NativeLearners
 from archgym.learners.pqn_torch import TorchLearners
 from archgym.seeding import Consumer, generator
-from archgym.training import Group, Outcome
+from archgym.training import Group, Outcome, WindowTrainer
 
 LEARNERS = ("native", "torch")
 SHARES_WEIGHTS = True  # the torch learner's members can train one supernet
@@ -32,23 +31,8 @@ PRESETS: dict[str, Config] = {
 }
 
 
-class Trainer:
-    """Trains members for a window.
-
-    Args:
-        config: Resolved settings.
-        horizon: Environment steps that one learner lives for, H.
-        episode_limit: Longest episode of the task.
-        device: Where networks lie.
-        learner: What computes the gradient steps: one of `LEARNERS`.
-    """
-
-    def __init__(
-        self, config: Config, horizon: int, episode_limit: int, device: torch.device, learner: str = "torch"
-    ) -> None:
-        self.config, self.horizon, self.episode_limit = config, horizon, episode_limit
-        self.device, self.learner = device, learner
-        self.timings = dict.fromkeys(("env", "act", "learn"), 0.0)
+class Trainer(WindowTrainer[Config]):
+    """Trains members for a window."""
 
     def train(
         self,
@@ -131,8 +115,3 @@ class Trainer:
             epsilon=config.epsilon(before + slot * per_member, self.horizon),
             diverged=statistics.diverged,
         )
-
-    def _took(self, phase: str, since: float) -> float:
-        now = time.perf_counter()
-        self.timings[phase] += now - since
-        return now
