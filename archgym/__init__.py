@@ -13,19 +13,25 @@ TRAINERS: dict[str, dict[str, object]] = {  # by name, with the settings that ea
     "Synthetic": {},
 }
 
+RECORDED: dict[str, object] = {"table": "auto", "transfer": "own"}  # what looks windows up instead of training them
+
 for name, needs in TRAINERS.items():
-    register(
-        id=f"ArchSearch-{name}-v0",
-        entry_point="archgym.envs.single:ArchSearchEnv",
-        vector_entry_point="archgym.envs.vector:ArchSearchVectorEnv",
-        kwargs={"trainer": name.lower(), **needs},
-    )
-    register(
-        id=f"ArchSearch-{name}-Sequential-v0",
-        entry_point="archgym.envs.sequential:SequentialEnv",
-        vector_entry_point="archgym.envs.sequential:SequentialVectorEnv",
-        kwargs={"trainer": name.lower(), **needs},
-    )
+    kinds: dict[str, dict[str, object]] = {"": {}}
+    if name != "Synthetic":
+        kinds["-Tabular"] = RECORDED
+    for kind, more in kinds.items():
+        register(
+            id=f"ArchSearch-{name}{kind}-v0",
+            entry_point="archgym.envs.single:ArchSearchEnv",
+            vector_entry_point="archgym.envs.vector:ArchSearchVectorEnv",
+            kwargs={"trainer": name.lower(), **needs, **more},
+        )
+        register(
+            id=f"ArchSearch-{name}{kind}-Sequential-v0",
+            entry_point="archgym.envs.sequential:SequentialEnv",
+            vector_entry_point="archgym.envs.sequential:SequentialVectorEnv",
+            kwargs={"trainer": name.lower(), **needs, **more},
+        )
 register(
     id="NASDQNPendulum-v0",
     entry_point="archgym.pendulum:Pendulum",

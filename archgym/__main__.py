@@ -16,6 +16,7 @@ USAGE = """usage: archgym COMMAND ...
 commands:
   search AGENT [--help]   search an architecture (an agent of `archgym list`)
   compare AGENT ...       compare agents at equal budgets (`archgym compare --help`)
+  table COMMAND           build recorded tables, check them, take them elsewhere
   report DIR              write the page of a search, or of a comparison, anew
   doctor [--device cpu]   prove on this machine that an action takes effect (`--speed`: what it reaches, in numbers)
   list                    list tasks, search spaces, agents and environments
@@ -37,6 +38,10 @@ def main(given: Sequence[str] | None = None) -> None:
                 search(words)
             case "compare":
                 sys.exit(compare(words))
+            case "table":
+                from archgym import table_command
+
+                sys.exit(table_command.main(words))
             case "report":
                 report(words)
             case "doctor":
@@ -46,7 +51,7 @@ def main(given: Sequence[str] | None = None) -> None:
             case "list":
                 list_names()
             case _:
-                raise lookup.unknown("command", command, ("compare", "doctor", "list", "report", "search"))
+                raise lookup.unknown("command", command, ("compare", "doctor", "list", "report", "search", "table"))
 
 
 def search(words: list[str]) -> None:

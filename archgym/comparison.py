@@ -23,7 +23,6 @@ import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
 from functools import cached_property
-from importlib.metadata import version
 from itertools import count, islice, product
 from pathlib import Path
 from typing import Any
@@ -35,8 +34,8 @@ from archgym.arms import Args, Arm, parse_arm
 from archgym.claim import Claim
 from archgym.comparison_stats import smallest_p_value
 from archgym.evaluators import open_evaluator
-from archgym.journal import PACKAGES
 from archgym.progress import Progress
+from archgym.provenance import versions
 from archgym.scratch import Job
 from archgym.search import SearchArgs
 from archgym.settings import Problem, Settings
@@ -146,7 +145,7 @@ class Comparison:
             "arms": [arm.name for arm in self.arms],
             "args": args | {"window_steps": self.problem(self.tasks[0]).window_steps},
             "evaluation_steps": self.evaluation_steps,
-            "versions": {package: version(package) for package in PACKAGES},
+            "versions": versions(),
         }
         return Claim(self.folder, plan, resume=self.args.resume)
 

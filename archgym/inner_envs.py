@@ -147,15 +147,24 @@ def open_inner_envs(task: Task, seeds: Sequence[int]) -> InnerEnvs:
     return InnerEnvs(task, seeds)
 
 
-@functools.cache
 def dimensions(task: Task) -> tuple[Inputs, int]:
-    """Tell what an observation is and the number of actions; opens no environments in EnvPool.
+    """Tell what an observation is and the number of actions; those of listed tasks are known without a look.
+
+    Raises:
+        ValueError: As `look`.
+    """
+    return look(task) if task.sizes is None else task.sizes
+
+
+@functools.cache
+def look(task: Task) -> tuple[Inputs, int]:
+    """Look up in the environment what an observation is and the number of actions; opens none in EnvPool.
 
     Of the three axes of an image the shorter one of the first and the last is the channels'.
 
     Raises:
-        ValueError: If the observations are neither vectors nor images of bytes, or the actions not discrete: archgym
-            cannot train on these.
+        ValueError: If there is no such environment here, or its observations are neither vectors nor images of bytes,
+            or its actions not discrete: archgym cannot train on these.
     """
     space, actions = _spaces(task)
     if not isinstance(actions, gym.spaces.Discrete):

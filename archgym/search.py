@@ -6,7 +6,6 @@ import shlex
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from archgym import budget
-from archgym.journal import PACKAGES, read_rows
+from archgym.journal import read_rows
 from archgym.lookup import unknown
+from archgym.provenance import versions
 from archgym.search_space import Architecture, SearchSpace
 from archgym.settings import Problem, Settings
 from archgym.stats import ranking
@@ -335,7 +335,7 @@ def write_config(folder: Path, args: SearchArgs, name: str, envs: Any) -> None:
         "command": " ".join(["archgym", "search", name, *map(shlex.quote, flags(args))]),
         "args": as_json(args),
         "settings": envs.unwrapped.problem.settings.to_dict(),
-        "versions": {package: version(package) for package in PACKAGES},
+        "versions": versions(),
     }
     write_json(path, config)
 

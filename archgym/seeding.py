@@ -17,6 +17,7 @@ class Consumer(IntEnum):
     REPLAY = 3
     EVALUATION = 4
     NOISE = 5  # of a planted landscape
+    TABLE = 6  # which seeds and architectures a table records, and which of its curves a lifetime meets
 
 
 def generator(seed: int, consumer: Consumer, *path: int) -> np.random.Generator:

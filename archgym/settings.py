@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from archgym import table_card
 from archgym.inner_envs import dimensions
 from archgym.lookup import load, names, unknown
 from archgym.observations import Inputs, described, kind_of
@@ -86,12 +87,19 @@ class Settings:
     """A named set of the trainer's settings (`cleanrl`: the values of CleanRL's dqn.py or pqn.py)."""
     trainer_settings: dict[str, Any] = field(default_factory=dict)
     """The trainer's settings by name; as keyword arguments of the environment they are given directly."""
+    table: str = ""
+    """A recorded table that windows are looked up in instead of trained: a file, a name of `archgym list`, or `auto`,
+    the one that comes with archgym for this trainer, space and task. What it was recorded with (window_steps, horizon,
+    envs_per_member, the trainer's settings) is then settled. "": networks are trained."""
 
     @classmethod
     def from_keywords(cls, keywords: Mapping[str, Any]) -> "Settings":
         """Sort keyword arguments into settings and trainer settings; numbers of numpy become Python's."""
         keywords = {name: value.item() if isinstance(value, np.generic) else value for name, value in keywords.items()}
         own = {item.name for item in dataclasses.fields(cls)}
+        if keywords.get("table"):
+            defaults = {item.name: item.default for item in dataclasses.fields(cls)}
+            keywords = table_card.complete(keywords, defaults)
         trainer = {name: value for name, value in keywords.items() if name not in own}
         given = {name: value for name, value in keywords.items() if name in own}
         given["trainer_settings"] = {**given.get("trainer_settings", {}), **trainer}
@@ -120,7 +128,7 @@ class Settings:
         for kind, known in (("transfer", TRANSFERS), ("reward", REWARDS)):
             if getattr(self, kind) not in known:
                 raise unknown(kind, getattr(self, kind), known)
-        for name in ("task", "space", "device", "trainer", "preset", "learner"):
+        for name in ("task", "space", "device", "trainer", "preset", "learner", "table"):
             if not isinstance(getattr(self, name), str):
                 raise ValueError(f"{name}: expected a name, got {getattr(self, name)!r}.")
         for name in ("random_return", "reference_return"):
@@ -133,6 +141,8 @@ class Settings:
                 raise ValueError(f"{name}: expected True or False, got {getattr(self, name)!r}.")
         if self.share_weights:
             self._check_sharing()
+        if self.table:
+            self._check_table()
 
     def _check_sharing(self) -> None:
         """Refuse what does not go with one supernet for all members."""
@@ -144,6 +154,21 @@ class Settings:
             )
         if self.trainer == "synthetic":
             raise ValueError("share_weights: expected networks that are trained, got a planted landscape.")
+
+    def _check_table(self) -> None:
+        """Refuse what learning curves from scratch cannot answer."""
+        if self.transfer not in ("fresh", "own"):
+            raise ValueError(
+                f"transfer: expected 'own' or 'fresh' with a table, which holds learning curves from scratch, "
+                f"got {self.transfer!r}."
+            )
+        if self.reward == "evaluation":
+            raise ValueError(
+                "reward: expected 'return' or 'improvement' with a table, whose networks were evaluated at a few ages "
+                "only, got 'evaluation'."
+            )
+        if self.share_weights:
+            raise ValueError("share_weights: expected networks that are trained, got a table.")
 
     def to_dict(self) -> dict[str, Any]:
         """Give the settings as JSON takes them."""
@@ -199,8 +224,8 @@ class Problem:
 
     @property
     def trains(self) -> bool:
-        """Whether networks are trained; otherwise a planted landscape is looked up."""
-        return self.settings.trainer != "synthetic"
+        """Whether networks are trained; otherwise a planted landscape or a table is looked up."""
+        return self.settings.trainer != "synthetic" and not self.settings.table
 
     @cached_property
     def inputs(self) -> Inputs:

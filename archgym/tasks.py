@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from archgym.lookup import unknown
+from archgym.observations import Inputs
 
 if TYPE_CHECKING:
     from gymnasium.envs.registration import EnvSpec
@@ -50,6 +51,10 @@ class Task:
     """The episode limit of everything in a search, where `episode_limit` would make the windows very long (the default
     window lets every inner environment finish an episode of the longest length). None: `episode_limit`."""
 
+    sizes: tuple[Inputs, int] | None = None
+    """What an observation is, and how many actions there are, so that nothing need be opened to know; None: the
+    environment is asked (`archgym.inner_envs.dimensions`)."""
+
     def in_search(self) -> "Task":
         """Give the task as searches play it: with `search_episode_limit` as its episode limit."""
         if self.search_episode_limit is None:
@@ -80,23 +85,24 @@ MEASURED = "python benchmarks/reference_returns.py --episodes 1000"  # every ran
 TESTER = "human tester, Wang et al. 2016 (arXiv 1511.06581)"
 
 
-def _atari(id: str, random_return: float, tester: float) -> Task:
+def _atari(id: str, random_return: float, tester: float, actions: int) -> Task:
     """Describe a game of EnvPool's Atari, with EnvPool's defaults for its preprocessing.
 
     Grey images of 84x84, the last 4 of them; every action is repeated for 4 frames, of which the last two are maximised
     over; up to 30 idle steps and FIRE at the start; whole games, with their true scores. No episode of the random
     policy, and no game of Freeway, is longer than the limit of searches.
     """
-    return Task(id, 27_000, random_return, tester, TESTER, backend="envpool", search_episode_limit=2_100)
+    sizes = (4, 84, 84), actions
+    return Task(id, 27_000, random_return, tester, TESTER, backend="envpool", search_episode_limit=2_100, sizes=sizes)
 
 
 TASKS: dict[str, Task] = {
     task.id: task
     for task in (
-        Task("CartPole-v1", 500, 22.3, 475.0, THRESHOLD, budget=100_000, backend="envpool"),
-        Task("Acrobot-v1", 500, -499.2, -100.0, THRESHOLD, budget=60_000, backend="envpool"),
-        Task("MountainCar-v0", 200, -200.0, -110.0, THRESHOLD, budget=None, backend="envpool"),
-        Task("LunarLander-v3", 1000, -187.3, 200.0, THRESHOLD, budget=300_000, backend="envpool"),
+        Task("CartPole-v1", 500, 22.3, 475.0, THRESHOLD, budget=100_000, backend="envpool", sizes=(4, 2)),
+        Task("Acrobot-v1", 500, -499.2, -100.0, THRESHOLD, budget=60_000, backend="envpool", sizes=(6, 3)),
+        Task("MountainCar-v0", 200, -200.0, -110.0, THRESHOLD, budget=None, backend="envpool", sizes=(2, 3)),
+        Task("LunarLander-v3", 1000, -187.3, 200.0, THRESHOLD, budget=300_000, backend="envpool", sizes=(8, 4)),
         Task(
             "NASDQNPendulum-v0",
             500,
@@ -105,6 +111,7 @@ TASKS: dict[str, Task] = {
             f"hand-written expert, {MEASURED}",
             budget=60_000,
             backend="gymnasium-vector",
+            sizes=(3, 5),
         ),
         Task(
             "Orchard-v0",
@@ -114,10 +121,11 @@ TASKS: dict[str, Task] = {
             f"hand-written expert, {MEASURED}",
             budget=None,
             backend="gymnasium-vector",
+            sizes=((3, 10, 10), 3),
         ),
-        _atari("Breakout-v5", 1.25, 30.5),
-        _atari("Freeway-v5", 0.0, 29.6),
-        _atari("Pong-v5", -20.4, 14.6),
+        _atari("Breakout-v5", 1.25, 30.5, 4),
+        _atari("Freeway-v5", 0.0, 29.6, 3),
+        _atari("Pong-v5", -20.4, 14.6, 6),
     )
 }
 

@@ -47,7 +47,7 @@ class Lives:
             raise ValueError(f"num_envs: expected a positive integer, got {members!r}.")
         self.members, self.problem = int(members), Problem(Settings.from_keywords(keywords))
         self.evaluator: Evaluator = open_evaluator(self.problem, self.members)
-        if self.problem.window_steps < self.problem.full_window_steps:
+        if not self.problem.settings.table and self.problem.window_steps < self.problem.full_window_steps:
             warnings.warn(
                 f"window_steps={self.problem.window_steps} is shorter than {self.problem.full_window_steps}, in which "
                 "every inner environment can finish an episode: it caps the return that can be measured.",

@@ -17,8 +17,9 @@ NETS = SPACES | {"supernets", "supernet"}
 INNER = {"lookup", "pendulum", "orchard", "inner_envs", "tasks"}
 PARTS = NETS | INNER | {"settings", "window", "replay", "stats", "episodes"}
 SCORING = PARTS | {"evaluator", "transfer", "state", "greedy", "rewards", "training", "native", "learners", "trainers"}
-SCORING |= {"shards", "table"}
-WORLD = SCORING | {"population", "synthetic", "evaluators"}
+SCORING |= {"shards"}
+TABLES = {"table_card", "table"}
+WORLD = SCORING | TABLES | {"population", "synthetic", "tabular", "evaluators"}
 VIEWED = WORLD | {"budget", "export", "checkpoint", "journal", "drawing"}
 
 # From the bottom to the top: a module, or a folder, and what it may import. A new module gets a row here.
@@ -38,7 +39,8 @@ ARROWS: dict[str, set[str]] = {
     "tasks": INNER,
     "window": {"lookup", "search_space"},
     "search_spaces": SPACES,
-    "settings": SPACES | INNER,
+    "table_card": set(),
+    "settings": SPACES | INNER | {"table_card"},
     "budget": {"settings"},
     "supernets": NETS,
     "supernet": NETS,
@@ -52,41 +54,58 @@ ARROWS: dict[str, set[str]] = {
     "native": set(),
     "learners": NETS | {"replay", "training", "learners", "native"},
     "trainers": NETS | INNER | {"window", "replay", "stats", "episodes", "training", "learners", "trainers"},
-    "table": SPACES | INNER | {"settings", "window", "stats"},
-    "population": SCORING - {"table"},
+    "table": SPACES | {"settings", "table_card"},
+    "tabular": SPACES | TABLES | {"evaluator", "rewards", "settings", "window"},
+    "population": SCORING,
     "landscape": {"search_space"},
     "synthetic": SPACES | {"evaluator", "landscape", "rewards", "settings", "window"},
-    "evaluators": {"evaluator", "population", "settings", "synthetic"},
+    "evaluators": {"evaluator", "population", "settings", "synthetic", "tabular"},
     "export": NETS | INNER | {"settings"},
     "progress": set(),
     "events": set(),
     "checkpoint": {"evaluator"},
-    "journal": SPACES | {"checkpoint", "evaluator", "window"},
+    "provenance": set(),
+    "journal": SPACES | {"checkpoint", "evaluator", "provenance", "window"},
     "drawing": SPACES | {"stats"},
     "envs": VIEWED | {"envs"},
-    "table_builder": VIEWED,
+    "table_log": set(),
+    "table_builder": SPACES | TABLES | {"evaluators", "provenance", "settings", "table_log"},
     "page": set(),
     "run_folder": VIEWED,
     "report": VIEWED | {"page", "run_folder"},
-    "search": VIEWED | {"events", "progress", "report"},
+    "search": VIEWED | {"events", "progress", "provenance", "report"},
     "workers": set(),
     "scratch": VIEWED | {"search"},
     "claim": {"search"},
     "protocol": VIEWED | {"progress", "report", "scratch", "search", "workers"},
     "launch": {"lookup", "protocol", "search"},
     "agents": {"lookup", "search_space", "stats", "search", "launch"},
+    "table_command": SPACES
+    | TABLES
+    | {"launch", "progress", "search", "settings", "table_builder", "table_log", "workers"},
     "speed": VIEWED,
     "doctor": VIEWED | {"speed"},
     "arms": {"launch", "lookup", "search"},
     "comparison": SPACES
-    | {"arms", "budget", "claim", "comparison_stats", "evaluators", "journal", "progress", "protocol", "scratch"}
+    | {
+        "arms",
+        "budget",
+        "claim",
+        "comparison_stats",
+        "evaluators",
+        "journal",
+        "progress",
+        "protocol",
+        "provenance",
+        "scratch",
+    }
     | {"search", "settings", "workers"},
     "scoreboard": SPACES | {"arms", "comparison", "comparison_stats", "evaluators", "journal", "settings", "stats"},
     "compare_drawing": {"drawing"},
     "compare_board": {"compare_drawing", "comparison", "comparison_stats", "page", "scoreboard", "stats"},
     "compare_page": {"compare_board", "compare_drawing", "comparison", "page", "scoreboard"},
     "compare": {"arms", "compare_page", "comparison", "scoreboard", "search"},
-    "__main__": VIEWED | {"table_builder", "report", "doctor", "launch", "compare", "compare_page", "arms"},
+    "__main__": VIEWED | {"table_command", "report", "doctor", "launch", "compare", "compare_page", "arms"},
 }
 TOGETHER = [{"pendulum", "orchard", "inner_envs", "tasks"}, {"supernets", "supernet"}]  # may know each other, both ways
 # Importing archgym registers the ids; every consumer of random numbers needs seeds; what an observation is, is a type.

@@ -10,7 +10,16 @@ import pytest
 from numpy.typing import NDArray
 
 from archgym import inner_envs
-from archgym.inner_envs import InnerEnvs, Step, backend, dimensions, episode_returns, open_inner_envs, random_returns
+from archgym.inner_envs import (
+    InnerEnvs,
+    Step,
+    backend,
+    dimensions,
+    episode_returns,
+    look,
+    open_inner_envs,
+    random_returns,
+)
 from archgym.observations import dtype_of, shape_of
 from archgym.tasks import TASKS, Task
 
@@ -33,7 +42,7 @@ def task(request: pytest.FixtureRequest) -> Task:
 
 
 def forget() -> None:
-    for cached in (inner_envs._envpool, inner_envs._spaces, inner_envs.dimensions):
+    for cached in (inner_envs._envpool, inner_envs._spaces, inner_envs.look):
         cached.cache_clear()
 
 
@@ -60,7 +69,7 @@ def observations(task: Task, seeds: Sequence[int], actions: NDArray[np.int64]) -
 
 def test_shapes_and_types_are_the_same_in_every_backend(task: Task) -> None:
     envs = open_inner_envs(task, SEEDS)
-    assert (envs.num_envs, envs.inputs, envs.action_count) == (3, *dimensions(task))
+    assert (envs.num_envs, envs.inputs, envs.action_count) == (3, *look(task))
     first, (step,) = play(envs, actions_for(task, 1, 3))
     assert first.shape == step.observation.shape == (3, *shape_of(envs.inputs))
     assert first.dtype == step.observation.dtype == dtype_of(envs.inputs)
@@ -127,7 +136,7 @@ def test_a_second_reset_goes_on_with_the_generators(task: Task) -> None:
 @pytest.mark.usefixtures("_no_envpool")
 def test_without_envpool_atari_is_refused_with_a_sentence() -> None:
     with pytest.raises(ValueError, match="task 'Pong-v5': expected EnvPool, which alone has it; it cannot be imported"):
-        dimensions(TASKS["Pong-v5"])
+        look(TASKS["Pong-v5"])
 
 
 def test_an_envpool_without_a_task_is_refused_with_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,7 +145,7 @@ def test_an_envpool_without_a_task_is_refused_with_a_sentence(monkeypatch: pytes
     forget()
     try:
         with pytest.raises(ValueError, match="task 'Pong-v5': expected an EnvPool that has it, got one without"):
-            dimensions(TASKS["Pong-v5"])
+            look(TASKS["Pong-v5"])
     finally:
         forget()
 

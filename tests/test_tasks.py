@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from archgym import inner_envs
-from archgym.inner_envs import dimensions, random_returns
+from archgym.inner_envs import dimensions, look, random_returns
 from archgym.observations import shape_of
 from archgym.tasks import TASKS, THRESHOLD, Task, get_task
 
@@ -36,7 +36,7 @@ def _fresh_registry() -> Iterator[None]:
     yield
     gym.registry.clear()
     gym.registry.update(before)
-    for cached in (get_task, dimensions, inner_envs._spaces):
+    for cached in (get_task, look, inner_envs._spaces):
         cached.cache_clear()
 
 
@@ -48,6 +48,7 @@ def register(id: str = "Toy-v0", **kwargs: Any) -> None:
 def test_a_listed_task_is_found_under_its_id_and_can_be_trained_on(id: str) -> None:
     assert get_task(id) is TASKS[id]
     inputs, actions = dimensions(TASKS[id])
+    assert (inputs, actions) == look(TASKS[id])
     assert math.prod(shape_of(inputs)) > 1
     assert actions > 1
 
@@ -72,7 +73,7 @@ def test_atari_is_preprocessed_as_documented(task: Task) -> None:
     assert (config.frame_skip, config.noop_max, config.use_fire_reset) == (4, 30, True)
     assert (config.reward_clip, config.episodic_life, config.repeat_action_probability) == (False, False, 0.0)
     assert task.episode_limit == config.max_episode_steps
-    assert dimensions(task)[0] == (4, 84, 84)
+    assert look(task)[0] == (4, 84, 84)
 
 
 @pytest.mark.parametrize("task", [t for t in TASKS.values() if t not in ATARI], ids=lambda task: task.id)

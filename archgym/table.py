@@ -1,0 +1,335 @@
+"""A recorded table: learning curves of every architecture of a space on a task, several seeds. Load, check, query.
+
+Half of the seeds answer searches; `best` and `regret` stand on the other half, so that nobody finds by luck what is
+then called the best. Needs no torch.
+"""
+
+import io
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from archgym import table_card
+from archgym.search_space import Architecture, SearchSpace
+from archgym.settings import Problem, Settings
+from archgym.table_card import Card
+
+# What is recorded of every window, (architectures, seeds, windows): fields of `WindowResult`, and the seconds it took.
+COLUMNS: dict[str, type[np.generic]] = {
+    "raw_return": np.float64,
+    "cut_share": np.float64,
+    "episodes": np.int32,
+    "env_steps": np.int32,
+    "gradient_steps": np.int32,
+    "diverged": np.bool_,
+    "loss": np.float32,
+    "value": np.float32,
+    "epsilon": np.float64,
+    "replay_fill": np.float64,
+    "seconds": np.float32,
+}
+SCORES = ("area", "last_fifth")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What training one architecture from scratch for a budget came to."""
+
+    raw_return: float
+    """Mean return of the last window's episodes."""
+    normalised_return: float
+    """The same with 0 = random policy and 1 = reference."""
+    area: float
+    """Normalised area under the learning curve so far: the mean normalised return of its windows."""
+    evaluation: float | None
+    """Mean return of greedy episodes at that age; None where none were played."""
+    env_steps: int
+    """Inner environment steps that it took."""
+    seconds: float
+    """Seconds of one learner that it took."""
+    parameters: int
+    """Trainable parameters."""
+    flops: int
+    """Floating-point operations of one forward pass."""
+
+
+@dataclass(frozen=True)
+class Counters:
+    """What queries have cost so far."""
+
+    env_steps: int = 0
+    """Inner environment steps."""
+    seconds: float = 0.0
+    """Seconds of one learner."""
+
+
+class Table:
+    """A table in memory.
+
+    Args:
+        card: What it holds.
+        architectures: (A, number of choices), canonical.
+        columns: (A, S, W) each; see `COLUMNS`.
+        evaluations: (A, S, ages), mean returns of greedy episodes.
+        supernet: (seeds, ages, A), greedy returns with the weights of a supernet that was trained on uniformly drawn
+            architectures; None: not recorded.
+
+    Raises:
+        ValueError: If the search space of that name is not the recorded one, or the shapes do not fit.
+    """
+
+    def __init__(
+        self,
+        card: Card,
+        architectures: NDArray[np.int64],
+        columns: Mapping[str, NDArray[Any]],
+        evaluations: NDArray[np.float64],
+        supernet: NDArray[np.float64] | None = None,
+    ) -> None:
+        self.card, self.architectures, self.columns = card, architectures, dict(columns)
+        self.evaluations, self.supernet = evaluations, supernet
+        self.problem = Problem(replace(Settings(**{**card.settings}), table=""))
+        self._check()
+        self._index = {one.tobytes(): number for number, one in enumerate(architectures)}
+        self._counters = Counters()
+
+    @property
+    def space(self) -> SearchSpace:
+        """The search space."""
+        return self.problem.space
+
+    @property
+    def windows(self) -> int:
+        """Windows of every learning curve."""
+        return int(self.columns["raw_return"].shape[2])
+
+    @property
+    def full(self) -> bool:
+        """Whether the table holds every architecture of its space."""
+        return self.space.size == len(self.architectures)
+
+    @cached_property
+    def normalised(self) -> NDArray[np.float64]:
+        """Normalised returns, (A, S, W)."""
+        low, high = self.problem.random_return, self.problem.reference_return
+        return np.asarray((self.columns["raw_return"] - low) / (high - low))
+
+    @cached_property
+    def sizes(self) -> NDArray[np.int64]:
+        """Parameters and FLOPs, (A, 2)."""
+        ends = self.problem.inputs, self.problem.outputs
+        networks = [self.space.network_of(one) for one in self.architectures]
+        return np.array([[one.parameters(*ends), one.flops(*ends)] for one in networks])
+
+    def scores(self, kind: str = "area") -> NDArray[np.float64]:
+        """Score every learning curve, (A, S): `area` under it, or the mean of its `last_fifth`; normalised.
+
+        Raises:
+            ValueError: If there is no such score.
+        """
+        if kind not in SCORES:
+            raise ValueError(f"score: expected {' or '.join(map(repr, SCORES))}, got {kind!r}.")
+        first = 0 if kind == "area" else self.windows - max(1, self.windows // 5)
+        return np.asarray(self.normalised[:, :, first:].mean(2))
+
+    def is_valid(self, architecture: ArrayLike) -> bool:
+        """Tell whether an architecture is one of the space and in the table."""
+        try:
+            self.index(architecture)
+        except ValueError:
+            return False
+        return True
+
+    def index(self, architecture: ArrayLike) -> int:
+        """Find the row of an architecture.
+
+        Raises:
+            ValueError: If it is none of the space, or not in the table.
+        """
+        vector = self.space.canonical(architecture)
+        row = self._index.get(vector.tobytes())
+        if row is None:
+            near = self.space.label(self.architectures[self.nearest(vector)])
+            raise ValueError(
+                f"architecture {self.space.label(vector)!r} is not in the table of {len(self.architectures)} "
+                f"({self.card.sample}). Nearest: {near!r}."
+            )
+        return row
+
+    def nearest(self, architecture: Architecture) -> int:
+        """Find the row of the recorded architecture that differs in the fewest options; the first of several."""
+        codes = np.stack([self.space.encode(one) for one in self.architectures])
+        return int(np.abs(codes - self.space.encode(architecture)).sum(1).argmin())
+
+    def query(self, architecture: ArrayLike, budget: int | None = None, seed: int | None = None) -> Answer:
+        """Look up what training an architecture from scratch for a budget comes to, and charge for it.
+
+        Args:
+            architecture: One option index per choice.
+            budget: Inner environment steps, whole windows; None: all that is recorded.
+            seed: Which of the search seeds, from 0; None: the mean over all of them, which costs all of them.
+
+        Raises:
+            ValueError: If the architecture or the budget is not recorded, or there is no such seed.
+        """
+        row, windows = self.index(architecture), self._windows_of(budget)
+        seeds = self._seeds_of(seed)
+        steps = int(self.columns["env_steps"][row, seeds, :windows].sum())
+        seconds = float(self.columns["seconds"][row, seeds, :windows].sum())
+        raw = float(self.columns["raw_return"][row, seeds, windows - 1].mean())
+        ages, own = self.card.ages, self.evaluations[row, seeds]
+        self._counters = Counters(self._counters.env_steps + steps, self._counters.seconds + seconds)
+        return Answer(
+            raw_return=raw,
+            normalised_return=self.problem.normalise(raw),
+            area=float(self.normalised[row, seeds, :windows].mean()),
+            evaluation=float(own[:, ages.index(windows)].mean()) if windows in ages else None,
+            env_steps=steps,
+            seconds=seconds,
+            parameters=int(self.sizes[row, 0]),
+            flops=int(self.sizes[row, 1]),
+        )
+
+    def simulate_train_eval(
+        self, architecture: ArrayLike, budget: int | None = None, seed: int | None = None
+    ) -> tuple[float, float, float]:
+        """Look up as `query` does.
+
+        Returns:
+            The normalised area under the learning curve, the seconds that it took, and those of all queries so far.
+        """
+        answer = self.query(architecture, budget, seed)
+        return answer.area, answer.seconds, self._counters.seconds
+
+    def get_budget_counters(self) -> Counters:
+        """Tell what queries have cost since the last reset."""
+        return self._counters
+
+    def reset_budget_counters(self) -> None:
+        """Begin to count anew."""
+        self._counters = Counters()
+
+    def best(self, score: str = "area") -> Architecture:
+        """Give the recorded architecture with the highest mean score over the test seeds."""
+        return np.array(self.architectures[int(self.truth(score).argmax())])
+
+    def regret(self, architecture: ArrayLike, score: str = "area") -> float:
+        """Give the distance of an architecture to the best one, in mean score over the test seeds."""
+        truth = self.truth(score)
+        return float(truth.max() - truth[self.index(architecture)])
+
+    def truth(self, score: str = "area") -> NDArray[np.float64]:
+        """Average scores over the test seeds, (A,); searches never see these."""
+        return np.asarray(self.scores(score)[:, self.card.search_seeds :].mean(1))
+
+    def _windows_of(self, budget: int | None) -> int:
+        step, most = self.problem.window_steps, self.windows
+        if budget is None:
+            return most
+        whole = isinstance(budget, int | np.integer) and not isinstance(budget, bool)
+        if not whole or budget < 1 or budget % step or budget > most * step:
+            raise ValueError(
+                f"budget: expected environment steps in whole windows of {step:,}, up to the {most * step:,} that are "
+                f"recorded, got {budget!r}."
+            )
+        return int(budget) // step
+
+    def _seeds_of(self, seed: int | None) -> slice:
+        count = self.card.search_seeds
+        if seed is None:
+            return slice(0, count)
+        whole = isinstance(seed, int | np.integer) and not isinstance(seed, bool)
+        if not whole or not 0 <= seed < count:
+            raise ValueError(f"seed: expected a search seed from 0 to {count - 1} (or None for all), got {seed!r}.")
+        return slice(int(seed), int(seed) + 1)
+
+    def _check(self) -> None:
+        """Refuse what does not belong together."""
+        own = [[choice.name, list(choice.options)] for choice in self.space.choices]
+        if [[name, list(options)] for name, options in self.card.choices] != own:
+            raise ValueError(
+                f"table: expected the search space {self.space.name!r} that it was recorded with ("
+                f"{', '.join(f'{name} {options}' for name, options in self.card.choices)}), "
+                f"got one of that name with other choices."
+            )
+        shape = (self.card.architectures, len(self.card.seeds), self.card.settings["windows"])
+        shapes: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
+            name: (self.columns[name].shape, shape) for name in COLUMNS
+        }
+        shapes["architectures"] = (self.architectures.shape, (shape[0], len(own)))
+        shapes["evaluations"] = (self.evaluations.shape, (*shape[:2], len(self.card.ages)))
+        if self.supernet is not None:
+            ages, seeds = len(self.card.supernet["ages"]), len(self.card.supernet["seeds"])
+            shapes["supernet"] = (self.supernet.shape, (seeds, ages, shape[0]))
+        for name, (got, expected) in shapes.items():
+            if got != expected:
+                raise ValueError(f"table: expected {name} of shape {expected}, got {got}.")
+
+
+def load(path: str | Path) -> Table:
+    """Read a table and verify it. The same file is read once in a process; its counters are the caller's own.
+
+    Args:
+        path: The file of its numbers (`.npz`), the card beside it; or the name of a shipped table.
+
+    Raises:
+        ValueError: If it is not there, damaged, altered, newer than this archgym, or of another search space.
+    """
+    file = table_card.find(str(path), {}).resolve()
+    stamp = [one.stat().st_mtime_ns for one in (file, file.with_suffix(".json")) if one.exists()]
+    card, arrays = _read(file, tuple(stamp))
+    columns = {name: arrays[name] for name in COLUMNS}
+    return Table(card, arrays["architectures"], columns, arrays["evaluations"], arrays.get("supernet"))
+
+
+@lru_cache(maxsize=16)
+def _read(file: Path, stamp: tuple[int, ...]) -> tuple[Card, dict[str, NDArray[Any]]]:
+    """Read and verify both files; the arrays are shared and cannot be written."""
+    card, numbers = table_card.read(file), file.read_bytes()
+    if card.check_of(numbers) != card.checksum:
+        raise ValueError(f"table: {file} does not fit its data card: one of the two was altered or cut.")
+    try:
+        with np.load(io.BytesIO(numbers), allow_pickle=False) as found:
+            arrays = {name: found[name] for name in found.files}
+            missing = {"architectures", "evaluations", *COLUMNS} - set(arrays)
+    except (ValueError, zipfile.BadZipFile) as error:
+        raise ValueError(f"table: {file} holds no table of archgym ({error}).") from error
+    if missing:
+        raise ValueError(f"table: {file} holds no {', '.join(sorted(missing))}: it is no table of archgym.")
+    arrays["architectures"] = arrays["architectures"].astype(np.int64)
+    for array in arrays.values():
+        array.flags.writeable = False
+    return card, arrays
+
+
+def save(table: Table, path: Path) -> Card:
+    """Write a table: each of its two files at once or not at all, the card last.
+
+    Args:
+        table: What is written.
+        path: The file of its numbers, ending in `.npz`.
+
+    Returns:
+        The card with its checksum.
+    """
+    arrays: dict[str, NDArray[Any]] = {name: table.columns[name].astype(kind) for name, kind in COLUMNS.items()}
+    arrays["architectures"] = table.architectures.astype(np.int16)
+    arrays["evaluations"] = table.evaluations
+    if table.supernet is not None:
+        arrays["supernet"] = table.supernet
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]  # numpy's stub takes the names for its options
+    card = replace(table.card, checksum="")
+    card = replace(card, checksum=card.check_of(buffer.getvalue()))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for target, content in ((path, buffer.getvalue()), (path.with_suffix(".json"), card.text().encode())):
+        half = target.with_name(f"{target.name}.half")
+        half.write_bytes(content)
+        half.replace(target)
+    return card

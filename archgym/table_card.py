@@ -1,0 +1,162 @@
+"""The data card of a recorded table: what it holds and how it was made, as JSON beside the numbers.
+
+A table is two files of one name: `NAME.npz` (the numbers) and `NAME.json` (the card). Those that come with archgym are
+found by trainer, space and task. Reading a card loads no numbers.
+"""
+
+import difflib
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+SCHEMA = 1
+LICENCE = "CC0-1.0"
+SHIPPED = Path(__file__).parent / "tables"
+AUTO = "auto"  # the shipped table of trainer, space and task
+FIXED = ("window_steps", "horizon", "envs_per_member", "layer_norm", "preset")  # settings that a record is bound to
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a table holds and how it was made."""
+
+    settings: dict[str, Any]
+    """Of the training (`archgym.settings.Settings`): `windows` is the length of every learning curve."""
+    choices: list[tuple[str, list[Any]]]
+    """Names and options of the search space, which one of the same name must still have."""
+    architectures: int
+    """How many there are."""
+    sample: str
+    """How the architectures were chosen."""
+    seed: int
+    """Root of the seeds and of the sample."""
+    seeds: list[int]
+    """Of the lifetimes: one learning curve per architecture and seed. The first half is for searches, the second for
+    `best` and `regret`."""
+    ages: list[int]
+    """Windows after which every network was evaluated greedily."""
+    episodes: int
+    """Of one greedy evaluation."""
+    supernet: dict[str, Any]
+    """How the shared-weight scores were made (`seeds`, `ages` in windows, `episodes`); empty where there are none."""
+    computed: dict[str, str]
+    """Processor, learner and versions; elsewhere training gives other numbers in their last bits."""
+    command: str
+    """What made it."""
+    seconds: float
+    """Time of all learners together."""
+    schema: int = SCHEMA
+    licence: str = LICENCE
+    checksum: str = field(default="", compare=False)
+    """SHA-256 of the numbers' file and of this card without the checksum."""
+
+    @property
+    def search_seeds(self) -> int:
+        """How many seeds are for searches; the others are for `best` and `regret`."""
+        return len(self.seeds) // 2
+
+    def text(self) -> str:
+        """Give the card as JSON."""
+        return json.dumps(asdict(self), indent=1) + "\n"
+
+    def check_of(self, numbers: bytes) -> str:
+        """Compute the checksum of the card with these numbers."""
+        own = json.dumps({**asdict(self), "checksum": ""}, sort_keys=True)
+        return hashlib.sha256(numbers + own.encode()).hexdigest()
+
+
+def name_of(settings: Mapping[str, Any]) -> str:
+    """Name the table of such settings: trainer, space and task."""
+    return "--".join(str(settings[name]).replace(":", "_").replace("/", "_") for name in ("trainer", "space", "task"))
+
+
+def shipped() -> list[str]:
+    """List the tables that come with archgym."""
+    return sorted(path.stem for path in SHIPPED.glob("*.json"))
+
+
+def find(table: str, settings: Mapping[str, Any]) -> Path:
+    """Find the file of a table's numbers.
+
+    Args:
+        table: A file, the name of a shipped table, or `auto`: the shipped one of these settings.
+        settings: `trainer`, `space` and `task`.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    name = name_of(settings) if table == AUTO else table
+    if name in shipped():
+        return SHIPPED / f"{name}.npz"
+    path = Path(table)
+    if table != AUTO and path.suffix == ".npz" and path.exists():
+        return path
+    if table != AUTO and path.suffix == ".npz":
+        raise ValueError(f"table: there is no file {table}.")
+    near = difflib.get_close_matches(name, shipped(), n=1)
+    raise ValueError(
+        f"table: expected a file (.npz) or one of {', '.join(shipped()) or 'none (no table is installed)'}; "
+        f"got {name!r}.{''.join(f' Did you mean {one!r}?' for one in near)} `archgym table build` records a new one."
+    )
+
+
+def read(path: Path) -> Card:
+    """Read the card of a table.
+
+    Args:
+        path: The file of its numbers; the card lies beside it.
+
+    Raises:
+        ValueError: If there is no card, or it is damaged, newer than this archgym, or something else.
+    """
+    file = path.with_suffix(".json")
+    if not file.exists():
+        raise ValueError(f"table: expected the data card {file} beside {path.name}, found none.")
+    try:
+        found = json.loads(file.read_text())
+    except ValueError as error:
+        raise ValueError(f"table: the data card {file} is damaged ({error}).") from error
+    schema = found.get("schema") if isinstance(found, dict) else None
+    if isinstance(schema, int) and schema > SCHEMA:
+        raise ValueError(f"table: {file} has schema {schema}; this archgym reads up to {SCHEMA}. Install a newer one.")
+    names = {one.name for one in fields(Card)}
+    if schema is None or set(found) != names:
+        odd = ", ".join(sorted(names ^ set(found))) if isinstance(found, dict) else type(found).__name__
+        raise ValueError(f"table: {file} is no data card of archgym (differs in {odd}).")
+    return Card(**{**found, "choices": [(name, options) for name, options in found["choices"]]})
+
+
+def complete(keywords: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Add what a table was recorded with to keywords of an environment.
+
+    Args:
+        keywords: With `table`; others as given.
+        defaults: Of the settings that are not given.
+
+    Returns:
+        The keywords, with those that the record is bound to.
+
+    Raises:
+        ValueError: If there is no such table, or a keyword is given that differs from the record.
+    """
+    card = read(find(keywords["table"], {**defaults, **keywords}))
+    named = {name: value for name, value in card.settings.items() if name in ("trainer", "space", "task")}
+    if keywords["table"] == AUTO:
+        named = {}
+    bound = {**named, **{name: card.settings[name] for name in FIXED}}
+    bound["horizon"] = card.settings["horizon"] or card.settings["windows"] * card.settings["window_steps"]
+    trained = card.settings["trainer_settings"]
+    extra = {name: value for name, value in keywords.items() if name not in defaults}
+    for name, value in {**extra, **keywords.get("trainer_settings", {})}.items():
+        if trained.get(name, value) != value or name not in trained:
+            raise ValueError(
+                f"{name}: the table was recorded with {trained.get(name, 'its default')!r}, got {value!r}. Networks "
+                f"can be trained otherwise without a table (ArchSearch-{card.settings['trainer'].upper()}-v0)."
+            )
+    for name, value in bound.items():
+        if name in keywords and keywords[name] not in (None, value):
+            raise ValueError(f"{name}: expected {value!r}, which the table was recorded with, got {keywords[name]!r}.")
+    return {**{n: v for n, v in keywords.items() if n not in extra}, **bound, "trainer_settings": dict(trained)}

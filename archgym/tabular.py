@@ -1,0 +1,237 @@
+"""Recorded windows instead of training: lifetimes on a table, the twin of `transfer="own"` and of `"fresh"`.
+
+`own`: a repeat visit continues that architecture's recorded curve. Which of the search seeds an architecture's curve is
+of is drawn per lifetime. An architecture that has lived through its whole record is trained no further: visits repeat
+its last window, and cost no steps. `fresh`: every visit is a draw of the first window.
+
+Where the table holds a sample of its space, an architecture off the table stands for the nearest one that is recorded,
+the one that differs in the fewest options; `info["architecture"]` names it.
+"""
+
+import time
+import warnings
+from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from archgym import table as tables
+from archgym import table_card
+from archgym.evaluator import State
+from archgym.rewards import REWARD_LIMITS, limited, reward
+from archgym.search_space import Architecture
+from archgym.seeding import Consumer, generator
+from archgym.settings import Problem
+from archgym.window import WindowResult
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+CURVES = 3  # key of a lifetime's draws below its seed; 0 to 2 are the builder's
+
+
+@dataclass
+class Life:
+    """One member.
+
+    Attributes:
+        seed: Which curves it meets derives from it.
+        curves: Search seeds of the curves: of every architecture with `own`, of every window with `fresh`.
+        windows: Windows done.
+        last: Row of the architecture before.
+        last_return: Normalised return of the window before.
+        visits: Windows of every architecture, by row.
+    """
+
+    seed: int
+    curves: list[int] = field(default_factory=list)
+    windows: int = 0
+    last: int | None = None
+    last_return: float = 0.0
+    visits: dict[int, int] = field(default_factory=dict)
+
+
+class Tabular:
+    """K lifetimes on a recorded table; an `archgym.evaluator.Evaluator`.
+
+    Args:
+        problem: What is searched; `Settings.table` names the table.
+        members: K.
+
+    Raises:
+        ValueError: If the table is not there or damaged, or holds no architecture that the constraints allow.
+    """
+
+    def __init__(self, problem: Problem, members: int) -> None:
+        settings = problem.settings
+        self.problem, self.members = problem, members
+        self.table = tables.load(table_card.find(settings.table, asdict(settings)))
+        self.learner = f"table {self.table.card.checksum[:12]}"  # another table gives other numbers
+        space, rows = problem.space, range(len(self.table.architectures))
+        self.rows = [row for row in rows if all(c.allows(self.table.architectures[row]) for c in space.constraints)]
+        if not self.rows:
+            raise ValueError(f"table: expected a recorded architecture that has {space.constraints[0].sentence}.")
+        if settings.transfer == "own" and settings.windows > self.table.windows:
+            warnings.warn(
+                f"windows={settings.windows} is more than the {self.table.windows} that the table holds of an "
+                "architecture: one that is visited more often is trained no further, and repeats its last window.",
+                stacklevel=5,
+            )
+        self.lives: list[Life] = []
+        self._seconds = {"score": 0.0}
+        self._row_of: dict[bytes, int] = {}
+
+    trains = False
+
+    @property
+    def timings(self) -> dict[str, float]:
+        """Seconds spent since construction, by phase."""
+        return dict(self._seconds)
+
+    def reset(self, seeds: Sequence[int], members: Sequence[int] | None = None) -> None:
+        """Begin new lifetimes, one seed each; None: of all members."""
+        if not self.lives:
+            self.lives = [Life(0) for _ in range(self.members)]
+        fresh = self.problem.settings.transfer == "fresh"
+        count = self.problem.settings.windows if fresh else len(self.table.architectures)
+        for member, seed in zip(range(self.members) if members is None else members, seeds, strict=True):
+            rng = generator(int(seed), Consumer.TABLE, CURVES)
+            self.lives[member] = Life(int(seed), rng.integers(self.table.card.search_seeds, size=count).tolist())
+
+    def train_window(
+        self, architectures: NDArray[np.int64], members: Sequence[int] | None = None
+    ) -> list[WindowResult]:
+        """Look up one canonical architecture per member, (M, choices)."""
+        clock = time.perf_counter()
+        chosen = range(self.members) if members is None else members
+        results = [self._window(member, self.row(own)) for member, own in zip(chosen, architectures, strict=True)]
+        self._seconds["score"] += time.perf_counter() - clock
+        return results
+
+    def row(self, architecture: Architecture) -> int:
+        """Find the row of a canonical architecture, or of the nearest one that is recorded and allowed."""
+        key = architecture.tobytes()
+        if key not in self._row_of:
+            distances = np.abs(self._codes - self.problem.space.encode(architecture)).sum(1)
+            self._row_of[key] = self.rows[int(distances.argmin())]
+        return self._row_of[key]
+
+    @cached_property
+    def _codes(self) -> NDArray[np.float32]:
+        return np.stack([self.problem.space.encode(self.table.architectures[row]) for row in self.rows])
+
+    def _window(self, member: int, row: int) -> WindowResult:
+        problem, life, table = self.problem, self.lives[member], self.table
+        if problem.settings.transfer == "fresh":
+            window, over, curve = 0, False, life.curves[life.windows]
+        else:
+            visits = life.visits.get(row, 0)
+            window, over, curve = min(visits, table.windows - 1), visits >= table.windows, life.curves[row]
+        column = {name: values[row, curve, window].item() for name, values in table.columns.items()}
+        normalised = problem.normalise(column["raw_return"])
+        diverged = column["diverged"]
+        network = problem.space.network_of(table.architectures[row])
+        earned = REWARD_LIMITS[0] if diverged else reward(problem, network, normalised, life.last_return)
+        switched = life.last not in (None, row)
+        life.last_return = REWARD_LIMITS[0] if diverged else limited(normalised)
+        life.last = life.last if diverged else row
+        life.windows, life.visits[row] = life.windows + 1, life.visits.get(row, 0) + 1
+        return WindowResult(
+            action=table.architectures[row].tolist(),
+            reward=earned,
+            raw_return=column["raw_return"],
+            normalised_return=normalised,
+            episodes=column["episodes"],
+            cut_share=column["cut_share"],
+            env_steps=0 if over else column["env_steps"],
+            gradient_steps=0 if over else column["gradient_steps"],
+            parameters=int(table.sizes[row, 0]),
+            flops=int(table.sizes[row, 1]),
+            diverged=diverged,
+            loss=column["loss"],
+            value=column["value"],
+            epsilon=column["epsilon"],
+            replay_fill=column["replay_fill"],
+            switched=switched,
+            from_table=True,
+        )
+
+    def evaluate(
+        self, architectures: NDArray[np.int64], members: Sequence[int], episodes: int | Sequence[int]
+    ) -> tuple[NDArray[np.float64], list[int]]:
+        """Look up the greedy episodes of architectures (N, choices) at the last age at which they were played.
+
+        Raises:
+            ValueError: If other numbers of episodes are asked for than were played, or about an architecture that is
+                too young in this lifetime.
+        """
+        card, counts = self.table.card, np.broadcast_to(episodes, len(members)).tolist()
+        if set(counts) - {card.episodes}:
+            raise ValueError(f"episodes: expected {card.episodes}, as the table was recorded, got {counts[0]}.")
+        returns = []
+        for member, architecture in zip(members, architectures, strict=True):
+            life, row = self.lives[member], self.row(architecture)
+            age = 0 if self.problem.settings.transfer == "fresh" else life.visits.get(row, 0)
+            played = [place for place, window in enumerate(card.ages) if window <= age]
+            if not played:
+                raise ValueError(
+                    f"evaluate: expected an architecture that was trained for {card.ages[0]} windows or more, when "
+                    f"greedy episodes were recorded first; {self.problem.space.label(architecture)!r} has had {age}."
+                )
+            returns.append(self.table.evaluations[row, life.curves[row], played[-1]])
+        return np.array(returns), [count * self.problem.task.episode_limit for count in counts]
+
+    def best(self) -> Architecture:
+        """Give the best architecture that is recorded and allowed, by the area under its curve on the test seeds."""
+        return np.array(self.table.architectures[self.rows[int(self._truth.argmax())]])
+
+    def regret(self, architecture: Architecture) -> float:
+        """Give the distance of a canonical architecture (or of the nearest recorded one) to the best one."""
+        return float(self._truth.max() - self._truth[self.rows.index(self.row(architecture))])
+
+    @cached_property
+    def _truth(self) -> NDArray[np.float64]:
+        """Normalised areas on the test seeds of the architectures that are allowed, on the scale of the problem."""
+        own = self.table.columns["raw_return"][self.rows, self.table.card.search_seeds :].mean((1, 2))
+        return np.array([self.problem.normalise(value) for value in own.tolist()])
+
+    def fork(self, source: int, target: int, architecture: Architecture | None = None) -> None:
+        """Make a member a copy of another, or give it another's learner of one architecture: its curve and its age.
+
+        Raises:
+            ValueError: If the source has not trained that architecture.
+        """
+        if architecture is None:
+            self.lives[target] = deepcopy(self.lives[source])
+            return
+        row, own = self.row(architecture), self.lives[source]
+        if row not in own.visits:
+            label = self.problem.space.label(architecture)
+            raise ValueError(f"fork: expected an architecture that member {source} has trained, got {label!r}.")
+        self.lives[target].visits[row] = own.visits[row]
+        self.lives[target].curves[row] = own.curves[row]
+
+    def weights(self, member: int, architecture: Architecture) -> "dict[str, Tensor]":
+        """Refuse: nothing is trained."""
+        raise ValueError("weights: expected an environment that trains networks, got a recorded table.")
+
+    def get_state(self) -> State:
+        """Copy out everything that the future depends on."""
+        return State({"lives": [asdict(life) for life in self.lives]}, {})
+
+    def set_state(self, state: State) -> None:
+        """Go on from a state.
+
+        Raises:
+            ValueError: If it has another number of members, or comes from elsewhere.
+        """
+        lives = state.meta.get("lives", [])
+        if len(lives) != self.members or any("curves" not in life for life in lives):
+            raise ValueError(f"state: expected {self.members} members on a recorded table, got another state.")
+        self.lives = [Life(**deepcopy(life)) for life in lives]
+        for life in self.lives:  # JSON knows no numbers as names
+            life.visits = {int(row): count for row, count in life.visits.items()}
