@@ -1,6 +1,7 @@
-"""Builds the compiled learners where there is a C++ compiler; everything else stands in pyproject.toml.
+"""Builds what is compiled where there is a C++ compiler; everything else stands in pyproject.toml.
 
-`optional` lets the installation go on where a build fails; torch then trains (archgym/native/__init__.py).
+`optional` lets the installation go on where a build fails; torch then trains (archgym/native/__init__.py), and steps on
+recorded tables are computed in Python (archgym/envs/table_kernel.py).
 """
 
 import platform
@@ -14,8 +15,18 @@ if platform.machine().lower() not in ("x86_64", "amd64"):
     BUILDS = {"baseline": []}
 HEADERS = ("simd", "gemm", "network", "adam", "desk", "dqn", "pqn")
 
+# Lifetimes on recorded tables: equal to Python's numbers to the last bit, which fused multiply-adds would change.
+LIVES = Extension(
+    "archgym.native._lives",
+    ["archgym/native/lives.cpp"],
+    extra_compile_args=[*FLAGS, "-ffp-contract=off"],
+    language="c++",
+    optional=True,
+)
+
 setup(
-    ext_modules=[
+    ext_modules=[LIVES]
+    + [
         Extension(
             f"archgym.native._learners_{name}",
             ["archgym/native/exports.cpp"],

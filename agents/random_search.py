@@ -105,9 +105,9 @@ def check(envs: Any, args: Args) -> None:
         raise ValueError(
             "selection: expected 'incumbent' where nothing is trained and no weights are shared, got 'shared'."
         )
-    if args.transfer in SEPARATE:
+    if args.transfer_rule in SEPARATE:
         raise ValueError(
-            f"transfer: expected one that shares weights beside selection 'shared', got {args.transfer!r}."
+            f"transfer: expected one that shares weights beside selection 'shared', got {args.transfer_rule!r}."
         )
     if args.cost_weight:
         raise ValueError(

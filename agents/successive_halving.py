@@ -133,7 +133,7 @@ class Agent:
                 trial.reached = trial.goal
                 del self.running[member]
         self.window += 1
-        if self.args.transfer == "shared":
+        if self.args.transfer_rule == "shared":
             self.trend = self.smoothed()
         return {"charts/architectures": float(len(self.trials))}
 
@@ -154,7 +154,7 @@ class Agent:
 
     def may_train(self, member: int, trial: Trial) -> bool:
         """Tell whether a free member may go on with a paused trial."""
-        if self.args.transfer != "own" or trial.owner == member:
+        if self.args.transfer_rule != "own" or trial.owner == member:
             return True
         same = [other for other in self.trials if key_of(other) == key_of(trial) and other is not trial]
         return (
@@ -165,7 +165,7 @@ class Agent:
 
     def hand_over(self, trial: Trial, member: int) -> None:
         """Let a member have the learner of a trial, if learners are kept apart."""
-        if self.args.transfer == "own" and trial.owner != member:
+        if self.args.transfer_rule == "own" and trial.owner != member:
             self.envs.unwrapped.fork(trial.owner, member, trial.architecture)
             trial.left.add(trial.owner)
             trial.owner = member
@@ -187,7 +187,7 @@ class Agent:
 
     def start(self, member: int) -> Trial:
         """Begin with a new architecture; a member that finds none which it has not begun goes on with its best."""
-        own = self.args.transfer == "own"
+        own = self.args.transfer_rule == "own"
         tried = {key_of(trial) for trial in self.trials}
         blocked = {key_of(trial) for trial in self.trials if own and trial.known_to(member)}
         effects = self.effects() if self.args.sampler == "model" and self.rng.random() >= UNIFORM_SHARE else None
@@ -210,7 +210,7 @@ class Agent:
         With `own` in the highest rung that enough trials have reached; elsewhere all samples are measurements of the
         same, and all trials count. None: there are too few.
         """
-        own = self.args.transfer == "own"
+        own = self.args.transfer_rule == "own"
         for rung in reversed(range(len(self.rungs) if own else 1)):
             trials = [trial for trial in self.trials if trial.reached >= rung >= self.brackets[trial.bracket][1]]
             if len(trials) >= max(LEAST, sum(self.space.counts) // 2 if rung else 0):
@@ -219,7 +219,7 @@ class Agent:
 
     def fitted(self, trials: list[Trial], rungs: list[int]) -> NDArray[np.float64]:
         """Fit the scores of trials at these rungs by ridge regression, (options,)."""
-        own, penalty = self.args.transfer == "own", len(self.space.counts)  # as much noise as signal
+        own, penalty = self.args.transfer_rule == "own", len(self.space.counts)  # as much noise as signal
         codes = np.stack([self.space.encode(trial.architecture) for trial in trials]).astype(np.float64)
         counts = np.array([1 if own else self.resource(rung) for rung in rungs])  # windows behind a score
         scores = np.array([self.score(trial, rung) for trial, rung in zip(trials, rungs, strict=True)])
@@ -240,7 +240,7 @@ class Agent:
 
     def score(self, trial: Trial, rung: int) -> float:
         """Average the rewards that count for a rung: with `own` those since the rung below, else all up to it."""
-        begin = self.resource(rung - 1) if self.args.transfer == "own" and rung > 0 else 0
+        begin = self.resource(rung - 1) if self.args.transfer_rule == "own" and rung > 0 else 0
         counted = trial.samples[begin : self.resource(rung)]
         return sum(reward - float(self.trend[window]) for window, reward in counted) / len(counted)
 

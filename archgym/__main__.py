@@ -3,8 +3,9 @@
 import ast
 import importlib.util
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import archgym
 from archgym import lookup
@@ -19,7 +20,7 @@ commands:
   table COMMAND           build recorded tables, check them, take them elsewhere
   report DIR              write the page of a search, or of a comparison, anew
   doctor [--device cpu]   prove on this machine that an action takes effect (`--speed`: what it reaches, in numbers)
-  list                    list tasks, search spaces, agents and environments
+  list                    list tasks, search spaces, agents, environments and recorded tables
   --version               print the version
 """
 
@@ -70,12 +71,15 @@ def search(words: list[str]) -> None:
 def compare(words: list[str]) -> int:
     """Compare the agents that are named before the first flag."""
     from archgym import compare as command
-    from archgym.arms import Args
+    from archgym.arms import Args, TabularArgs
 
     flags = next((place for place, word in enumerate(words) if word.startswith("-")), len(words))
     if not flags and "--help" not in words and "-h" not in words:
         raise ValueError("compare: expected at least one agent (`archgym list` names them), got none.")
-    args = parse(Args, words[flags:], "archgym compare AGENT[:option=value,...] ...")
+    given, usage = words[flags:], "archgym compare AGENT[:option=value,...] ..."
+    asked = [word for word in given if word not in ("-h", "--help")]
+    kind = TabularArgs if parse(TabularArgs, asked, usage).tabular else Args  # other defaults
+    args = parse(kind, given, usage)
     return command.main(words[:flags], args)
 
 
@@ -98,6 +102,7 @@ def list_names() -> None:
     """Print everything that has a name."""
     import gymnasium as gym
 
+    from archgym import table_card
     from archgym.inner_envs import dimensions
     from archgym.observations import described
     from archgym.tasks import TASKS
@@ -106,9 +111,10 @@ def list_names() -> None:
     for task in TASKS.values():
         inputs, outputs = dimensions(task)
         steps = "" if task.budget is None else f", learned within {task.budget:,} steps"
+        own = "".join(f"; {trainer}: {named(settings)}" for trainer, settings in task.settings.items())
         print(
             f"  {task.id:<20} {described(inputs)}, {outputs} actions, random {task.random_return:g}, "
-            f"reference {task.reference_return:g}{steps}"
+            f"reference {task.reference_return:g}{steps}{own}"
         )
     print("\nsearch spaces")
     for name in lookup.names("archgym.search_spaces"):
@@ -122,6 +128,14 @@ def list_names() -> None:
     for name in gym.registry:
         if name.startswith("ArchSearch-"):
             print(f"  {name}")
+    print("\nrecorded tables")
+    for line in table_card.lines():
+        print(line)
+
+
+def named(settings: Mapping[str, Any]) -> str:
+    """Write settings as `--inner` takes them."""
+    return " ".join(f"{name}={value}" for name, value in settings.items())
 
 
 def first_line(package: str, name: str) -> str:

@@ -4,8 +4,10 @@ import re
 from dataclasses import dataclass
 from types import ModuleType
 
+import gymnasium as gym
+
 from archgym import launch, lookup
-from archgym.search import SearchArgs
+from archgym.search import SearchArgs, check
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,34 @@ class Args(SearchArgs):
     """Trainings from scratch of every recommendation, on seeds of their own that the arms share."""
     jobs: int | None = None
     """Processes side by side, one thread each; None: one per core."""
+
+    @property
+    def tabular(self) -> bool:
+        """Whether windows are looked up in a recorded table.
+
+        Raises:
+            ValueError: If there is no such environment.
+        """
+        check(self)
+        return bool(self.table or gym.spec(self.env_id).kwargs.get("table"))
+
+
+@dataclass(frozen=True)
+class TabularArgs(Args):
+    """The same on recorded tables, where a search costs no training."""
+
+    windows: int = 100
+    """Windows in a lifetime: how many architectures a member tries."""
+    num_envs: int = 1
+    """Lifetimes side by side in every search, K."""
+    seeds: int = 200
+    """Searches of every arm on every task; arms share the seeds, which count up from --seed."""
+    retrain: int | None = None
+    """Not for tables: what is recommended is looked up, with all windows that are recorded."""
+    retrain_seeds: int = 0
+    """Not for tables: all test seeds count."""
+    worlds: int = 20
+    """Resamples of the table's search seeds that the searches are dealt out to, for intervals that know of them."""
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from archgym.evaluator import State
@@ -84,7 +85,7 @@ def _content(meta: Mapping[str, str], arrays: Mapping[str, NDArray[Any]]) -> int
     """Sum up what the file says."""
     check = zlib.crc32("\n".join(meta[name] for name in ("state", "rows", "check")).encode())
     for name in sorted(arrays):
-        check = zlib.crc32(arrays[name].tobytes(), zlib.crc32(name.encode(), check))
+        check = zlib.crc32(np.ascontiguousarray(arrays[name]).data, zlib.crc32(name.encode(), check))
     return check
 
 

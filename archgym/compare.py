@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
-from archgym import compare_page, scoreboard
-from archgym.arms import Args
+from archgym import compare_page, scoreboard, scoreboard_tabular
+from archgym.arms import Args, TabularArgs
 from archgym.comparison import Comparison
+from archgym.comparison_tabular import TabularComparison
 from archgym.search import write_json
 
 
@@ -21,19 +22,28 @@ def main(specs: Sequence[str], args: Args) -> int:
     Raises:
         ValueError: If something was asked for wrongly; nothing has been trained or written then.
     """
-    comparison = Comparison(specs, args)
+    tabular = isinstance(args, TabularArgs)
+    if tabular != args.tabular:
+        wanted, got = (Args, TabularArgs) if tabular else (TabularArgs, Args)
+        raise ValueError(f"args: expected {wanted.__name__} for {args.env_id}, got {got.__name__}.")
+    comparison = TabularComparison(specs, args) if isinstance(args, TabularArgs) else Comparison(specs, args)
     comparison.check()
-    if args.seeds < (enough := comparison.enough_seeds()):
+    if not tabular and args.seeds < (enough := comparison.enough_seeds()):
         print(
             f"{args.seeds} seeds cannot decide between so many arms, even if their scores never overlap (Holm's "
             f"correction over all pairs): {enough} can."
         )
     with comparison.folder_of_its_own():
         comparison.run()
-        content = scoreboard.build(comparison)
+        if isinstance(comparison, TabularComparison):
+            content = scoreboard_tabular.build(comparison)
+        else:
+            content = scoreboard.build(comparison)
         path = comparison.folder / "compare.json"
         write_json(path, content)
         page = compare_page.write(comparison.folder)
         scoreboard.print_tables(content)
+        if "table" in content:
+            scoreboard_tabular.print_regrets(content, scoreboard.LOG_WIDTH)
     print(f"\nFiles:\n  {page}  (open this in a browser)\n  {path}  (all numbers)")
     return 1 if content["failures"] else 0

@@ -33,12 +33,19 @@ QUESTIONS = {
 }
 
 
+LOOKED_UP = (
+    "How good is the architecture that a search recommends? The score is the area under its recorded learning curves "
+    "on the test seeds of the table, which no search has seen: the normalised return, averaged over windows and seeds."
+)
+
+
 def section(content: dict[str, Any], name: str, style: Mapping[str, Look]) -> str:
     """One scoreboard: table, intervals, profiles, pairs."""
     board = content["boards"][name]
     order = ranked(board)
     alive = [arm for arm in order if board["statistics"][arm]["searches"]]
-    parts = [f'<section class="board"><h2>{TITLES[name]}</h2><p>{escape(QUESTIONS[name])}</p>']
+    question = LOOKED_UP if "table" in content and name == "recommendation" else QUESTIONS[name]
+    parts = [f'<section class="board"><h2>{TITLES[name]}</h2><p>{escape(question)}</p>']
     parts.append(_table(content, name, order))
     if alive:
         parts += [_intervals(content, name, alive, style), _profiles(content, name, alive, style)]
@@ -67,14 +74,16 @@ def _table(content: dict[str, Any], name: str, order: Sequence[str]) -> str:
         "Searches: those that ended, on every task. Beats random: probability that a search of this arm scores higher "
         f"than one of {RANDOM}. Inner steps: mean of a search"
     )
-    note += "." if name == "lifetime" else ", with the training from scratch of what it recommends."
+    looked_up = "table" in content
+    note += "." if name == "lifetime" or looked_up else ", with the training from scratch of what it recommends."
     if "greedy at end" in more:
         note += (
             " Greedy at end: normalised return of the incumbent without exploration, with the weights that the "
             "lifetimes ended with, mean over the members."
         )
     if "last fifth" in more:
-        note += " Last fifth: normalised return in the last fifth of the training from scratch."
+        whose = "recorded curves" if looked_up else "training from scratch"
+        note += f" Last fifth: normalised return in the last fifth of the {whose}."
     text = f'{table(header, rows, names=True)}<p class="note">{escape(note)}</p>'
     text += _by_task(board, order, tasks) if len(tasks) > 1 else ""
     return text + (_recommended(board, order, tasks) if name == "recommendation" else "")
@@ -103,6 +112,9 @@ def _by_task(board: dict[str, Any], order: Sequence[str], tasks: Sequence[str]) 
     rows = []
     for arm in order:
         cells = [arm]
+        if "by_task" in board:
+            rows.append([arm, *(_with_interval(*own, *[None] * (3 - len(own))) for own in board["by_task"][arm])])
+            continue
         for scores in board["scores"][arm]:
             values = [value for value in scores if value is not None]
             ends = stratified_interval(iqm, values) if len(values) > 1 else (None, None)
@@ -154,8 +166,9 @@ def _profiles(content: dict[str, Any], name: str, arms: Sequence[str], style: Ma
     thresholds = np.linspace(low - gap, high + gap, THRESHOLDS)
     shares = {arm: performance_profile(values, thresholds) for arm, values in scores.items()}
     panels = []
+    banded = "table" not in content  # these bands know nothing of a table's seeds
     for arm in arms:
-        band = performance_profile_interval(scores[arm], thresholds) if len(scores[arm]) > 1 else None
+        band = performance_profile_interval(scores[arm], thresholds) if banded and len(scores[arm]) > 1 else None
         draw = partial(
             draw_profile, thresholds=thresholds, shares=shares, arm=arm, style=style, band=band, reference=RANDOM
         )
@@ -163,8 +176,8 @@ def _profiles(content: dict[str, Any], name: str, arms: Sequence[str], style: Ma
         panels.append(f"<div><span>{breakable(arm)}</span>{picture}</div>")
     caption = (
         "Upward: the share of searches that score above the value below, averaged over the tasks; further to the right "
-        f"is better. Band: 95 % bootstrap interval at each value on its own. Broken line: {RANDOM}; pale lines: all "
-        "other arms. All panels have the same axes."
+        f"is better.{' Band: 95 % bootstrap interval at each value on its own.' if banded else ''} Broken line: "
+        f"{RANDOM}; pale lines: all other arms. All panels have the same axes."
     )
     return (
         f'<figure><div class="small">{"".join(panels)}</div><figcaption><b>{TITLES[name]}: performance profiles.</b> '
@@ -216,7 +229,8 @@ def _returns(content: dict[str, Any], arms: Sequence[str], style: Mapping[str, L
             found = [curve for curve in content["boards"]["lifetime"]["curves"][arm][place] if curve is not None]
             if found:
                 values = np.array(found, dtype=np.float64)
-                curves[arm] = mean_curve(np.arange(1.0, values.shape[1] + 1), values)
+                curve = mean_curve(np.arange(1.0, values.shape[1] + 1), values)
+                curves[arm] = curve if "table" not in content else Curve(curve.x, curve.mean)
         title = f"Return over the windows on {task}"
         draw = partial(
             draw_curves, curves=curves, style=style, across="window", up="normalised return", whole=True
@@ -258,7 +272,7 @@ def mean_curve(x: NDArray[np.float64], values: NDArray[np.float64]) -> Curve:
 
 def bands(content: dict[str, Any], style: Mapping[str, Look]) -> str:
     """Say what bands and colours mean."""
-    bands = "" if len(content["seeds"]) < 2 else ", with its 95 % interval (Student's t)"
+    bands = "" if len(content["seeds"]) < 2 or "table" in content else ", with its 95 % interval (Student's t)"
     if any(not look.bold for look in style.values()):
         bands += "; grey lines, without a band: arms that are not among the best few of either board"
     return f"{bands}. Broken lines and slanted names: controls."

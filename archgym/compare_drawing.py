@@ -19,6 +19,7 @@ from archgym.drawing import DASHES, FAINT, INK, MUTED, RULE, SERIES, SMALL, TEXT
 MOST_LETTERS = 24  # of a name beside an axis, before it goes on in the next line
 LINES = ((0, (5, 2)), (0, (1.2, 1.6)), (0, (5, 1.5, 1, 1.5)), (0, (8, 2)))  # of the controls
 LOGARITHMIC = 30.0  # ratio of the highest to the lowest value above which an axis is logarithmic
+NARROW = 300.0  # the same ratio below which such an axis has ticks between powers of ten
 LEADER = {"arrowstyle": "-", "linewidth": 0.6, "shrinkA": 1, "shrinkB": 0, "relpos": (0, 0.5)}  # to a name
 DECIDED = ("better", "worse")  # verdicts
 Interval = tuple[float | None, float, float | None]  # lower end, value, upper end; no ends where there is one search
@@ -174,6 +175,9 @@ def draw_curves(
     tidy(axes, across, up)
     if logarithmic:
         axes.set_xscale("log")
+        ends = [end for curve in curves.values() for end in (curve.x[0], curve.x[-1])]
+        if max(ends) < NARROW * min(ends):  # few powers of ten lie there
+            axes.xaxis.set_major_locator(LogLocator(10, subs=(1, 2, 5)))
         axes.xaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_major_formatter(FuncFormatter(_plain_number))
     else:

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from archgym import compare_tables
 from archgym.compare_board import (
     HALF,
     LEVEL,
@@ -111,7 +112,8 @@ def render(content: dict[str, Any]) -> str:
     style = looks(_best_first(content), controls_of(content))
     parts = [f"<h1>{escape(title)}</h1><p>{escape(_summary(content))}</p>", _failures(content["failures"])]
     parts += [_verdicts(content), *(section(content, name, style) for name in TITLES)]
-    parts += [_regret(content, style), _costs(content, style), _reading(content), _again(content["plan"])]
+    parts.append(compare_tables.regret(content, style) if "table" in content else _regret(content, style))
+    parts += [_costs(content, style), _reading(content), _again(content["plan"])]
     return document(title, parts, STYLE)
 
 
@@ -126,7 +128,9 @@ def _summary(content: dict[str, Any]) -> str:
         total = f"; a search took {ends} inner steps in all, greedy evaluations included"
     transfer = TRANSFERS.get(args["transfer"], "what a new architecture inherits follows a rule of its own")
     inherits = f"Between windows, {transfer} (transfer: {args['transfer']})."
-    if not content["trains"]:
+    if "table" in content:
+        inherits = compare_tables.inherits(args["transfer"])
+    elif not content["trains"]:
         inherits = "Nothing is trained: returns are those of a planted landscape, and steps are counted as if it were."
     named = _listed(arms) if len(arms) <= MOST_NAMED else f"{len(arms)} agents"
     where = ("" if len(content["tasks"]) == 1 else "each of ") + _listed(content["tasks"])
@@ -135,11 +139,15 @@ def _summary(content: dict[str, Any]) -> str:
         f"{named} searched the space {args['space']} in {args['env_id']} on {where}, with {searches} each "
         f"({_spans(seeds)}, the same for all). In a search, one agent leads {count(members, 'lifetime')} side by side "
         f"(K = {members}) through {count(windows, 'window')} {length}{total}. {inherits} All agents have the same "
-        "windows, and the same inner steps for greedy evaluations. What a search recommends was trained from scratch "
-        f"for {number(args['retrain'])} inner steps on "
-        f"{count(args['retrain_seeds'], 'seed')} of its own. {RANDOM} and {FIXED} are controls. Returns are normalised "
+        "windows, and the same inner steps for greedy evaluations. What a search recommends was "
+        f"{_judged(content)} for {number(args['retrain'])} inner steps on {count(args['retrain_seeds'], 'seed')} of "
+        f"its own. {RANDOM} and {FIXED} are controls. Returns are normalised "
         "(random policy 0, reference 1); higher is better."
     )
+
+
+def _judged(content: dict[str, Any]) -> str:
+    return "looked up as it was trained from scratch" if "table" in content else "trained from scratch"
 
 
 def _failures(failures: list[dict[str, str]]) -> str:
@@ -187,7 +195,9 @@ def _verdicts(content: dict[str, Any]) -> str:
 
 def _power(content: dict[str, Any]) -> str:
     """Say where no score whatever could have been decided."""
-    blind = []
+    blind: list[str] = []
+    if "table" in content:  # whose p values come from resamples, as many as it takes
+        return ""
     for name, title in TITLES.items():
         board = content["boards"][name]
         most = max(row["searches"] for row in board["statistics"].values())
@@ -301,6 +311,8 @@ def _reading(content: dict[str, Any]) -> str:
             "no search: the default architecture spends a search's inner steps and those of all trainings from scratch "
             "of a recommendation on one training; scored is its end, as long as a training from scratch."
         )
+    if "table" in content:
+        words |= compare_tables.words(content)
     items = "".join(f'<p class="note"><b>{escape(word)}</b>: {escape(text)}</p>' for word, text in words.items())
     return f"<h2>How to read this</h2>{items}"
 
@@ -308,7 +320,10 @@ def _reading(content: dict[str, Any]) -> str:
 def _again(plan: dict[str, Any]) -> str:
     """The command, the settings and the versions."""
     words = ["archgym", "compare", *plan["arms"]]
+    looked_up = ("tables", "retrain", "retrain_seeds") if "tables" in plan["args"] else ()
     for name, value in plan["args"].items():
+        if name in looked_up:
+            continue
         if value is not None and value != [] and value is not False:
             flag = f"--{name.replace('_', '-')}"
             words += [flag, *map(str, value if isinstance(value, list) else [] if value is True else [value])]

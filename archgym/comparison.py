@@ -20,7 +20,7 @@ windows begins with a shorter one, which no score counts.
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
 from functools import cached_property
 from itertools import count, islice, product
@@ -139,24 +139,38 @@ class Comparison:
         Raises:
             ValueError: If another process is at work in it, or it holds another comparison.
         """
+        return Claim(self.folder, self.plan(), resume=self.args.resume)
+
+    def plan(self) -> dict[str, Any]:
+        """Write down what is done."""
         given = json.loads(json.dumps(asdict(self.args), default=str))
         args = {name: value for name, value in given.items() if name not in ("out", "resume", "jobs")}
-        plan = {
+        problem = self.problem(self.tasks[0])
+        return {
             "arms": [arm.name for arm in self.arms],
-            "args": args | {"window_steps": self.problem(self.tasks[0]).window_steps},
+            "args": args | {"window_steps": problem.window_steps, "transfer": problem.settings.transfer},
             "evaluation_steps": self.evaluation_steps,
             "versions": versions(),
         }
-        return Claim(self.folder, plan, resume=self.args.resume)
 
     def run(self) -> None:
         """Do what is not done yet: all searches, then all trainings from scratch."""
         (self.folder / "scratch").mkdir(exist_ok=True)
-        with workers.Workers(self.args.jobs or os.cpu_count() or 1) as pool:
+        with workers.Workers(self.processes) as pool:
             self._work(pool, "searches", self._searches())
             first = [*self._whole_budget(), *self._recommended(), *self._drawn()]  # the longest first
             self._work(pool, "from scratch", self._scratch(first))
             self._work(pool, "best of k random", self._scratch(self._best_of_k()))
+
+    def read_plan(self) -> dict[str, Any]:
+        """Read what was written down, by this process or an earlier one."""
+        plan: dict[str, Any] = json.loads((self.folder / "plan.json").read_text())
+        return plan
+
+    @property
+    def processes(self) -> int:
+        """Count the processes that work side by side."""
+        return self.args.jobs or os.cpu_count() or 1
 
     def recommendation(self, arm: str, task: str, seed: int) -> list[int] | None:
         """Give the architecture that an arm recommends; None if its search failed."""
@@ -281,8 +295,14 @@ class Comparison:
         name = f"{task.replace(':', '_')}__{seed}__{'-'.join(map(str, action))}__{steps}__{words[0]:08x}"
         return Job(settings.to_dict(), action, words, self.folder / "scratch", name, keep_weights=False, head=head)
 
-    def _work(self, pool: workers.Workers, title: str, jobs: list[workers.Job]) -> None:
-        """Run jobs side by side, show how far they are, and keep what went wrong."""
+    def _work(
+        self,
+        pool: workers.Workers,
+        title: str,
+        jobs: list[workers.Job],
+        keep: Callable[[Any], None] = lambda result: None,
+    ) -> None:
+        """Run jobs side by side, show how far they are, keep their results, and what went wrong."""
         if not jobs:
             return
         done, failed = 0, 0
@@ -298,6 +318,8 @@ class Comparison:
                 if isinstance(result, workers.Failure):
                     failed += 1
                     self.failures.append({"job": job.name, "reason": result.reason, "trace": result.trace})
+                else:
+                    keep(result)
 
     def _share(self, job: workers.Job) -> float:
         """Tell how much of a running search is done, by the lines of its journal."""

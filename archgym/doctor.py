@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from archgym import table, table_card
 from archgym.inner_envs import backend, open_inner_envs
 from archgym.population import Population, find_device
 from archgym.settings import Problem, Settings
@@ -56,6 +57,7 @@ def main(args: Args) -> int:
         ("the same seed repeats, another does not", seeds),
         ("EnvPool and the fallback agree on CartPole's dynamics", dynamics),
         ("the device works", device_works),
+        ("the tables that come with archgym are whole", tables_load),
     )
     failures = 0
     for name, check in checks:
@@ -163,3 +165,14 @@ def device_works(device: str) -> str:
     assert not result.diverged, "the learner diverged"
     assert result.gradient_steps > 0, "no gradient step was made"
     return f"{device}: {result.gradient_steps} gradient steps"
+
+
+def tables_load(device: str) -> str:
+    """Load every shipped table, which verifies its checksum."""
+    names = table_card.shipped()
+    for name in names:
+        try:
+            table.load(name)
+        except ValueError as error:
+            raise AssertionError(str(error)) from error
+    return f"{len(names)} loaded" if names else "none is installed"

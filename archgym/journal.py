@@ -9,13 +9,11 @@ give the recorded results) and the search goes on.
 import fcntl
 import json
 import os
-import platform
 import time
 import warnings
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -24,6 +22,7 @@ from numpy.typing import NDArray
 
 from archgym import checkpoint
 from archgym.evaluator import Evaluator, State
+from archgym.provenance import processor, versions
 from archgym.search_space import Architecture
 from archgym.window import WindowResult
 
@@ -35,7 +34,6 @@ SCHEMA = 1
 PREFIX = len(b'{"check": "00000000", ')  # of every line; the row follows
 CHECKPOINT_SECONDS = 30.0
 NO_DIFFERENCE = ("learner", "threads")  # settings that a resume may change; who learns is compared as the machine is
-PACKAGES = ("archgym", "numpy", "torch", "envpool", "gymnasium")
 COLUMNS = tuple(item.name for item in fields(WindowResult))
 T = TypeVar("T")
 
@@ -67,8 +65,8 @@ class Journal:
         self._checks: list[int] = []  # checksum behind each line, that of the header first
         self._saved_at, self._saved_rows = time.monotonic(), 0
         self._returned = time.perf_counter()
-        computed = {"processor": _processor(), "learner": self.learner}
-        header = {"schema": SCHEMA, "settings": json.loads(json.dumps(settings)), **computed, "versions": _versions()}
+        computed = {"processor": processor(), "learner": self.learner}
+        header = {"schema": SCHEMA, "settings": json.loads(json.dumps(settings)), **computed, "versions": versions()}
         begun = path.exists() and path.stat().st_size > 0
         if resume and not begun:
             raise ValueError(f"resume: expected a journal in {path.parent}, found none. Start without --resume.")
@@ -342,13 +340,3 @@ def read_rows(data: bytes, path: Path) -> tuple[list[dict[str, Any]], list[int]]
     if rows and rows[0].get("schema") != SCHEMA:
         raise ValueError(f"journal: expected schema {SCHEMA}, got {rows[0].get('schema')!r} in {path}.")
     return rows, checks
-
-
-def _versions() -> dict[str, str]:
-    return {name: version(name) for name in PACKAGES}
-
-
-def _processor() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())

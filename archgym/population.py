@@ -16,7 +16,7 @@ from torch import Tensor
 
 from archgym.evaluator import State
 from archgym.greedy import play
-from archgym.inner_envs import open_inner_envs
+from archgym.inner_envs import look, open_inner_envs
 from archgym.learners import sharing
 from archgym.learners.select import find_learner
 from archgym.lookup import load
@@ -48,6 +48,7 @@ class Population:
     def __init__(self, problem: Problem, members: int) -> None:
         settings = problem.settings
         self.problem, self.members = problem, members
+        look(problem.task)  # refuses what cannot be played here before anything is trained
         self.device = find_device(settings.device)
         self.family = family_of(problem.space)
         trainers = load("archgym.trainers", settings.trainer, "trainer")
@@ -59,7 +60,7 @@ class Population:
             )
         name = "torch" if self.shares and settings.learner == "auto" else settings.learner
         self.learner = find_learner(name, self.device, self.family, trainers)
-        self.config = trainer_config(trainers.PRESETS, settings).resolved(problem.horizon, problem.learner_steps)
+        self.config = trainer_config(trainers.PRESETS, problem).resolved(problem.horizon, problem.learner_steps)
         if getattr(self.config, "precision", "float32") != "float32" and kind_of(problem.inputs) != IMAGES:
             raise ValueError(
                 f"precision: expected 'float32' for networks that read vectors, got {self.config.precision!r}: it is "
@@ -192,8 +193,10 @@ class Population:
             return trained
 
         outcome = train_side_by_side(train, shards)
+        clock = time.perf_counter()
         for envs in pools:
             envs.close()
+        self._took("open", clock)
         return outcome
 
     def _check_in(
@@ -394,4 +397,7 @@ def find_device(name: str) -> torch.device:
 
 
 def _finite(value: float) -> float:
-    return float(value) if math.isfinite(value) else 0.0
+    """Give a number in the precision that networks compute in, which is what a table records; 0 where there is none."""
+    with np.errstate(over="ignore"):
+        rounded = float(np.float32(value))
+    return rounded if math.isfinite(rounded) else 0.0

@@ -101,9 +101,14 @@ def check(args: SearchArgs) -> None:
     """Refuse what training from scratch could not do, before the search and not after it.
 
     Raises:
-        ValueError: If a setting of the trainer does not fit so few steps.
+        ValueError: If a setting of the trainer does not fit so few steps, or windows are looked up in a table.
     """
     assert args.retrain is not None
+    if args.settings().table:
+        raise ValueError(
+            "--retrain: expected an environment that trains networks, got a recorded table, which knows the regret of "
+            "every recommendation without."
+        )
     open_evaluator(Problem(scratch.retraining(args.settings(), args.retrain)[0]), 1)
 
 

@@ -13,7 +13,14 @@ def versions() -> dict[str, str]:
 
 
 def processor() -> str:
-    """Name the processor, as Linux does where there is one, else its architecture."""
+    """Name the processor, as Linux does where there is one, else its architecture.
+
+    Virtual machines give different processors one name; their numbers tell them apart.
+    """
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+    told = dict(line.replace("\t", "").split(":", 1) for line in reversed(lines) if ":" in line)  # of the first core
+    if "model name" not in told:
+        return platform.machine()
+    numbers = [f"{name} {told[name].strip()}" for name in ("cpu family", "model") if name in told]
+    return ", ".join([told["model name"].strip(), *numbers])

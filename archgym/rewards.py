@@ -23,10 +23,14 @@ def reward(problem: Problem, network: Network, normalised: float, before: float)
         normalised: The normalised return of the window.
         before: That of the window before, limited.
     """
-    settings = problem.settings
-    value = limited(normalised) - (before if settings.reward == "improvement" else 0.0)
-    if settings.cost_weight:
-        sizes = problem.inputs, problem.outputs
-        default = problem.space.network_of(problem.space.default_architecture)
-        value -= settings.cost_weight * math.log(network.flops(*sizes) / default.flops(*sizes))
-    return limited(value)
+    gained = limited(normalised) - (before if problem.settings.reward == "improvement" else 0.0)
+    return limited(gained - price(problem, network))
+
+
+def price(problem: Problem, network: Network) -> float:
+    """Give what a network costs every window that trains it: `cost_weight` times log(FLOPs / those of the default)."""
+    if not problem.settings.cost_weight:
+        return 0.0
+    sizes = problem.inputs, problem.outputs
+    default = problem.space.network_of(problem.space.default_architecture)
+    return problem.settings.cost_weight * math.log(network.flops(*sizes) / default.flops(*sizes))

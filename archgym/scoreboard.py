@@ -40,7 +40,7 @@ def build(comparison: Comparison) -> dict[str, Any]:
         "trains": comparison.problem(comparison.tasks[0]).trains,
         "tasks": comparison.tasks,
         "seeds": comparison.seeds,
-        "plan": json.loads((comparison.folder / "plan.json").read_text()),
+        "plan": comparison.read_plan(),
         "boards": boards,
         "regret": {name: [[one and one["regret"] for one in row] for row in rows] for name, rows in arms.items()},
         "cost": {name: _cost(rows) for name, rows in arms.items()},
@@ -229,12 +229,15 @@ def print_tables(content: dict[str, Any]) -> None:
         "lifetime": "Lifetimes: normalised return while searching (area under the curve)",
         "recommendation": "Recommendations: trained from scratch on seeds that no search has seen",
     }
+    if "table" in content:
+        titles["recommendation"] = "Recommendations: looked up on the test seeds, which no search has seen"
     for name, title in titles.items():
         console.print(board_table(content, name, title))
     tasks = ", ".join(content["tasks"])
+    kind = "intervals draw searches and the table's seeds anew" if "table" in content else "stratified bootstrap"
     console.print(
-        f"{len(content['seeds'])} searches of every arm on {tasks}; interquartile mean with stratified bootstrap 95 % "
-        "interval; P(better): probability that a search of this arm beats one of random-search; p: two-sided, "
+        f"{len(content['seeds'])} searches of every arm on {tasks}; interquartile mean with its 95 % interval "
+        f"({kind}); P(better): probability that a search of this arm beats one of random-search; p: two-sided, "
         "Holm-corrected over all pairs of the board."
     )
     for failure in content["failures"]:

@@ -44,8 +44,9 @@ class SearchArgs:
     """Inner environment steps of one member in a window; None: follows from the task."""
     num_envs: int = 1
     """Lifetimes side by side, K."""
-    transfer: str = "shared"
-    """What an architecture inherits at a switch: shared, own or fresh."""
+    transfer: str | None = None
+    """What an architecture inherits at a switch: shared, own or fresh; None: as the environment says, shared where
+    networks are trained and own on a table."""
     reward: str = "return"
     """What a window earns: return, improvement or evaluation."""
     evaluation_steps: int | None = None
@@ -63,6 +64,9 @@ class SearchArgs:
     """Seed of everything."""
     device: str = "cpu"
     """Where the inner networks lie."""
+    table: str | None = None
+    """A recorded table that windows are looked up in, not trained: a file (.npz) or a name of `archgym list`; None: as
+    the environment says. With the ids of tables (`ArchSearch-DQN-Tabular-v0`)."""
     out: Path | None = None
     """Run folder; None: runs/<env>__<agent>__<seed>__<time>."""
     resume: bool = False
@@ -74,14 +78,21 @@ class SearchArgs:
     def environment(self) -> dict[str, Any]:
         """Give the environment's keyword arguments."""
         names = (
-            *("task", "space", "windows", "window_steps", "transfer", "reward", "evaluation_steps"),
+            *("task", "space", "windows", "window_steps", "reward", "evaluation_steps"),
             *("cost_weight", "max_params", "preset", "device"),
         )
         inner = parse_settings(self.inner)
         for name in inner:
             if name in SearchArgs.__dataclass_fields__ or name in ("journal", "illegal"):
                 raise ValueError(f"--inner: expected settings without a flag of their own, got {name}.")
-        return {name: getattr(self, name) for name in names} | inner
+        given = {name: getattr(self, name) for name in names}
+        optional = {name: getattr(self, name) for name in ("transfer", "table") if getattr(self, name) is not None}
+        return given | optional | inner
+
+    @property
+    def transfer_rule(self) -> str:
+        """What an architecture inherits, by the environment's id where no flag says it."""
+        return self.transfer or str(gym.spec(self.env_id).kwargs.get("transfer", Settings.transfer))
 
     def settings(self) -> Settings:
         """Give the settings of the environment, its trainer included."""
@@ -262,6 +273,8 @@ def finish(envs: Any, agent: Agent, folder: Path, page: bool) -> None:
 
         report.write(folder)
     print(f"\nRecommended: {'; '.join(content['labels'])}")
+    if envs.unwrapped.problem.settings.table:
+        print(f"Regret of the first, on the table's test seeds: {envs.unwrapped.regret(chosen[0]):.3f}.")
     returns = np.array([[result.normalised_return for result in history] for history in histories]).T
     print(reached(envs.unwrapped.problem, returns))
 
@@ -335,6 +348,7 @@ def write_config(folder: Path, args: SearchArgs, name: str, envs: Any) -> None:
         "command": " ".join(["archgym", "search", name, *map(shlex.quote, flags(args))]),
         "args": as_json(args),
         "settings": envs.unwrapped.problem.settings.to_dict(),
+        "task_settings": envs.unwrapped.problem.task_settings,
         "versions": versions(),
     }
     write_json(path, config)

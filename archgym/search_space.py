@@ -6,6 +6,7 @@ ones (the width of a layer that is not there) is *inactive* and counts as option
 By convention the options of a choice that costs anything are listed from the cheapest to the dearest.
 """
 
+import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,6 +22,7 @@ from archgym.observations import VECTORS, Inputs
 Option = str | int | bool
 Architecture = NDArray[np.int64]  # (number of choices,)
 SAMPLE_TRIES = 10_000  # rejections before `sample` falls back on one choice after the other
+REMEMBERED = 100_000  # architectures whose check, label and places are kept; beyond that all are forgotten
 
 
 class Network(Protocol):
@@ -117,6 +119,11 @@ class SearchSpace:
     takes: tuple[str, ...] = (VECTORS,)
     known: Mapping[str, Mapping[str, Option]] = field(default_factory=dict)
     _masks: dict[tuple[int, ...], NDArray[np.int8]] = field(default_factory=dict, init=False, repr=False, compare=False)
+    # What was worked out about an architecture: its canonical form, by its bytes; what `told` gives, by its options.
+    _canonical: dict[bytes, Architecture] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _told: dict[tuple[int, ...], tuple[str, tuple[int, ...]]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
     # What `inactive` answered, by the options that it looked at: the position of the choice that it looks at next, or
     # the answer. Few choices matter to it, so that it need not be asked about every architecture.
     _activity: dict[tuple[int, ...], int | frozenset[int]] = field(
@@ -167,6 +174,9 @@ class SearchSpace:
             ValueError: If shape, type or range are wrong, or a constraint is not fulfilled.
         """
         given = np.asarray(architecture)
+        known = self._canonical.get(given.tobytes()) if given.dtype == np.int64 and given.ndim == 1 else None
+        if known is not None:
+            return known.copy()
         if given.shape != (len(self.choices),) or given.dtype.kind not in "iu":
             raise ValueError(
                 f"architecture of {self.name!r}: expected {len(self.choices)} integers "
@@ -183,7 +193,10 @@ class SearchSpace:
         violated = self._violated(vector)
         if violated is not None:
             raise ValueError(f"architecture {self.label(vector)!r} of {self.name!r}: expected {violated}.")
-        return vector
+        if len(self._canonical) >= REMEMBERED:
+            self._canonical.clear()
+        self._canonical[given.astype(np.int64).tobytes()] = vector
+        return vector.copy()
 
     def describe(self, architecture: Architecture) -> dict[str, Option]:
         """Give the option values of the active choices by name."""
@@ -196,7 +209,7 @@ class SearchSpace:
 
     def label(self, architecture: Architecture) -> str:
         """Write an architecture as one readable line; distinct networks have distinct lines."""
-        return " ".join(f"{name}={value}" for name, value in self.describe(architecture).items())
+        return self.told(architecture.tolist())[0]
 
     def label_prefix(self, prefix: Sequence[int]) -> str:
         """Write the options of the first choices as one readable line."""
@@ -250,14 +263,24 @@ class SearchSpace:
 
     def encode(self, architecture: Architecture) -> NDArray[np.float32]:
         """Write an architecture as one-hot numbers, (sum of `counts`,); an inactive choice is all zeros."""
-        inactive = self.inactive_positions(architecture)
-        blocks = []
-        for position, (count, index) in enumerate(zip(self.counts, architecture.tolist(), strict=True)):
-            block = np.zeros(count, dtype=np.float32)
-            if position not in inactive:
-                block[index] = 1.0
-            blocks.append(block)
-        return np.concatenate(blocks)
+        numbers = np.zeros(sum(self.counts), dtype=np.float32)
+        numbers[list(self.told(architecture.tolist())[1])] = 1.0
+        return numbers
+
+    def told(self, indices: Sequence[int]) -> tuple[str, tuple[int, ...]]:
+        """Give the label of an architecture, and where `encode` writes its ones."""
+        key = tuple(indices)
+        known = self._told.get(key)
+        if known is None:
+            if len(self._told) >= REMEMBERED:
+                self._told.clear()
+            architecture = np.array(key, dtype=np.int64)
+            label = " ".join(f"{name}={value}" for name, value in self.describe(architecture).items())
+            inactive, starts = self.inactive_positions(architecture), itertools.accumulate(self.counts, initial=0)
+            pairs = enumerate(zip(starts, key, strict=False))
+            places = tuple(start + index for position, (start, index) in pairs if position not in inactive)
+            known = self._told[key] = label, places
+        return known
 
     def mask(self, prefix: Sequence[int] = ()) -> NDArray[np.int8]:
         """Tell which options of the next choice lead to an architecture.

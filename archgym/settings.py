@@ -84,7 +84,8 @@ class Settings:
     trainer: str = "dqn"
     """The inner algorithm; given by the environment's id, with the other settings that it needs."""
     preset: str = "default"
-    """A named set of the trainer's settings (`cleanrl`: the values of CleanRL's dqn.py or pqn.py)."""
+    """A named set of the trainer's settings (`cleanrl`: the values of CleanRL's dqn.py or pqn.py). With `default` the
+    task's own settings hold too (`archgym list`): MountainCar-v0 has some for DQN."""
     trainer_settings: dict[str, Any] = field(default_factory=dict)
     """The trainer's settings by name; as keyword arguments of the environment they are given directly."""
     table: str = ""
@@ -139,10 +140,10 @@ class Settings:
         for name in ("share_weights", "exact", "layer_norm"):
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"{name}: expected True or False, got {getattr(self, name)!r}.")
-        if self.share_weights:
-            self._check_sharing()
         if self.table:
             self._check_table()
+        if self.share_weights:
+            self._check_sharing()
 
     def _check_sharing(self) -> None:
         """Refuse what does not go with one supernet for all members."""
@@ -166,6 +167,11 @@ class Settings:
             raise ValueError(
                 "reward: expected 'return' or 'improvement' with a table, whose networks were evaluated at a few ages "
                 "only, got 'evaluation'."
+            )
+        if self.evaluation_steps:
+            raise ValueError(
+                "evaluation_steps: expected None or 0 with a table, whose networks were evaluated at a few ages only, "
+                f"got {self.evaluation_steps:,}."
             )
         if self.share_weights:
             raise ValueError("share_weights: expected networks that are trained, got a table.")
@@ -221,6 +227,11 @@ class Problem:
         if self.settings.max_params is None:
             return space
         return space.constrained(max_params(space, self.settings.max_params, self.inputs, self.outputs))
+
+    @property
+    def task_settings(self) -> dict[str, Any]:
+        """The trainer's settings that the task brings along; a preset that somebody names is taken as it is."""
+        return dict(self.task.settings.get(self.settings.trainer, {})) if self.settings.preset == "default" else {}
 
     @property
     def trains(self) -> bool:
@@ -339,12 +350,13 @@ def with_layer_norm(space: SearchSpace) -> SearchSpace:
     return dataclasses.replace(space, network=network, inactive=lambda options: space.inactive(options) | decided)
 
 
-def trainer_config(presets: Mapping[str, Any], settings: Settings) -> Any:
-    """Take a trainer's preset and apply single settings.
+def trainer_config(presets: Mapping[str, Any], problem: Problem) -> Any:
+    """Take a trainer's preset, apply what the task brings along, and then single settings.
 
     Raises:
         ValueError: If the preset, or a setting, is unknown or out of range.
     """
+    settings = problem.settings
     if settings.preset not in presets:
         raise unknown("preset", settings.preset, presets)
     preset = presets[settings.preset]
@@ -352,7 +364,7 @@ def trainer_config(presets: Mapping[str, Any], settings: Settings) -> Any:
     for name in settings.trainer_settings:
         if name not in known:
             raise unknown("environment keyword or trainer setting", name, [*known, *Settings.__dataclass_fields__])
-    return type(preset)(**{**known, **settings.trainer_settings})
+    return type(preset)(**{**known, **problem.task_settings, **settings.trainer_settings})
 
 
 def _is_number(value: object) -> bool:

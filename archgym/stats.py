@@ -31,12 +31,17 @@ def detrend(rewards: ArrayLike) -> NDArray[np.float64]:
     windows, members = values.shape
     if not windows:
         return values.copy()
-    reach = 0 if members >= TREND_SAMPLES else -(-(TREND_SAMPLES - members) // (2 * members))
+    reach = trend_reach(members)
     sums = np.concatenate([[0.0], np.cumsum(values.mean(1))])
     index = np.arange(windows)
     low, high = np.maximum(index - reach, 0), np.minimum(index + reach + 1, windows)
     trend = (sums[high] - sums[low]) / (high - low)
     return np.asarray(values - trend[:, None])
+
+
+def trend_reach(members: int) -> int:
+    """Count the windows before, and as many after a window that its trend is averaged over."""
+    return 0 if members >= TREND_SAMPLES else -(-(TREND_SAMPLES - members) // (2 * members))
 
 
 def shrunken_means(keys: Sequence[Key], values: ArrayLike) -> dict[Key, float]:

@@ -32,6 +32,8 @@ class Centred:
 
 
 Slices = tuple[slice | Centred, ...]
+Cuts = dict[str, tuple[slice, ...]]  # of every tensor of a supernet that a network uses, the part of each axis
+REMEMBERED = 256  # networks whose cuts and shapes are kept
 
 
 @dataclass(frozen=True)
@@ -113,6 +115,7 @@ class Layout:
                 self.parameters.items(), sizes, np.cumsum([0, *sizes]).tolist(), strict=False
             )
         }
+        self._known: dict[Network, tuple[Cuts, list[torch.Size]]] = {}
 
     def __deepcopy__(self, memo: object) -> "Layout":
         """Share it among copies of a supernet: it never changes."""
@@ -120,25 +123,33 @@ class Layout:
 
     def positions(self, network: Network) -> Tensor:
         """Positions of a network's numbers in the flat vector, (network's parameter count,) int64."""
-        return torch.cat([part.flatten() for part in self._parts(network).values()])
+        cuts, _ = self._cut(network)
+        return torch.cat([self._positions[name][spans].flatten() for name, spans in cuts.items()])
 
     def views(self, network: Network, flat: Tensor) -> dict[str, Tensor]:
         """Cut a network's flat numbers (G, parameter count) into its tensors (G, *shape), without copying."""
-        views, start = {}, 0
-        for name, part in self._parts(network).items():
-            shape = part.shape
-            views[name] = flat[:, start : start + shape.numel()].view(-1, *shape)
-            start += shape.numel()
-        return views
+        cuts, shapes = self._cut(network)
+        parts = flat.split_with_sizes([shape.numel() for shape in shapes], dim=1)
+        return {name: part.view(-1, *shape) for name, part, shape in zip(cuts, parts, shapes, strict=True)}
 
-    def _parts(self, network: Network) -> dict[str, Tensor]:
-        """The positions of a network's numbers, in the shapes of its tensors."""
-        parts = {}
-        for name, cuts in self.family.crop(network, self.inputs, self.outputs).items():
-            full = self._positions[name]
-            spans = zip(cuts, full.shape, strict=True)
-            parts[name] = full[tuple(c.within(length) if isinstance(c, Centred) else c for c, length in spans)]
-        return parts
+    def _cut(self, network: Network) -> tuple[Cuts, list[torch.Size]]:
+        """The part of each tensor that a network uses, and its shape; asked for several times in every window."""
+        known = self._known.get(network)
+        if known is None:
+            if len(self._known) >= REMEMBERED:
+                self._known.clear()
+            known = self._known[network] = self._cut_out(network)
+        return known
+
+    def _cut_out(self, network: Network) -> tuple[Cuts, list[torch.Size]]:
+        cuts: Cuts = {}
+        shapes = []
+        for name, given in self.family.crop(network, self.inputs, self.outputs).items():
+            axes = [range(length) for length in self.parameters[name].shape]
+            spans = zip(given, axes, strict=True)
+            cuts[name] = tuple(cut.within(len(axis)) if isinstance(cut, Centred) else cut for cut, axis in spans)
+            shapes.append(torch.Size(len(axis[cut]) for cut, axis in zip(cuts[name], axes, strict=True)))
+        return cuts, shapes
 
     def initial(self, rng: np.random.Generator) -> Tensor:
         """Draw the starting weights, (size,) float32."""
@@ -182,11 +193,13 @@ class Subnets:
         network: The plain network that they share.
         fields: For each of `FIELDS`, the flat numbers, (G, parameter count).
         layout: Cuts them into tensors.
+        positions: Where the numbers lie in a supernet, (parameter count,).
     """
 
     network: Network
     fields: dict[str, Tensor]
     layout: Layout
+    positions: Tensor
 
     def views(self, name: str) -> dict[str, Tensor]:
         """Cut a field into the network's tensors, (G, *shape)."""
@@ -214,13 +227,12 @@ def check_out(supernets: Sequence[Supernet], network: Network, sync_target: Sequ
             torch.index_select(net.fields[name], 0, positions, out=field[row])
     synced = torch.tensor(list(sync_target), device=positions.device)[:, None]
     fields["target"] = torch.where(synced, fields["weight"], fields["target"])
-    return Subnets(network, fields, layout)
+    return Subnets(network, fields, layout, positions)
 
 
 def check_in(supernets: Sequence[Supernet], subnets: Subnets, keep: Sequence[bool]) -> None:
     """Write trained numbers back; a member whose `keep` is False (it diverged) stays as it was before the window."""
-    positions = subnets.layout.positions(subnets.network).to(subnets.fields["weight"].device)
     for row, (net, kept) in enumerate(zip(supernets, keep, strict=True)):
         if kept:
             for name in FIELDS:
-                net.fields[name].scatter_(0, positions, subnets.fields[name][row])
+                net.fields[name].scatter_(0, subnets.positions, subnets.fields[name][row])

@@ -62,7 +62,7 @@ class Synthetic:
 
     def __init__(self, problem: Problem, members: int) -> None:
         self.problem, self.members = problem, members
-        self.config: Config = trainer_config(PRESETS, problem.settings)
+        self.config: Config = trainer_config(PRESETS, problem)
         self.landscapes = [Landscape(problem.space, self.config, number, problem.task.id) for number in range(2)]
         self.lives: list[Life] = []
         self._seconds = {"score": 0.0}

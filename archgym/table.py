@@ -5,8 +5,11 @@ then called the best. Needs no torch.
 """
 
 import io
+import os
 import zipfile
+import zlib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -18,7 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 from archgym import table_card
 from archgym.search_space import Architecture, SearchSpace
 from archgym.settings import Problem, Settings
-from archgym.table_card import Card
+from archgym.table_card import HALF, Card
 
 # What is recorded of every window, (architectures, seeds, windows): fields of `WindowResult`, and the seconds it took.
 COLUMNS: dict[str, type[np.generic]] = {
@@ -94,7 +97,9 @@ class Table:
     ) -> None:
         self.card, self.architectures, self.columns = card, architectures, dict(columns)
         self.evaluations, self.supernet = evaluations, supernet
-        self.problem = Problem(replace(Settings(**{**card.settings}), table=""))
+        if newer := sorted(set(card.settings) - set(Settings.__dataclass_fields__)):
+            raise ValueError(f"table: it was recorded by another archgym: here are no settings {', '.join(newer)}.")
+        self.problem = Problem(replace(Settings(**card.settings), table=""))
         self._check()
         self._index = {one.tobytes(): number for number, one in enumerate(architectures)}
         self._counters = Counters()
@@ -291,25 +296,42 @@ def load(path: str | Path) -> Table:
 @lru_cache(maxsize=16)
 def _read(file: Path, stamp: tuple[int, ...]) -> tuple[Card, dict[str, NDArray[Any]]]:
     """Read and verify both files; the arrays are shared and cannot be written."""
-    card, numbers = table_card.read(file), file.read_bytes()
-    if card.check_of(numbers) != card.checksum:
-        raise ValueError(f"table: {file} does not fit its data card: one of the two was altered or cut.")
+    card, numbers = _fitting(file)
     try:
-        with np.load(io.BytesIO(numbers), allow_pickle=False) as found:
+        with zipfile.ZipFile(io.BytesIO(numbers)), np.load(io.BytesIO(numbers), allow_pickle=False) as found:
             arrays = {name: found[name] for name in found.files}
-            missing = {"architectures", "evaluations", *COLUMNS} - set(arrays)
-    except (ValueError, zipfile.BadZipFile) as error:
+    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f"table: {file} holds no table of archgym ({error}).") from error
-    if missing:
-        raise ValueError(f"table: {file} holds no {', '.join(sorted(missing))}: it is no table of archgym.")
+    if missing := sorted({"architectures", "evaluations", *COLUMNS} - set(arrays)):
+        raise ValueError(f"table: {file} holds no {', '.join(missing)}: it is no table of archgym.")
     arrays["architectures"] = arrays["architectures"].astype(np.int64)
     for array in arrays.values():
         array.flags.writeable = False
     return card, arrays
 
 
+def _fitting(file: Path) -> tuple[Card, bytes]:
+    """Read numbers and the card that fits them.
+
+    Who replaces a table (`save`) may do so between two reads, or be killed between its two files: the new card then
+    still lies beside the old one.
+    """
+    half = file.with_name(f"{file.stem}.json{HALF}")
+    for _ in range(2):
+        numbers = file.read_bytes()
+        if half.exists():
+            with suppress(FileNotFoundError, ValueError):  # its writer has just finished, or was killed at once
+                card = table_card.parse(half.read_bytes(), half)
+                if card.check_of(numbers) == card.checksum:
+                    return card, numbers
+        card = table_card.read(file)
+        if card.check_of(numbers) == card.checksum:
+            return card, numbers
+    raise ValueError(f"table: {file} does not fit its data card: one of the two was altered or cut.")
+
+
 def save(table: Table, path: Path) -> Card:
-    """Write a table: each of its two files at once or not at all, the card last.
+    """Write a table: each of its two files at once or not at all. Whoever is killed leaves the old table or the new.
 
     Args:
         table: What is written.
@@ -317,6 +339,9 @@ def save(table: Table, path: Path) -> Card:
 
     Returns:
         The card with its checksum.
+
+    Raises:
+        OSError: If the disk is full; a table that was there stays as it is.
     """
     arrays: dict[str, NDArray[Any]] = {name: table.columns[name].astype(kind) for name, kind in COLUMNS.items()}
     arrays["architectures"] = table.architectures.astype(np.int16)
@@ -328,8 +353,18 @@ def save(table: Table, path: Path) -> Card:
     card = replace(table.card, checksum="")
     card = replace(card, checksum=card.check_of(buffer.getvalue()))
     path.parent.mkdir(parents=True, exist_ok=True)
-    for target, content in ((path, buffer.getvalue()), (path.with_suffix(".json"), card.text().encode())):
-        half = target.with_name(f"{target.name}.half")
-        half.write_bytes(content)
-        half.replace(target)
+    contents = {path: buffer.getvalue(), path.with_suffix(".json"): card.text().encode()}
+    halves = {target: target.with_name(f"{target.name}{HALF}") for target in contents}
+    try:
+        for target, content in contents.items():
+            with halves[target].open("wb") as half:
+                half.write(content)
+                half.flush()
+                os.fsync(half.fileno())
+    except OSError:
+        for left in halves.values():
+            left.unlink(missing_ok=True)
+        raise
+    for target, left in halves.items():  # the numbers first: `_fitting` finds a card that is still to be moved
+        left.replace(target)
     return card

@@ -9,7 +9,8 @@ import shutil
 import time
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict
+from functools import cached_property
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -25,106 +26,10 @@ from archgym.seeding import Consumer, generator
 from archgym.settings import Problem, Settings
 from archgym.table import COLUMNS, Table
 from archgym.table_card import Card
-from archgym.table_log import SUPERNET, Cell, Log
+from archgym.table_log import SUPERNET, Cell, Log, differing
+from archgym.table_plan import DRAWS, Plan
 
-SEEDS, SAMPLE, DRAWS = 0, 1, 2  # keys of random numbers below the table's seed
-LARGEST = 100_000  # architectures that are all trained; of larger spaces a sample must be asked for
 MARGIN_BYTES = 20_000_000  # that must be free on the disk before a batch is trained
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a table is to hold.
-
-    Args:
-        settings: Of the training of one architecture from scratch; see `settings_of`.
-        seeds: Learning curves per architecture.
-        ages: Windows after which networks are evaluated greedily.
-        episodes: Of one evaluation.
-        sample: Number of architectures, drawn without repeats behind the default one; None: all of them.
-        supernet_seeds: Supernets trained on uniformly drawn architectures, whose scores are recorded.
-        supernet_windows: Length of their lifetimes; scored after each fifth of it.
-        seed: Root of everything random.
-        command: What asked for it.
-    """
-
-    settings: Settings
-    seeds: int
-    ages: tuple[int, ...]
-    episodes: int = 10
-    sample: int | None = None
-    supernet_seeds: int = 0
-    supernet_windows: int = 0
-    seed: int = 0
-    command: str = ""
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot be built, before anything is trained or written."""
-        windows, space = self.settings.windows, Problem(self.settings).space
-        for name, least in (("seeds", 2), ("episodes", 1), ("supernet_seeds", 0), ("seed", 0)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name}: expected at least {least}, got {getattr(self, name)}.")
-        if (
-            not self.ages
-            or list(self.ages) != sorted({*self.ages})
-            or not 1 <= self.ages[0] <= self.ages[-1] <= windows
-        ):
-            raise ValueError(f"ages: expected rising numbers of windows from 1 to {windows}, got {list(self.ages)}.")
-        if self.supernet_seeds and (self.supernet_windows < 5 or self.supernet_windows % 5):
-            raise ValueError(f"supernet_windows: expected a multiple of 5, got {self.supernet_windows}.")
-        if self.sample is not None and not 1 <= self.sample <= space.size:
-            raise ValueError(
-                f"sample: expected 1 to {space.size:,} architectures, which {space.name!r} has, got {self.sample}."
-            )
-        if self.sample is None and space.size > LARGEST:
-            raise ValueError(
-                f"sample: expected a number, for {space.name!r} has {space.size:,} architectures and at most "
-                f"{LARGEST:,} are trained without one."
-            )
-
-    def architectures(self) -> list[Architecture]:
-        """List what is trained; a larger sample begins with a smaller one."""
-        space = Problem(self.settings).space
-        if self.sample is None:
-            return list(space.enumerate())
-        rng = generator(self.seed, Consumer.TABLE, SAMPLE)
-        found: dict[bytes, Architecture] = {}
-        own = space.default_architecture
-        while len(found) < self.sample:
-            found.setdefault(own.tobytes(), own)
-            own = space.sample(rng)
-        return list(found.values())
-
-    def seed_list(self, count: int) -> list[int]:
-        """List seeds of lifetimes; more seeds begin with fewer."""
-        return [int(generator(self.seed, Consumer.TABLE, SEEDS, number).integers(2**63)) for number in range(count)]
-
-    @property
-    def supernet_ages(self) -> list[int]:
-        """Windows after which a supernet is scored."""
-        return [self.supernet_windows * part // 5 for part in range(1, 6)] if self.supernet_seeds else []
-
-    def sample_rule(self) -> str:
-        """Say how the architectures were chosen."""
-        if self.sample is None:
-            return "all architectures of the space"
-        return f"the default and others drawn uniformly without repeats, {self.sample} in all, seed {self.seed}"
-
-    def fixed(self) -> dict[str, Any]:
-        """Give what a log must have been made with; the numbers of seeds and architectures may grow."""
-        return {
-            "settings": self.settings.to_dict(),
-            "ages": list(self.ages),
-            "episodes": self.episodes,
-            "seed": self.seed,
-            "supernet_windows": self.supernet_windows,
-            "drawn": self.sample is not None,
-        }
-
-
-def settings_of(keywords: Mapping[str, Any]) -> Settings:
-    """Complete the settings of a training from scratch: every learner alone, the same numbers in any batch."""
-    return Settings.from_keywords({**keywords, "transfer": "own", "exact": True})
 
 
 class Builder:
@@ -141,7 +46,10 @@ class Builder:
         self.supernets = plan.seed_list(plan.supernet_seeds)
         cells = product(range(len(self.architectures)), range(plan.seeds))
         self.cells: list[Cell] = [*((SUPERNET, seed) for seed in range(plan.supernet_seeds)), *cells]
-        self.learner = ""
+        self._noted = False
+        for computed in log.noted():
+            check_trainer(f"log: {log.path}", computed, self.computed)
+        self._check_supernets(log.records([cell for cell in self.cells if cell[0] == SUPERNET]))
         log.want(self.cells)
 
     def step(self, members: int) -> int:
@@ -154,38 +62,36 @@ class Builder:
         if free < MARGIN_BYTES:
             raise OSError(
                 None,
-                f"cannot go on: {free / 1e6:.0f} MB are free, expected {MARGIN_BYTES / 1e6:.0f}",
-                self.log.path.name,
+                f"cannot go on: {free / 1e6:.0f} MB are free, expected {MARGIN_BYTES / 1e6:.0f}; what was handed in "
+                "stays in the work log",
+                str(self.log.path),
             )
         cells = self.log.claim(members)
         if not cells:
             return 0
+        if not self._noted:
+            self.log.note(self.computed)
+            self._noted = True
         records = self._supernets(cells) if cells[0][0] == SUPERNET else self._curves(cells)
         self.log.hand_in(dict(zip(cells, records, strict=True)))
         return len(cells)
 
-    def missing(self) -> int:
-        """Count the cells of this table that are not trained yet."""
-        return len(self.cells) - self.log.count(self.cells)
+    def missing(self) -> list[Cell]:
+        """List the cells of this table that are not trained yet."""
+        done = self.log.done()
+        return [cell for cell in self.cells if cell not in done]
+
+    def work(self, cells: Sequence[Cell]) -> int:
+        """Count the windows that cells take."""
+        lengths = (self.plan.supernet_windows if cell[0] == SUPERNET else self.plan.settings.windows for cell in cells)
+        return sum(lengths)
 
     def _curves(self, cells: Sequence[Cell]) -> list[dict[str, Any]]:
         """Train a batch from scratch, side by side."""
-        actions = np.stack([self.architectures[number] for number, _ in cells])
-        evaluator, members = open_evaluator(self.problem, len(cells)), list(range(len(cells)))
-        evaluator.reset([self.seeds[seed] for _, seed in cells])
-        records: list[dict[str, Any]] = [{"evaluations": [], **{name: [] for name in COLUMNS}} for _ in cells]
-        for window in range(1, self.plan.settings.windows + 1):
-            clock = time.process_time()
-            results = evaluator.train_window(actions)
-            seconds = round((time.process_time() - clock) / len(cells), 6)
-            for record, result in zip(records, results, strict=True):
-                for name in COLUMNS:
-                    record[name].append(seconds if name == "seconds" else getattr(result, name))
-            if window in self.plan.ages:
-                returns, _ = evaluator.evaluate(actions, members, self.plan.episodes)
-                for record, value in zip(records, returns.tolist(), strict=True):
-                    record["evaluations"].append(value)
-        return records
+        architectures = [self.architectures[number] for number, _ in cells]
+        seeds = [self.seeds[seed] for _, seed in cells]
+        plan = self.plan
+        return train_curves(self.problem, architectures, seeds, plan.settings.windows, plan.ages, plan.episodes)
 
     def _supernets(self, cells: Sequence[Cell]) -> list[dict[str, Any]]:
         """Train supernets on uniformly drawn architectures, and score all architectures with their weights."""
@@ -212,23 +118,17 @@ class Builder:
             How many.
 
         Raises:
-            ValueError: If it was recorded with other settings.
+            ValueError: If it was recorded with other settings, or this one would hold less.
         """
+        self.check_covers(table)
         card = table.card
-        for name, own, other in (
-            ("settings", self.plan.settings.to_dict(), Settings(**card.settings).to_dict()),
-            ("ages", list(self.plan.ages), card.ages),
-            ("episodes", self.plan.episodes, card.episodes),
-        ):
-            if json.loads(json.dumps(own)) != other:
-                raise ValueError(
-                    f"--out: expected a table recorded with {name} {other!r}, as the one there; got {own!r}."
-                )
-        if card.computed != self.computed():
-            warnings.warn(
-                f"the rows that are there were computed with {card.computed}, new ones with {self.computed()}.",
-                stacklevel=2,
-            )
+        was = {"ages": card.ages, "episodes": card.episodes, **Settings(**card.settings).to_dict()}
+        now = {"ages": self.plan.ages, "episodes": self.plan.episodes, **self.plan.settings.to_dict()}
+        if odd := differing(was, json.loads(json.dumps(now))):
+            raise ValueError(f"--out: the table there was recorded with {odd}. Another table needs another file.")
+        check_trainer("--out: the table there", card.computed, self.computed)
+        if odd := differing(card.computed, self.computed):
+            warnings.warn(f"the rows that are there were computed with {odd}; the card will name both.", stacklevel=2)
         places = {seed: number for number, seed in enumerate(card.seeds)}
         records: dict[Cell, Any] = {}
         for number, seed in product(range(len(self.architectures)), range(self.plan.seeds)):
@@ -236,18 +136,48 @@ class Builder:
                 at = table.index(self.architectures[number]), places[self.seeds[seed]]
                 own = {name: column[at].tolist() for name, column in table.columns.items()}
                 records[number, seed] = {"evaluations": table.evaluations[at].tolist(), **own}
-        if table.supernet is not None and card.supernet["ages"] == self.plan.supernet_ages and table.full:
-            for number, seed in enumerate(self.supernets):
-                if seed in card.supernet["seeds"]:
-                    scores = table.supernet[card.supernet["seeds"].index(seed)]
-                    records[SUPERNET, number] = {"scores": scores.tolist()}
-        self.log.put(records)
+        if table.supernet is not None:
+            for number, seed in enumerate(card.supernet["seeds"]):
+                records[SUPERNET, self.supernets.index(seed)] = {"scores": table.supernet[number].tolist()}
+            self._check_supernets(records)
+        if self.log.put(records):
+            self.log.note(card.computed)
         return len(records)
 
+    def check_covers(self, table: Table) -> None:
+        """Refuse to write this table in the place of one that holds more.
+
+        Raises:
+            ValueError: If that one has seeds, architectures or shared-weight scores that this one will not have.
+        """
+        card, known = table.card, {one.tobytes() for one in self.architectures}
+        supernet = card.supernet or {"seeds": [], "ages": self.plan.supernet_ages}
+        held = {
+            "seeds": (len(card.seeds), not {*card.seeds} <= {*self.seeds}),
+            "architectures": (len(table.architectures), any(one.tobytes() not in known for one in table.architectures)),
+            "supernet seeds": (len(supernet["seeds"]), not {*supernet["seeds"]} <= {*self.supernets}),
+            "supernet ages": (supernet["ages"], supernet["ages"] != self.plan.supernet_ages),
+        }
+        if lost := [f"{count} {name}" for name, (count, more) in held.items() if more]:
+            raise ValueError(
+                f"--out: the table there holds {', '.join(lost)}, some of which this one would not. Ask for them too, "
+                f"or give another file."
+            )
+
+    def _check_supernets(self, records: Mapping[Cell, Any]) -> None:
+        """Refuse shared-weight scores of another number of architectures: they are drawn from all there are."""
+        own = len(self.architectures)
+        for cell, record in records.items():
+            if cell[0] == SUPERNET and (scored := len(record["scores"][0])) != own:
+                raise ValueError(
+                    f"sample: expected the {scored} architectures that the recorded supernets trained, got {own}. "
+                    f"A sample with shared-weight scores cannot grow."
+                )
+
+    @cached_property
     def computed(self) -> dict[str, str]:
-        """Tell what the numbers depend on beside the settings."""
-        self.learner = self.learner or open_evaluator(self.problem, 1).learner
-        return {"processor": processor(), "learner": self.learner, **versions()}
+        """What the numbers depend on beside the settings."""
+        return computed_with(self.problem)
 
     def table(self) -> Table:
         """Put the finished cells together.
@@ -258,10 +188,11 @@ class Builder:
         found = self.log.records(self.cells)
         if len(found) < len(self.cells):
             raise ValueError(f"table: {len(self.cells) - len(found)} of {len(self.cells)} cells are not trained yet.")
-        shape = len(self.architectures), self.plan.seeds
+        sides = [*range(1, self.plan.seeds, 2), *range(0, self.plan.seeds, 2)]  # a further seed joins one of the two
+        shape = len(self.architectures), len(sides)
 
         def gather(name: str, kind: type[np.generic]) -> NDArray[Any]:
-            rows = [found[cell][name] for cell in self.cells if cell[0] != SUPERNET]
+            rows = [found[number, seed][name] for number, seed in product(range(shape[0]), sides)]
             return np.array(rows, dtype=kind).reshape(*shape, -1)
 
         columns = {name: gather(name, kind) for name, kind in COLUMNS.items()}
@@ -273,18 +204,99 @@ class Builder:
             architectures=len(self.architectures),
             sample=self.plan.sample_rule(),
             seed=self.plan.seed,
-            seeds=self.seeds,
+            seeds=[self.seeds[number] for number in sides],
             ages=list(self.plan.ages),
             episodes=self.plan.episodes,
             supernet=supernet if scores else {},
-            computed=self.computed(),
+            computed=merged(self.log.noted() or [self.computed]),
             command=self.plan.command,
-            seconds=round(float(columns["seconds"].sum()), 1),
+            seconds=round(float(columns["seconds"].sum(dtype=np.float64)), 1),
         )
         evaluations = gather("evaluations", np.float64)
         return Table(card, np.stack(self.architectures), columns, evaluations, np.array(scores) if scores else None)
 
 
 def write(builder: Builder, path: Path) -> Card:
-    """Write the finished table."""
-    return tables.save(builder.table(), path)
+    """Write the finished table; of several processes on one log one after the other.
+
+    Raises:
+        ValueError: If cells are missing, or another process has written a table meanwhile that holds more.
+        OSError: If the disk is full; everything stays in the log.
+    """
+    with builder.log.alone():
+        if path.exists():
+            builder.check_covers(tables.load(path))
+        return tables.save(builder.table(), path)
+
+
+def train_curves(
+    problem: Problem,
+    architectures: Sequence[Architecture],
+    seeds: Sequence[int],
+    windows: int,
+    ages: Sequence[int],
+    episodes: int,
+) -> list[dict[str, Any]]:
+    """Train architectures from scratch, side by side.
+
+    Args:
+        problem: Settings as of `settings_of`.
+        architectures: One per learner.
+        seeds: Of their lifetimes.
+        windows: How many.
+        ages: Windows after which the networks are evaluated greedily.
+        episodes: Of one evaluation.
+
+    Returns:
+        By learner: a value per window of every one of `COLUMNS`, and `evaluations` at the ages.
+    """
+    actions, members = np.stack(list(architectures)), list(range(len(seeds)))
+    evaluator = open_evaluator(problem, len(seeds))
+    evaluator.reset(seeds)
+    records: list[dict[str, Any]] = [{"evaluations": [], **{name: [] for name in COLUMNS}} for _ in seeds]
+    for window in range(1, windows + 1):
+        clock = time.process_time()
+        results = evaluator.train_window(actions)
+        seconds = round((time.process_time() - clock) / len(seeds), 6)
+        for record, result in zip(records, results, strict=True):
+            for name in COLUMNS:
+                record[name].append(seconds if name == "seconds" else getattr(result, name))
+        if window in ages:
+            returns, _ = evaluator.evaluate(actions, members, episodes)
+            for record, value in zip(records, returns.tolist(), strict=True):
+                record["evaluations"].append(value)
+    return records
+
+
+def computed_with(problem: Problem) -> dict[str, str]:
+    """Tell what the numbers of a training depend on beside its settings: processor, learner, versions.
+
+    Also the trainer's settings in full, for its defaults may change.
+
+    Raises:
+        ValueError: If the trainer, its settings, or the device are wrong.
+    """
+    evaluator: Any = open_evaluator(problem, 1)
+    trainer = " ".join(f"{name}={value}" for name, value in asdict(evaluator.config).items())
+    return {"processor": processor(), "learner": evaluator.learner, **versions(), "trainer": trainer}
+
+
+def check_trainer(what: str, was: Mapping[str, str], now: Mapping[str, str]) -> None:
+    """Refuse to go on with what was trained with other defaults of the trainer, or of the task.
+
+    Raises:
+        ValueError: If it was.
+    """
+    own, other = now["trainer"].split(), was.get("trainer", now["trainer"]).split()  # early tables lack it
+    if own != other:
+        gone, new = (" ".join(item for item in a if item not in b) for a, b in ((other, own), (own, other)))
+        raise ValueError(f"{what} was trained with {gone or 'less'}; this archgym's trainer has {new or 'less'}.")
+
+
+def merged(computed: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """Put together with what rows were computed; values that differ as `one; other`."""
+    names = dict.fromkeys(name for one in computed for name in one)
+    values = {
+        name: dict.fromkeys(v for one in computed for v in one.get(name, "unknown").split("; ")) for name in names
+    }
+    return {name: "; ".join(own) for name, own in values.items()}

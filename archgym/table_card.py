@@ -10,12 +10,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin
 
 SCHEMA = 1
+HALF = ".half"  # ending of a file that is being written
 LICENCE = "CC0-1.0"
 SHIPPED = Path(__file__).parent / "tables"
 AUTO = "auto"  # the shipped table of trainer, space and task
+NAMED = ("trainer", "space", "task")  # settings that a table is found by
 FIXED = ("window_steps", "horizon", "envs_per_member", "layer_norm", "preset")  # settings that a record is bound to
 
 
@@ -35,7 +37,7 @@ class Card:
     """Root of the seeds and of the sample."""
     seeds: list[int]
     """Of the lifetimes: one learning curve per architecture and seed. The first half is for searches, the second for
-    `best` and `regret`."""
+    `best` and `regret`; a seed keeps its side when the table grows."""
     ages: list[int]
     """Windows after which every network was evaluated greedily."""
     episodes: int
@@ -43,7 +45,8 @@ class Card:
     supernet: dict[str, Any]
     """How the shared-weight scores were made (`seeds`, `ages` in windows, `episodes`); empty where there are none."""
     computed: dict[str, str]
-    """Processor, learner and versions; elsewhere training gives other numbers in their last bits."""
+    """Processor, learner and versions; elsewhere training gives other numbers in their last bits. Also the trainer's
+    settings in full (`trainer`). What was not the same for all rows is given as `one; other`."""
     command: str
     """What made it."""
     seconds: float
@@ -70,12 +73,25 @@ class Card:
 
 def name_of(settings: Mapping[str, Any]) -> str:
     """Name the table of such settings: trainer, space and task."""
-    return "--".join(str(settings[name]).replace(":", "_").replace("/", "_") for name in ("trainer", "space", "task"))
+    return "--".join(str(settings[name]).replace(":", "_").replace("/", "_") for name in NAMED)
 
 
 def shipped() -> list[str]:
     """List the tables that come with archgym."""
     return sorted(path.stem for path in SHIPPED.glob("*.json"))
+
+
+def lines() -> list[str]:
+    """Describe the tables that come with archgym, a line each."""
+    found = []
+    for name in shipped():
+        card = read(SHIPPED / f"{name}.npz")
+        steps = card.settings["windows"] * card.settings["window_steps"]
+        found.append(
+            f"  {name:<30} {card.architectures} architectures ({card.sample}), {len(card.seeds)} seeds, "
+            f"{card.settings['windows']} windows, {steps:,} steps"
+        )
+    return found or ["  none"]
 
 
 def find(table: str, settings: Mapping[str, Any]) -> Path:
@@ -115,17 +131,31 @@ def read(path: Path) -> Card:
     file = path.with_suffix(".json")
     if not file.exists():
         raise ValueError(f"table: expected the data card {file} beside {path.name}, found none.")
+    return parse(file.read_bytes(), file)
+
+
+def parse(content: bytes, file: Path) -> Card:
+    """Read a card from the content of its file; raises as `read`."""
     try:
-        found = json.loads(file.read_text())
+        found = json.loads(content)
     except ValueError as error:
         raise ValueError(f"table: the data card {file} is damaged ({error}).") from error
     schema = found.get("schema") if isinstance(found, dict) else None
     if isinstance(schema, int) and schema > SCHEMA:
         raise ValueError(f"table: {file} has schema {schema}; this archgym reads up to {SCHEMA}. Install a newer one.")
-    names = {one.name for one in fields(Card)}
-    if schema is None or set(found) != names:
-        odd = ", ".join(sorted(names ^ set(found))) if isinstance(found, dict) else type(found).__name__
-        raise ValueError(f"table: {file} is no data card of archgym (differs in {odd}).")
+    kinds: dict[str, Any] = {one.name: get_origin(one.type) or one.type for one in fields(Card)}
+    if not isinstance(found, dict) or schema is None:
+        raise ValueError(f"table: {file} is no data card of archgym.")
+    if odd := sorted(kinds.keys() ^ found.keys()):
+        raise ValueError(f"table: {file} is no data card of archgym (differs in {', '.join(odd)}).")
+    for name, kind in kinds.items():
+        if not isinstance(found[name], (int, float) if kind is float else kind) or isinstance(found[name], bool):
+            raise ValueError(f"table: {name} in {file}: expected {kind.__name__}, got {found[name]!r}.")
+    needed = {*NAMED, *FIXED, "windows", "trainer_settings"}
+    if missing := sorted(needed - set(found["settings"])):
+        raise ValueError(f"table: the settings in {file} lack {', '.join(missing)}.")
+    if not all(isinstance(one, list) and len(one) == 2 for one in found["choices"]):
+        raise ValueError(f"table: choices in {file}: expected pairs of a name and its options, got {found['choices']}.")
     return Card(**{**found, "choices": [(name, options) for name, options in found["choices"]]})
 
 
@@ -143,7 +173,7 @@ def complete(keywords: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[s
         ValueError: If there is no such table, or a keyword is given that differs from the record.
     """
     card = read(find(keywords["table"], {**defaults, **keywords}))
-    named = {name: value for name, value in card.settings.items() if name in ("trainer", "space", "task")}
+    named = {name: value for name, value in card.settings.items() if name in NAMED}
     if keywords["table"] == AUTO:
         named = {}
     bound = {**named, **{name: card.settings[name] for name in FIXED}}
@@ -152,8 +182,9 @@ def complete(keywords: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[s
     extra = {name: value for name, value in keywords.items() if name not in defaults}
     for name, value in {**extra, **keywords.get("trainer_settings", {})}.items():
         if trained.get(name, value) != value or name not in trained:
+            known = repr(trained[name]) if name in trained else "its default"
             raise ValueError(
-                f"{name}: the table was recorded with {trained.get(name, 'its default')!r}, got {value!r}. Networks "
+                f"{name}: the table was recorded with {known}, got {value!r}. Networks "
                 f"can be trained otherwise without a table (ArchSearch-{card.settings['trainer'].upper()}-v0)."
             )
     for name, value in bound.items():

@@ -1,212 +1,38 @@
 """`archgym table`: build recorded tables, check them, and take them elsewhere."""
 
-import shlex
-import sys
-import time
+import importlib
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
-from archgym import TRAINERS, table_card
-from archgym import table as tables
-from archgym.launch import parse
+from archgym import table_card
 from archgym.lookup import unknown
-from archgym.progress import Progress
-from archgym.search import parse_settings
-from archgym.settings import Problem
-from archgym.table_builder import Builder, Plan, settings_of, write
-from archgym.table_log import Log
-from archgym.workers import Failure, Job, Workers
 
-USAGE = """usage: archgym table COMMAND ...
-
-commands:
-  build [--help]    train every architecture of a space from scratch, on several seeds, and record it
-  list              list the tables that come with archgym
-"""
-COMMANDS = ("build", "list")
-WAIT_SECONDS = 1.0  # between two looks at what other processes still train
-
-
-@dataclass(frozen=True)
-class Build:
-    """Train every architecture of a space, or a sample, from scratch on several seeds; killed, it goes on where it was.
-
-    Several processes may build one table together: run the same command again, or ask for `--jobs`. A finished table
-    grows by asking for more seeds, or a larger sample, with the same `--out`.
-    """
-
-    space: str = "mlp"
-    """The search space."""
-    task: str = "CartPole-v1"
-    """The inner problem."""
-    trainer: str = "dqn"
-    """The inner algorithm."""
-    seeds: int = 10
-    """Learning curves per architecture; half of them are for searches, the others for `best` and `regret`."""
-    windows: int = 40
-    """Windows of every learning curve."""
-    window_steps: int | None = None
-    """Inner environment steps of a window; None: as in a search."""
-    envs_per_member: int = 4
-    """Inner environments of one learner."""
-    sample: int | None = None
-    """Architectures, drawn without repeats behind the default one; None: all of the space."""
-    ages: tuple[int, ...] = ()
-    """Windows after which networks are evaluated greedily; none: after every fifth part of the curve."""
-    episodes: int = 10
-    """Of one greedy evaluation."""
-    supernet_seeds: int = 0
-    """Supernets trained on uniformly drawn architectures, in which all architectures are then scored."""
-    supernet_windows: int | None = None
-    """Length of their lifetimes, a multiple of 5; None: four times `windows`."""
-    inner: tuple[str, ...] = ()
-    """Single settings of the trainer, as name=value."""
-    seed: int = 0
-    """Root of everything random."""
-    out: Path | None = None
-    """File of the table (.npz); None: `tables/TRAINER--SPACE--TASK.npz`."""
-    log: Path | None = None
-    """Work log; None: beside the table, ending in `.sqlite`."""
-    jobs: int = 1
-    """Processes, one thread each."""
-    members: int = 8
-    """Learners that are trained side by side; what a killed process loses at most."""
-
-    def plan(self, command: str) -> Plan:
-        """Work out what is to be recorded, and check it."""
-        names = ("space", "task", "trainer", "windows", "window_steps", "envs_per_member")
-        keywords = {name: getattr(self, name) for name in names} | needs(self.trainer) | parse_settings(self.inner)
-        steps = Problem(settings_of(keywords)).window_steps
-        settings = settings_of(keywords | {"window_steps": steps})
-        fifths = tuple(sorted({max(1, self.windows * part // 5) for part in range(1, 6)}))
-        return Plan(
-            settings=settings,
-            seeds=self.seeds,
-            ages=self.ages or fifths,
-            episodes=self.episodes,
-            sample=self.sample,
-            supernet_seeds=self.supernet_seeds,
-            supernet_windows=self.supernet_windows or 4 * self.windows if self.supernet_seeds else 0,
-            seed=self.seed,
-            command=command,
-        )
+# By name: the module whose `main(words)` runs it and gives the exit code, and what is said of it.
+COMMANDS = {
+    "build": ("table_build", "train every architecture of a space from scratch, on several seeds, and record it"),
+    "check": ("table_check", "train random rows again, and compare them with the record"),
+    "describe": ("table_describe", "tell what a table shows: figures with intervals, and a page"),
+    "export": ("table_export", "write a table as Parquet or CSV"),
+    "list": ("", "list the tables that come with archgym"),
+}
 
 
 def main(words: Sequence[str]) -> int:
     """Run one of the commands; returns the exit code."""
     rest = list(words)
     command = rest.pop(0) if rest else "--help"
-    match command:
-        case "-h" | "--help":
-            print(USAGE, end="")
-        case "build":
-            args = parse(Build, rest, "archgym table build")
-            build(args, " ".join(["archgym", "table", "build", *map(shlex.quote, rest)]))
-        case "list":
-            list_tables()
-        case _:
-            raise unknown("table command", command, COMMANDS)
-    return 0
-
-
-def build(args: Build, command: str) -> Path:
-    """Train what is missing, and write the table.
-
-    Args:
-        args: What is built.
-        command: For the card.
-
-    Returns:
-        The file of its numbers.
-
-    Raises:
-        ValueError: If an argument is wrong, or file or log are another table's.
-        OSError: If the disk is full; what was trained stays in the log.
-    """
-    plan = args.plan(command)
-    for name in ("jobs", "members"):
-        if getattr(args, name) < 1:
-            raise ValueError(f"--{name}: expected at least 1, got {getattr(args, name)}.")
-    out = args.out or Path("tables") / f"{table_card.name_of(plan.settings.to_dict())}.npz"
-    if out.suffix != ".npz":
-        raise ValueError(f"--out: expected a file ending in .npz, got {out}.")
-    path = args.log or out.with_suffix(".sqlite")
-    with Log(path, plan.fixed()) as log:
-        builder = Builder(plan, log)
-        if out.exists():
-            kept = builder.take_over(tables.load(out))
-            print(f"{out} holds {kept} of {len(builder.cells)} cells already.")
-        with Progress(f"table of {out.stem}", len(builder.cells)) as progress:
-            if args.jobs == 1:
-                train(builder, args.members, progress)
-            else:
-                train_in_processes(plan, path, builder, args, progress)
-        card = write(builder, out)
-    size = out.stat().st_size
-    print(f"{out} ({size:,} bytes) and its card: {card.architectures} architectures, {len(card.seeds)} seeds, ", end="")
-    print(f"{card.seconds:,.0f} CPU-seconds of training.")
-    return out
-
-
-def train(builder: Builder, members: int, progress: Progress | None = None) -> None:
-    """Train until nothing is missing; waits for other processes, and takes over from those that die."""
-    begun, watch = time.time(), progress or Silent()
-    while missing := builder.missing():
-        show(builder, missing, begun, watch)
-        if not builder.step(members):
-            time.sleep(WAIT_SECONDS)
-    show(builder, 0, begun, watch)
-
-
-def train_in_processes(plan: Plan, path: Path, builder: Builder, args: Build, progress: Progress) -> None:
-    """Train in processes of their own until nothing is missing.
-
-    Raises:
-        ValueError: If one fails.
-    """
-    begun = time.time()
-    work = [Job(f"builder {number}", _work, (plan, path, args.members)) for number in range(args.jobs)]
-    with Workers(args.jobs) as workers:
-        for job, result in workers.run(work, lambda running: show(builder, builder.missing(), begun, progress)):
-            if isinstance(result, Failure):
-                print(result.trace, end="", file=sys.stderr)
-                raise ValueError(f"{job.name} failed: {result.reason} What was trained stays in {path}.")
-    show(builder, builder.missing(), begun, progress)
-
-
-def _work(plan: Plan, path: Path, members: int) -> None:
-    with Log(path, plan.fixed()) as log:
-        train(Builder(plan, log), members)
-
-
-class Silent:
-    """Stands where nobody watches."""
-
-    def update(self, done: float, text: str) -> None:
-        """Show nothing."""
-
-
-def show(builder: Builder, missing: int, begun: float, progress: "Progress | Silent") -> None:
-    """Show how much is done, and how long the rest takes at the pace of all processes since this one began."""
-    total, handed_in = len(builder.cells), builder.log.done(begun)
-    text = ""
-    if handed_in and missing:
-        left = missing * (time.time() - begun) / handed_in
-        text = f"about {left / 60:.0f} min left" if left > 90 else f"about {left:.0f} s left"
-    progress.update(total - missing, text)
-
-
-def needs(trainer: str) -> dict[str, object]:
-    """Give the settings that a trainer's environments bring along."""
-    return next((own for name, own in TRAINERS.items() if name.lower() == trainer), {})
-
-
-def list_tables() -> None:
-    """Print the tables that come with archgym."""
-    for name in table_card.shipped():
-        card = table_card.read(table_card.SHIPPED / f"{name}.npz")
-        steps = card.settings["windows"] * card.settings["window_steps"]
-        print(
-            f"  {name:<34} {card.architectures} architectures ({card.sample}), {len(card.seeds)} seeds, {steps:,} steps"
-        )
+    if command in ("-h", "--help"):
+        print("usage: archgym table COMMAND ...\n\ncommands:")
+        for name, (_, said) in COMMANDS.items():
+            print(f"  {name:<10} {said}")
+        print("\n`archgym table COMMAND --help` has more.")
+        return 0
+    if command not in COMMANDS:
+        raise unknown("table command", command, COMMANDS)
+    if command == "list":
+        if rest:
+            raise ValueError(f"table list: expected no arguments, got {rest[0]!r}.")
+        for line in table_card.lines():
+            print(line)
+        return 0
+    code: int = importlib.import_module(f"archgym.{COMMANDS[command][0]}").main(rest)
+    return code

@@ -1,18 +1,21 @@
 """Recorded windows instead of training: lifetimes on a table, the twin of `transfer="own"` and of `"fresh"`.
 
-`own`: a repeat visit continues that architecture's recorded curve. Which of the search seeds an architecture's curve is
-of is drawn per lifetime. An architecture that has lived through its whole record is trained no further: visits repeat
-its last window, and cost no steps. `fresh`: every visit is a draw of the first window.
+`own`: a repeat visit continues that architecture's recorded curve. Which of the search seeds the curve of an
+architecture is of is drawn per lifetime and architecture, so that there are more lifetimes than seeds. Beyond the end
+of its record an architecture is known no further: visits repeat its last window, and cost as many steps as that did.
+`fresh`: every visit is a draw of the first window. It was trained by the record's schedule: the live twin has the same
+`horizon`.
 
-Where the table holds a sample of its space, an architecture off the table stands for the nearest one that is recorded,
-the one that differs in the fewest options; `info["architecture"]` names it.
+Where the table holds a sample of its space, an architecture off the table stands for the nearest one that is recorded:
+the one that differs in the fewest options, among equals the one nearest in parameters; `info["architecture"]` names it.
+With constraints, only what fulfils them is looked up.
 """
 
 import time
 import warnings
 from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -22,9 +25,9 @@ from numpy.typing import NDArray
 from archgym import table as tables
 from archgym import table_card
 from archgym.evaluator import State
-from archgym.rewards import REWARD_LIMITS, limited, reward
+from archgym.rewards import REWARD_LIMITS, limited, price
 from archgym.search_space import Architecture
-from archgym.seeding import Consumer, generator
+from archgym.seeding import Consumer, words
 from archgym.settings import Problem
 from archgym.window import WindowResult
 
@@ -81,9 +84,13 @@ class Tabular:
                 "architecture: one that is visited more often is trained no further, and repeats its last window.",
                 stacklevel=5,
             )
+        self.own = settings.transfer == "own"
+        self.drawn = len(self.table.architectures) if self.own else settings.windows  # curves of a lifetime
         self.lives: list[Life] = []
         self._seconds = {"score": 0.0}
         self._row_of: dict[bytes, int] = {}
+        # By row, curve, window and whether another row came before: the window, and its normalised return, limited.
+        self._recorded: dict[tuple[int, int, int, bool], tuple[WindowResult, float]] = {}
 
     trains = False
 
@@ -94,13 +101,17 @@ class Tabular:
 
     def reset(self, seeds: Sequence[int], members: Sequence[int] | None = None) -> None:
         """Begin new lifetimes, one seed each; None: of all members."""
-        if not self.lives:
-            self.lives = [Life(0) for _ in range(self.members)]
-        fresh = self.problem.settings.transfer == "fresh"
-        count = self.problem.settings.windows if fresh else len(self.table.architectures)
-        for member, seed in zip(range(self.members) if members is None else members, seeds, strict=True):
-            rng = generator(int(seed), Consumer.TABLE, CURVES)
-            self.lives[member] = Life(int(seed), rng.integers(self.table.card.search_seeds, size=count).tolist())
+        self.lives = self.lives or [Life(0) for _ in range(self.members)]
+        chosen = range(self.members) if members is None else members
+        for member, seed, curves in zip(chosen, seeds, self.draw(seeds).tolist(), strict=True):
+            self.lives[member] = Life(int(seed), curves)
+
+    def draw(self, seeds: Sequence[int]) -> NDArray[np.int64]:
+        """Draw the curves that lifetimes meet: search seeds, one per architecture (`fresh`: per window), (seeds, n)."""
+        curves = words(seeds, Consumer.TABLE, CURVES, count=self.drawn).astype(np.int64)
+        curves *= self.table.card.search_seeds
+        curves >>= 32
+        return curves
 
     def train_window(
         self, architectures: NDArray[np.int64], members: Sequence[int] | None = None
@@ -116,49 +127,63 @@ class Tabular:
         """Find the row of a canonical architecture, or of the nearest one that is recorded and allowed."""
         key = architecture.tobytes()
         if key not in self._row_of:
-            distances = np.abs(self._codes - self.problem.space.encode(architecture)).sum(1)
-            self._row_of[key] = self.rows[int(distances.argmin())]
+            space, ends = self.problem.space, (self.problem.inputs, self.problem.outputs)
+            distances = np.abs(self._codes - space.encode(architecture)).sum(1)
+            near = np.flatnonzero(distances == distances.min())
+            size = space.network_of(architecture).parameters(*ends)
+            sizes = self.table.sizes[self.rows, 0][near]
+            self._row_of[key] = self.rows[int(near[np.abs(np.log(sizes / size)).argmin()])]
         return self._row_of[key]
 
     @cached_property
     def _codes(self) -> NDArray[np.float32]:
         return np.stack([self.problem.space.encode(self.table.architectures[row]) for row in self.rows])
 
+    @cached_property
+    def prices(self) -> list[float]:
+        """What every architecture costs a window, by row (`archgym.rewards.price`)."""
+        if not self.problem.settings.cost_weight:
+            return [0.0] * len(self.table.architectures)
+        return [price(self.problem, self.problem.space.network_of(one)) for one in self.table.architectures]
+
     def _window(self, member: int, row: int) -> WindowResult:
-        problem, life, table = self.problem, self.lives[member], self.table
-        if problem.settings.transfer == "fresh":
-            window, over, curve = 0, False, life.curves[life.windows]
+        life = self.lives[member]
+        visits = life.visits.get(row, 0)
+        if self.own:
+            curve, window = life.curves[row], min(visits, self.table.windows - 1)
         else:
-            visits = life.visits.get(row, 0)
-            window, over, curve = min(visits, table.windows - 1), visits >= table.windows, life.curves[row]
-        column = {name: values[row, curve, window].item() for name, values in table.columns.items()}
-        normalised = problem.normalise(column["raw_return"])
-        diverged = column["diverged"]
-        network = problem.space.network_of(table.architectures[row])
-        earned = REWARD_LIMITS[0] if diverged else reward(problem, network, normalised, life.last_return)
-        switched = life.last not in (None, row)
-        life.last_return = REWARD_LIMITS[0] if diverged else limited(normalised)
-        life.last = life.last if diverged else row
-        life.windows, life.visits[row] = life.windows + 1, life.visits.get(row, 0) + 1
-        return WindowResult(
-            action=table.architectures[row].tolist(),
-            reward=earned,
-            raw_return=column["raw_return"],
+            curve, window = life.curves[life.windows], 0
+        key = row, curve, window, life.last is not None and life.last != row
+        known = self._recorded.get(key)
+        if known is None:
+            known = self._recorded[key] = self.read(*key)
+        result, value = known
+        if self.problem.settings.reward == "improvement" and not result.diverged:
+            result = replace(result, reward=limited(value - life.last_return - self.prices[row]))
+        if not result.diverged:
+            life.last = row
+        life.last_return = value
+        life.windows += 1
+        life.visits[row] = visits + 1
+        return result
+
+    def read(self, row: int, curve: int, window: int, switched: bool) -> tuple[WindowResult, float]:
+        """Read a window (its reward is that of `reward="return"`), and its normalised return, limited."""
+        column = {name: values[row, curve, window].item() for name, values in self.table.columns.items()}
+        del column["seconds"]
+        normalised, diverged = self.problem.normalise(column["raw_return"]), column["diverged"]
+        value = REWARD_LIMITS[0] if diverged else limited(normalised)
+        result = WindowResult(
+            action=self.table.architectures[row].tolist(),
+            reward=value if diverged else limited(value - self.prices[row]),
             normalised_return=normalised,
-            episodes=column["episodes"],
-            cut_share=column["cut_share"],
-            env_steps=0 if over else column["env_steps"],
-            gradient_steps=0 if over else column["gradient_steps"],
-            parameters=int(table.sizes[row, 0]),
-            flops=int(table.sizes[row, 1]),
-            diverged=diverged,
-            loss=column["loss"],
-            value=column["value"],
-            epsilon=column["epsilon"],
-            replay_fill=column["replay_fill"],
+            parameters=int(self.table.sizes[row, 0]),
+            flops=int(self.table.sizes[row, 1]),
             switched=switched,
             from_table=True,
+            **column,
         )
+        return result, value
 
     def evaluate(
         self, architectures: NDArray[np.int64], members: Sequence[int], episodes: int | Sequence[int]

@@ -8,8 +8,9 @@ import functools
 import importlib
 import math
 import warnings
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 from archgym.lookup import unknown
 from archgym.observations import Inputs
@@ -41,8 +42,7 @@ class Task:
     """Who says so."""
     budget: int | None = None
     """Environment steps within which the default DQN learns it: the median of 10 members of the default architecture
-    has a normalised return of 0.9 in a window by then (`archgym search fixed --num-envs 10`). None: not measured, or
-    not learned within 1,240,000 (MountainCar-v0)."""
+    has a normalised return of 0.9 in a window by then (`archgym search fixed --num-envs 10`). None: not measured."""
     backend: str = "gymnasium"
     """`envpool`, `gymnasium`, or `gymnasium-vector` for the vector environment that the id is registered with, whose
     `reset` must take one seed per environment and whose episodes must restart on the next step."""
@@ -54,6 +54,10 @@ class Task:
     sizes: tuple[Inputs, int] | None = None
     """What an observation is, and how many actions there are, so that nothing need be opened to know; None: the
     environment is asked (`archgym.inner_envs.dimensions`)."""
+
+    settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, hash=False)
+    """Settings that the task brings along, by trainer and name, where the trainer's own defaults do not learn it. They
+    hold under the preset `default`, and what the user gives goes before them."""
 
     def in_search(self) -> "Task":
         """Give the task as searches play it: with `search_episode_limit` as its episode limit."""
@@ -101,7 +105,17 @@ TASKS: dict[str, Task] = {
     for task in (
         Task("CartPole-v1", 500, 22.3, 475.0, THRESHOLD, budget=100_000, backend="envpool", sizes=(4, 2)),
         Task("Acrobot-v1", 500, -499.2, -100.0, THRESHOLD, budget=60_000, backend="envpool", sizes=(6, 3)),
-        Task("MountainCar-v0", 200, -200.0, -110.0, THRESHOLD, budget=None, backend="envpool", sizes=(2, 3)),
+        Task(
+            "MountainCar-v0",
+            200,
+            -200.0,
+            -110.0,
+            THRESHOLD,
+            budget=200_000,
+            backend="envpool",
+            sizes=(2, 3),
+            settings={"dqn": {"train_frequency": 100, "gradient_steps": 50}},
+        ),
         Task("LunarLander-v3", 1000, -187.3, 200.0, THRESHOLD, budget=300_000, backend="envpool", sizes=(8, 4)),
         Task(
             "NASDQNPendulum-v0",

@@ -1,17 +1,19 @@
 """Inner environment steps per CPU-second on Atari, learning included, beside a plain loop for one environment.
 
-Hypothesis: one member makes at least 1.7 times the steps of a plain loop with the same network and settings. Method: a
-run is `--steps` environment steps of Breakout-v5 from nothing, with the network of Mnih et al. (Nature 2015) and the
-preset `atari` (batch 32, one gradient step per 4 steps, Adam at 1e-4), learning from step `--learning-starts` on. The
-plain loop has the conventions of CleanRL's `dqn_atari.py` (one environment, float32, torch's default Adam, replay in
-numpy arrays); it is a re-creation written for this folder, whose authors have no part in it. archgym steps 8 inner
-environments per member. Contenders take turns in every round, one thread; ratios are taken within a round. CPU-seconds
-are those of the process, all threads; opening environments, which a window of usual length spreads over ten times as
-many steps, is measured apart and left out. Speed only: nothing learns in so few steps.
+Hypothesis: one member makes at least 1.7 times the steps of a plain DQN loop with DQN of the same network and settings,
+and at least 6 times with PQN. Method: a run is some steps of Breakout-v5 from nothing, with the network of Mnih et al.
+(Nature 2015) and the trainers' preset `atari`: DQN with batch 32 and one gradient step per 4 steps, from step
+`--learning-starts` on; PQN with LayerNorm, rollouts of 32 slots, each learned from twice. The plain loop has the
+conventions of CleanRL's `dqn_atari.py` (one environment, float32, torch's default Adam, replay in numpy arrays); it is
+a re-creation written for this folder, whose authors have no part in it. archgym steps 8 or 32 inner environments per
+member; with 32 PQN's rollouts are cut into four times as many minibatches, so that it makes as many gradient steps per
+environment step. Contenders take turns in every round, one thread; ratios are taken within a round. CPU-seconds are
+those of the process, all threads; opening environments and their first reset, which a window of usual length spreads
+over ten times as many steps, are measured apart and left out. Speed only: nothing learns in so few steps.
 
     python -m benchmarks.bench_atari
 
-About four minutes. EnvPool alone has the game: where it is missing, a sentence says so.
+About five minutes. EnvPool alone has the game: where it is missing, a sentence says so.
 """
 
 import time
@@ -29,26 +31,31 @@ from torch.nn import functional as F
 
 from archgym.inner_envs import dimensions, open_inner_envs
 from archgym.tasks import TASKS
-from archgym.trainers.dqn import PRESETS, Config
-from benchmarks.environment import make
+from archgym.trainers import dqn, pqn
+from benchmarks.environment import DQN, make
 from benchmarks.rounds import Contender, Makers, seconds, show, take_turns
 
 TASK = TASKS["Breakout-v5"]
 SPACE = "benchmarks.nature_network"
 ENVS = 8  # inner environments of one member
+PRECISIONS = ("float32", "bfloat16")
 
 
 @dataclass(frozen=True)
 class Args:
     steps: int = 800
-    """Environment steps of one member in a run."""
+    """Environment steps of one member in a run of DQN, a multiple of 8."""
+    pqn_steps: int = 1_024
+    """The same of PQN, which makes more of them in a second; a multiple of `many`."""
+    many: int = 32
+    """Inner environments of a member with many, in multiples of 8."""
     learning_starts: int = 80
-    """Environment steps before the first gradient step."""
+    """Environment steps before DQN's first gradient step."""
     rounds: int = 5
     """Runs of every contender, after one that does not count."""
 
 
-TOY = Args(steps=40, learning_starts=16, rounds=2)
+TOY = Args(steps=40, pqn_steps=32, many=16, learning_starts=16, rounds=1)
 
 
 def network(outputs: int) -> nn.Sequential:
@@ -57,7 +64,7 @@ def network(outputs: int) -> nn.Sequential:
     return nn.Sequential(*convs, nn.Flatten(), nn.Linear(3136, 512), nn.ReLU(), nn.Linear(512, outputs))
 
 
-def plain_loop(config: Config, steps: int, seed: int) -> Callable[[], object]:
+def plain_loop(config: dqn.Config, steps: int, seed: int) -> Callable[[], object]:
     """Set the plain loop up."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
@@ -106,19 +113,20 @@ def plain_loop(config: Config, steps: int, seed: int) -> Callable[[], object]:
     return train
 
 
-def peer(config: Config, steps: int) -> Contender:
+def peer(config: dqn.Config, steps: int) -> Contender:
     return Contender("environment step", steps, seconds(lambda seed: plain_loop(config, steps, seed)))
 
 
-def archgym(config: Config, steps: int) -> Contender:
-    keywords: dict[str, Any] = {**asdict(config), "task": TASK.id, "space": SPACE, "envs_per_member": ENVS}
-    env = make(1, windows=1, window_steps=steps, **keywords)
+def archgym(env_id: str, config: dqn.Config | pqn.Config, steps: int, envs: int = ENVS) -> Contender:
+    keywords: dict[str, Any] = {**asdict(config), "task": TASK.id, "space": SPACE, "envs_per_member": envs}
+    env = make(1, env_id, windows=1, window_steps=steps, **keywords)
     architectures = env.search_space.default_architecture[None]
 
     def run(seed: int) -> float:
         env.reset(seed=seed)
         start = time.process_time()
-        with closing(open_inner_envs(TASK, range(ENVS))):
+        with closing(open_inner_envs(TASK, range(envs))) as opened:
+            opened.reset()
             opening = time.process_time() - start
         start = time.process_time()
         env.step(architectures)
@@ -129,12 +137,19 @@ def archgym(config: Config, steps: int) -> Contender:
 
 def contenders(args: Args) -> Makers:
     """List what makes each contender: first the plain loop, the reference."""
-    config = replace(PRESETS["atari"], buffer_size=args.steps, learning_starts=args.learning_starts)
-    ours = {f"archgym {precision}, {ENVS} environments": precision for precision in ("float32", "bfloat16")}
-    return {
-        "plain loop, float32": partial(peer, config, args.steps),
-        **{name: partial(archgym, replace(config, precision=one), args.steps) for name, one in ours.items()},
-    }
+    replayed = replace(dqn.PRESETS["atari"], buffer_size=args.steps, learning_starts=args.learning_starts)
+    rollouts = pqn.PRESETS["atari"]
+    makers: dict[str, Callable[[], Contender]] = {"plain loop, DQN float32": partial(peer, replayed, args.steps)}
+    for precision in PRECISIONS:
+        config = replace(replayed, precision=precision)
+        makers[f"archgym DQN {precision}, {ENVS} environments"] = partial(archgym, DQN, config, args.steps)
+    for envs in (ENVS, args.many):
+        for precision in PRECISIONS:
+            minibatches = rollouts.num_minibatches * envs // ENVS
+            own = replace(rollouts, precision=precision, num_minibatches=minibatches)
+            name = f"archgym PQN {precision}, {envs} environments"
+            makers[name] = partial(archgym, "ArchSearch-PQN-v0", own, args.pqn_steps, envs)
+    return makers
 
 
 def main(args: Args) -> None:
@@ -143,7 +158,8 @@ def main(args: Args) -> None:
     except ValueError as missing:
         print(f"Nothing to measure: {missing}")
         return
-    show(f"DQN on {TASK.id}, {args.steps} steps", take_turns(contenders(args), args.rounds))
+    title = f"{TASK.id}, DQN {args.steps} steps, PQN {args.pqn_steps} steps"
+    show(title, take_turns(contenders(args), args.rounds))
 
 
 if __name__ == "__main__":

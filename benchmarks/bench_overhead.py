@@ -4,8 +4,9 @@ Hypothesis: what is neither acting, nor stepping inner environments, nor learnin
 with opening fresh inner environments and checkpoints included; `import archgym` takes less than 0.1 s beyond
 Gymnasium, without torch. Method: windows of random architectures of `mlp` on CartPole-v1, default settings, with a
 journal; `env.unwrapped.timings` against the wall time of `step`. *Switch* is checking out and in, *rest* is reward,
-observation, info and journal; *meta* is both. *Opening* fresh inner environments stands apart, and so do checkpoints,
-which are written at most every 30 seconds: one is written in every round, and a window is charged its share of it.
+observation, info, journal, and setting the learner up and looking through what it trained; *meta* is both. *Opening*
+fresh inner environments, and closing them, stands apart, and so do checkpoints, which are written at most every 30
+seconds: one is written in every round, and a window is charged its share of it.
 Start-up: a fresh process each time, wall time and, since the machine may be shared, CPU time.
 
     python -m benchmarks.bench_overhead

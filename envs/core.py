@@ -2,7 +2,7 @@
 
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,16 +11,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from archgym.budget import Evaluations
-from archgym.envs.lifetimes import Lifetime
+from archgym.envs.lifetimes import Lifetime, batched
 from archgym.evaluator import Evaluator, State
 from archgym.evaluators import open_evaluator
-from archgym.journal import Journal
 from archgym.search_space import Architecture
 from archgym.settings import Problem, Settings
 from archgym.window import WindowResult
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from archgym.journal import Journal
 
 
 JOURNAL_VARIABLE = "ARCHGYM_JOURNAL"
@@ -54,14 +55,23 @@ class Lives:
                 stacklevel=4,
             )
         self.evaluations = Evaluations(self.problem, self.members)
+        self._journal: Journal | None = None
         path = _journal_path(journal)
         if resume and path is None:
             raise ValueError("resume: expected a journal to resume (journal=...), got none.")
         if path is not None:
+            from archgym import journal as record  # here: most environments have none
+
             settings = {**self.problem.settings.to_dict(), "num_envs": self.members}
-            self.evaluator = Journal(self.evaluator, path, settings, resume)
+            self.evaluator = self._journal = record.Journal(self.evaluator, path, settings, resume)
         self.lifetimes = [Lifetime(self.problem) for _ in range(self.members)]
         self.begun = np.zeros(self.members, dtype=bool)
+        self.ready = False  # whether all have begun
+
+    @property
+    def over(self) -> NDArray[np.bool_]:
+        """Which lifetimes have had all their windows, (K,)."""
+        return np.array([life.over for life in self.lifetimes])
 
     def reset(self, seeds: Sequence[int], members: Sequence[int]) -> None:
         """Begin new lifetimes."""
@@ -71,6 +81,7 @@ class Lives:
         for member in members:
             self.lifetimes[member] = Lifetime(self.problem)
         self.begun[list(members)] = True
+        self.ready = bool(self.begun.all())
 
     def need(self, members: Sequence[int]) -> None:
         """Refuse members that are not there, or have no lifetime yet."""
@@ -80,14 +91,41 @@ class Lives:
             if not self.begun[member]:
                 raise gym.error.ResetNeeded("expected a lifetime under way; call reset() first.")
 
-    def train(self, actions: ArrayLike, members: Sequence[int]) -> list[WindowResult]:
+    def train(self, actions: Iterable[ArrayLike], members: Sequence[int]) -> list[WindowResult]:
         """Check architectures (M, choices) and train each for one window."""
-        self.need(range(self.members))
-        architectures = np.stack([self.problem.space.canonical(action) for action in np.asarray(actions)])
+        if not self.ready:
+            self.need(range(self.members))
+        vectors = [self.problem.space.canonical(action) for action in actions]
+        architectures = vectors[0][None] if len(vectors) == 1 else np.array(vectors)  # numpy stacks slowly
         results = self.evaluator.train_window(architectures, members)
         for member, result in zip(members, results, strict=True):
             self.lifetimes[member].add(result)
         return results
+
+    def live(self, action: ArrayLike) -> tuple[float, bool, dict[str, Any]]:
+        """Train the only member for one window; gives its reward, whether it was the last, and its info."""
+        result, life = self.train([action], [0])[0], self.lifetimes[0]
+        return result.reward, life.over, life.info()
+
+    def step(
+        self, actions: Iterable[ArrayLike], members: Sequence[int]
+    ) -> tuple[NDArray[np.float64], dict[str, NDArray[Any]]]:
+        """Train; gives the rewards (K,), 0 for other members, and the infos as a vector environment has them."""
+        results, rewards = self.train(actions, members), np.zeros(self.members)
+        rewards[list(members)] = [result.reward for result in results]
+        return rewards, batched([self.lifetimes[member].info() for member in members], members, self.members)
+
+    def observation(self, member: int) -> NDArray[np.float32]:
+        """Write what a member has seen as numbers."""
+        return self.lifetimes[member].observation()
+
+    def ended(self, member: int) -> bool:
+        """Tell whether a lifetime has had all its windows."""
+        return self.lifetimes[member].over
+
+    def observations(self) -> NDArray[np.float32]:
+        """Write what every member has seen as numbers, (K, observation size)."""
+        return np.stack([life.observation() for life in self.lifetimes])
 
     def evaluate(self, architectures: ArrayLike, episodes: int, members: Sequence[int]) -> NDArray[np.float64]:
         """Score architectures (N, choices) greedily with the present weights of members (N,)."""
@@ -159,12 +197,12 @@ class Lives:
         self.lifetimes = [Lifetime(self.problem, history) for history in histories]
         for own, saved in zip(generators, view["generators"], strict=True):
             own.bit_generator.state = saved
-        self.begun[:] = True
+        self.begun[:] = self.ready = True
 
     def close(self) -> None:
         """Close the journal."""
-        if isinstance(self.evaluator, Journal):
-            self.evaluator.close()
+        if self._journal is not None:
+            self._journal.close()
 
 
 class Face:
@@ -211,8 +249,8 @@ class Face:
 
 
 def lifetime_seed(generator: np.random.Generator) -> int:
-    """Draw the seed of the next lifetime from an environment's generator."""
-    return int(generator.integers(2**63))
+    """Draw the seed of the next lifetime from an environment's generator, as `integers(2**63)` does, but faster."""
+    return generator.bit_generator.random_raw() >> 1
 
 
 def check_render_mode(mode: str | None) -> str | None:
@@ -243,6 +281,11 @@ def render_frame(life: Lifetime) -> NDArray[np.uint8]:
 def action_space(problem: Problem) -> gym.spaces.MultiDiscrete:
     """One entry per choice."""
     return gym.spaces.MultiDiscrete(np.array(problem.space.counts))
+
+
+def is_recorded(journal: str | None) -> bool:
+    """Tell whether an environment with this keyword writes a journal."""
+    return bool(os.environ.get(JOURNAL_VARIABLE) if journal is None else journal)
 
 
 def _journal_path(given: str | None) -> Path | None:

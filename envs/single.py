@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from archgym.envs import core, seeds
 from archgym.envs.lifetimes import Lifetime, observation_space
+from archgym.envs.table_lives import open_lives
 from archgym.window import WindowResult
 
 
@@ -73,7 +74,7 @@ class ArchSearchEnv(core.Face, gym.Env[NDArray[Any], Any]):
     def __init__(self, render_mode: str | None = None, **keywords: Any) -> None:
         self.render_mode = core.check_render_mode(render_mode)
         self._keywords = keywords
-        self._lives = core.Lives(1, keywords)
+        self._lives = open_lives(1, keywords)
         self.problem = self._lives.problem
         self.search_space = self.problem.space
         self.action_space: gym.Space[Any] = core.action_space(self.problem)
@@ -99,9 +100,9 @@ class ArchSearchEnv(core.Face, gym.Env[NDArray[Any], Any]):
             gymnasium.error.ResetNeeded: Before the first reset and after the end of a lifetime.
         """
         self.need_windows()
-        result = self._lives.train([action], [0])[0]
+        reward, over, info = self._lives.live(action)
         self._show()
-        return self._observation(), result.reward, self._life.over, False, self._life.info()
+        return self._observation(), reward, over, False, info
 
     def render(self) -> str | NDArray[np.uint8] | None:
         """Show the last window, as the render mode says."""
@@ -161,12 +162,13 @@ class ArchSearchEnv(core.Face, gym.Env[NDArray[Any], Any]):
         return self._lives.lifetimes[0]
 
     def _observation(self) -> NDArray[np.float32]:
-        return self._life.observation()
+        return self._lives.observation(0)
 
     def need_windows(self) -> None:
         """Refuse a step where there is no lifetime with windows left."""
-        self._lives.need([0])
-        if self._life.over:
+        if not self._lives.ready:
+            self._lives.need([0])
+        if self._lives.ended(0):
             raise gym.error.ResetNeeded("step: expected a lifetime with windows left; call reset() to begin one.")
 
     def _show(self) -> None:

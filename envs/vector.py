@@ -1,6 +1,6 @@
 """The vector form of `ArchSearch-DQN-v0`: K lifetimes trained as one population, not as K processes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import gymnasium as gym
@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from archgym.envs import core, seeds
 from archgym.envs.lifetimes import observation_space
+from archgym.envs.table_lives import open_lives
 from archgym.window import WindowResult
 
 
@@ -33,7 +34,7 @@ class ArchSearchVectorEnv(core.Face, VectorEnv[NDArray[np.float32], Any, NDArray
 
     def __init__(self, num_envs: int = 1, render_mode: str | None = None, **keywords: Any) -> None:
         self.render_mode = core.check_render_mode(render_mode)
-        self._lives = core.Lives(num_envs, keywords)
+        self._lives = open_lives(num_envs, keywords)
         self.num_envs = self._lives.members
         self.problem = self._lives.problem
         self.search_space = self.problem.space
@@ -43,6 +44,7 @@ class ArchSearchVectorEnv(core.Face, VectorEnv[NDArray[np.float32], Any, NDArray
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         drawn = [np_random() for _ in range(self.num_envs)]
         self._generators, self._seeds = [generator for generator, _ in drawn], [seed for _, seed in drawn]
+        self._everyone = list(range(self.num_envs))
         self._over = np.zeros(self.num_envs, dtype=bool)  # lifetimes that the next step resets
 
     def reset(
@@ -87,11 +89,13 @@ class ArchSearchVectorEnv(core.Face, VectorEnv[NDArray[np.float32], Any, NDArray
         given = np.asarray(actions)
         if given.shape[:1] != (self.num_envs,):
             raise ValueError(f"actions: expected {self.num_envs} architectures, got an array of shape {given.shape}.")
+        if not self._over.any():
+            return self.step_members(given, self._everyone)
         training = np.flatnonzero(~self._over).tolist()
         return self.step_members(given[training], training)
 
     def step_members(
-        self, architectures: ArrayLike, members: list[int]
+        self, architectures: Iterable[ArrayLike], members: list[int]
     ) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
         """Do what `step` does for some members; others stay as they are, unless their lifetime ended.
 
@@ -99,7 +103,8 @@ class ArchSearchVectorEnv(core.Face, VectorEnv[NDArray[np.float32], Any, NDArray
             architectures: (M, number of choices).
             members: (M,), of those whose lifetime goes on.
         """
-        self._lives.need(range(self.num_envs))
+        if not self._lives.ready:
+            self._lives.need(range(self.num_envs))
         rewards, infos = self._train(architectures, members)
         return self._observations(), rewards, self.over, np.zeros(self.num_envs, dtype=bool), infos
 
@@ -148,7 +153,7 @@ class ArchSearchVectorEnv(core.Face, VectorEnv[NDArray[np.float32], Any, NDArray
         """Go on from a state of an environment with the same arguments; call `reset` before, through the wrappers."""
         self._lives.set_state(state, self._generators)
         self._seeds = [core.UNKNOWN_SEED] * self.num_envs
-        self._over = np.array([life.over for life in self._lives.lifetimes])
+        self._over = self._lives.over
 
     def fork(self, source: int, target: int, architecture: ArrayLike | None = None) -> None:
         """Make a member a copy of another: weights, replay, age, history and the seed of what comes.
@@ -199,19 +204,16 @@ class ArchSearchVectorEnv(core.Face, VectorEnv[NDArray[np.float32], Any, NDArray
         """Close the journal."""
         self._lives.close()
 
-    def _train(self, architectures: ArrayLike, members: list[int]) -> tuple[NDArray[np.float64], dict[str, Any]]:
+    def _train(
+        self, architectures: Iterable[ArrayLike], members: list[int]
+    ) -> tuple[NDArray[np.float64], dict[str, Any]]:
         """Train one architecture (M, choices) per member (M,), and begin the lifetimes that ended before anew."""
         ended = np.flatnonzero(self._over).tolist()
-        results = self._lives.train(architectures, members) if members else []
+        rewards, infos = self._lives.step(architectures, members) if members else (np.zeros(self.num_envs), {})
         if ended:
             self._reset(ended)
-        rewards = np.zeros(self.num_envs)
-        infos: dict[str, Any] = {}
-        for member, result in zip(members, results, strict=True):
-            rewards[member] = result.reward
-            infos = self._add_info(infos, self._lives.lifetimes[member].info(), member)
         if members or ended:
-            self._over = np.array([life.over for life in self._lives.lifetimes])
+            self._over = self._lives.over
             self._show()
         return rewards, infos
 
@@ -220,7 +222,7 @@ class ArchSearchVectorEnv(core.Face, VectorEnv[NDArray[np.float32], Any, NDArray
         self._over[members] = False
 
     def _observations(self) -> NDArray[np.float32]:
-        return np.stack([life.observation() for life in self._lives.lifetimes])
+        return self._lives.observations()
 
     def _show(self) -> None:
         if self.render_mode == "human":

@@ -1,10 +1,18 @@
 """Settings of the test processes. The environment variables must stand before anything imports torch or matplotlib."""
 
+import json
 import os
 import sys
+import zlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from archgym.table import Table
 
 os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", MPLBACKEND="Agg")
 os.environ.pop("ARCHGYM_JOURNAL", None)  # a tester's own setting would make every environment write a journal
@@ -19,3 +27,85 @@ def one_torch_thread() -> None:
     """Keep torch at one thread per worker, without importing it for tests that do not."""
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def planted_table() -> "Callable[..., Table]":
+    """Give a function that makes a recorded table from drawn numbers, in memory, without training."""
+    import numpy as np
+
+    from archgym.settings import Problem
+    from archgym.table import COLUMNS, Table
+    from archgym.table_card import Card
+    from archgym.table_plan import settings_of
+
+    def make(
+        *,
+        seeds: int = 4,
+        windows: int = 5,
+        rows: int | None = None,
+        ages: tuple[int, ...] = (2, 5),
+        supernet: bool = False,
+        draw: int = 0,
+        **keywords: Any,
+    ) -> Table:
+        rng = np.random.default_rng(draw)
+        settings = settings_of({"windows": windows, "window_steps": 400, **keywords})
+        space = Problem(settings).space
+        architectures = np.stack(list(space.enumerate()))
+        if rows is not None:
+            architectures = rng.permutation(architectures)[:rows]
+        shape = (len(architectures), seeds, windows)
+        columns: dict[str, Any] = {name: rng.random(shape).astype(kind) for name, kind in COLUMNS.items()}
+        columns["raw_return"] = rng.uniform(9, 500, shape)
+        columns["env_steps"][...] = 400
+        columns["diverged"] = np.zeros(shape, dtype=bool)
+        scores = rng.uniform(9, 500, (2, 3, len(architectures))) if supernet else None
+        card = Card(
+            settings=json.loads(json.dumps(settings.to_dict())),
+            choices=[(choice.name, list(choice.options)) for choice in space.choices],
+            architectures=len(architectures),
+            sample="all" if rows is None else f"{rows} drawn",
+            seed=0,
+            seeds=rng.integers(2**63, size=seeds).tolist(),
+            ages=list(ages),
+            episodes=10,
+            supernet={"seeds": [5, 6], "ages": [1, 2, 3], "episodes": 10} if supernet else {},
+            computed={"processor": "abacus", "learner": "planted"},
+            command="archgym table build",
+            seconds=1.0,
+        )
+        return Table(card, architectures, columns, rng.uniform(9, 500, (*shape[:2], len(ages))), scores)
+
+    return make
+
+
+@pytest.fixture
+def recorded(planted_table: "Callable[..., Table]", tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every tabular id find a table of drawn numbers that fits its keywords, where `auto` finds one that ships."""
+    from archgym import table_card
+    from archgym.settings import Settings
+    from archgym.table import save
+
+    shipped = table_card.find
+
+    def find(table: str, settings: Mapping[str, Any]) -> Path:
+        if table != table_card.AUTO:
+            return shipped(table, settings)
+        given = settings["trainer_settings"] if isinstance(settings["trainer_settings"], dict) else {}
+        extra = {name: value for name, value in settings.items() if name not in Settings.__dataclass_fields__}
+        bound = {name: settings[name] for name in (*table_card.NAMED, *table_card.FIXED) if name != "horizon"}
+        bound["window_steps"] = bound["window_steps"] or 400
+        own = {**bound, **given, **extra}
+        path = tmp_path / f"{zlib.crc32(json.dumps(own, sort_keys=True).encode())}.npz"
+        if not path.exists():
+            made = planted_table(
+                seeds=20, rows=60 if own["space"] == "mlp-wide" else None, windows=4, ages=(1, 4), **own
+            )
+            if own.get("learning_rate") == 1e30:  # a learner that nothing works with
+                made.columns["diverged"][:, :, 1] = True
+                made.columns["raw_return"] *= 1e30
+            save(made, path)
+        return path
+
+    monkeypatch.setattr(table_card, "find", find)

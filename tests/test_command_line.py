@@ -18,6 +18,7 @@ import archgym
 from archgym import journal, lookup, search
 from archgym.__main__ import main
 from archgym.search_spaces.mlp import SPACE
+from archgym.tasks import get_task
 
 ROOT = Path(__file__).resolve().parent.parent
 AGENTS = lookup.names("archgym.agents")
@@ -62,15 +63,19 @@ def tiny(agent: str, out: Path, **arguments: Any) -> tuple[Any, Any]:
 
 
 def test_list_names_everything_that_has_a_name(capsys: pytest.CaptureFixture[str]) -> None:
+    from archgym import table_card
     from archgym.tasks import TASKS
 
     code, said, _ = archgym_says("list", capsys=capsys)
     assert code == 0
     names = {line.split()[0] for line in said.splitlines() if line.startswith("  ")}
     ids = {id for id in gym.registry if id.startswith("ArchSearch-")}
-    assert names == {*TASKS, *lookup.names("archgym.search_spaces"), *AGENTS, *ids}
+    recorded = table_card.shipped() or ["none"]
+    assert names == {*TASKS, *lookup.names("archgym.search_spaces"), *AGENTS, *ids, *recorded}
     assert "27 architectures: depth (3), width (3), activation (3)" in said
     assert "4,056 architectures" in said
+    own = TASKS["MountainCar-v0"].settings["dqn"]
+    assert f"; dqn: train_frequency={own['train_frequency']} gradient_steps={own['gradient_steps']}\n" in said
 
 
 def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
@@ -88,7 +93,7 @@ def test_doctor_finds_nothing_wrong(capsys: pytest.CaptureFixture[str]) -> None:
     code, said, _ = archgym_says("doctor", capsys=capsys)
     assert code == 0, said
     lines = said.splitlines()
-    assert len(lines) == 6
+    assert len(lines) == 7
     assert all(line.startswith("ok ") for line in lines[:-1])
     assert lines[-1] == "all checks passed"
 
@@ -102,7 +107,15 @@ def test_doctor_fails_where_an_action_has_no_effect(
     code, said, _ = archgym_says("doctor", capsys=capsys)
     assert code == 1
     assert "FAIL  a window changes exactly the weights of the chosen subnet" in said
-    assert "1 of 5 checks failed" in said
+    assert "1 of 6 checks failed" in said
+
+
+def test_the_settings_that_a_task_brings_along_are_recorded(tmp_path: Path) -> None:
+    for preset, expected in (("default", get_task("MountainCar-v0").settings["dqn"]), ("cleanrl", {})):
+        inner = ("envs_per_member=1", "learning_starts=20")
+        module, args = tiny("fixed", tmp_path / preset, task="MountainCar-v0", preset=preset, inner=inner)
+        folder = search.run(module.Agent, args, "fixed")
+        assert json.loads((folder / "config.json").read_text())["task_settings"] == expected
 
 
 @pytest.mark.parametrize("agent", AGENTS)

@@ -331,7 +331,8 @@ def plain_window(config: Config, net: Supernet, slots: int, horizon: int) -> tup
             history.append((observation, row))
             observation = torch.from_numpy(step.observation)
             taken = (slot + 1) * ENVS
-            if taken % config.train_frequency == 0 and slot * ENVS >= (config.learning_starts or 0):
+            due = taken % config.train_frequency == 0 and slot * ENVS >= (config.learning_starts or 0)
+            for _ in range(config.gradient_steps if due else 0):
                 if not draws:
                     draws = list(sample.random((DRAWS, config.batch_size)))
                 found = [divmod(int(draw * (len(history) - 1) * ENVS), ENVS) for draw in draws.pop(0)]
@@ -351,14 +352,18 @@ def plain_window(config: Config, net: Supernet, slots: int, horizon: int) -> tup
     return plain, returns
 
 
-@pytest.mark.parametrize("double", [False, True])
+@pytest.mark.parametrize(
+    ("changes", "updates"),
+    [({}, 55), ({"double": True}, 55), ({"train_frequency": 40, "gradient_steps": 9}, 54)],
+    ids=["dqn", "double", "steps in bulk"],
+)
 @pytest.mark.usefixtures("learner")
-def test_a_window_is_that_of_a_plain_dqn(double: bool) -> None:
-    config, net = replace(CONFIG, double=double, exploration_fraction=0.1), store()
+def test_a_window_is_that_of_a_plain_dqn(changes: dict[str, Any], updates: int) -> None:
+    config, net = replace(CONFIG, **changes, exploration_fraction=0.1), store()
     subnets = check_out([net], NETWORK, [False])
     outcome = window(config, subnets, ring(), slots=60, horizon=2000)
     plain, returns = plain_window(config, net, 60, 2000)
-    assert outcome.gradient_steps.tolist() == [55]
+    assert outcome.gradient_steps.tolist() == [updates]
     torch.testing.assert_close(subnets.fields["weight"][0], flat(plain.online), rtol=1e-3, atol=1e-4)
     torch.testing.assert_close(subnets.fields["target"][0], flat(plain.target), rtol=1e-3, atol=1e-4)
     assert (outcome.episodes[0], outcome.returns[0]) == (len(returns), pytest.approx(np.mean(returns)))
@@ -630,6 +635,8 @@ def test_learning_that_would_start_after_the_learners_life_is_refused(starts: in
     [
         ({"batch_size": 0}, "batch_size: expected a positive integer, got 0"),
         ({"batch_size": 8.0}, r"batch_size: expected a positive integer, got 8\.0"),
+        ({"gradient_steps": 0}, "gradient_steps: expected a positive integer, got 0"),
+        ({"huber": 1}, "huber: expected True or False, got 1"),
         ({"train_frequency": True}, "train_frequency: expected a positive integer, got True"),
         ({"learning_starts": -1}, "learning_starts: expected a positive integer, got -1"),
         ({"gamma": 1.5}, r"gamma: expected a number from 0 to 1, got 1\.5"),

@@ -51,6 +51,8 @@ SPACE = sized("3x2").constrained(Constraint("an even sum", lambda a: int(a.sum()
 """,
 }
 
+pytestmark = pytest.mark.usefixtures("recorded")
+
 
 def make(id: str = SYNTHETIC, start: str = "default", illegal: str = "refuse", **keywords: Any) -> EditingEnv:
     return EditingEnv(gym.make(id, **{"windows": 40, **keywords}), start=start, illegal=illegal)

@@ -121,22 +121,28 @@ def test_the_environment_of_images_takes_the_same_steps_alone_and_in_a_batch() -
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_the_networks_of_the_paper_train_on_atari(precision: str) -> None:
+@pytest.mark.parametrize("trainer", ["dqn", "pqn"])
+def test_the_networks_of_the_paper_train_on_atari(trainer: str, precision: str) -> None:
     pytest.importorskip("envpool", reason="EnvPool, which alone has Atari, has no build for this platform")
-    keywords = {"task": "Breakout-v5", "space": "nature-kernels", "envs_per_member": 2, "window_steps": 24}
-    settings = {"preset": "atari", "learning_starts": 8, "batch_size": 4, "buffer_size": 24, "precision": precision}
-    problem = Problem(Settings.from_keywords({**keywords, **settings, "windows": 2}))
+    keywords: dict[str, Any] = {"task": "Breakout-v5", "space": "nature-kernels", "preset": "atari"}
+    keywords |= {"envs_per_member": 2, "window_steps": 24, "windows": 2, "trainer": trainer, "precision": precision}
+    if trainer == "dqn":
+        keywords |= {"learning_starts": 8, "batch_size": 4, "buffer_size": 24}
+    else:
+        keywords["layer_norm"] = True
+    problem = Problem(Settings.from_keywords(keywords))
     assert problem.task.episode_limit == 2_100
     made = Population(problem, 1)
     made.reset([1])
     store = made.transfer.begin(made.lifetimes[0], problem.space.network_of(problem.space.default_architecture))
     (result,) = made.train_window(problem.space.parse("nature-cnn")[None])
     assert result.gradient_steps == 4
-    assert result.parameters == 4_045_476
+    assert result.parameters == 4_045_476 + (trainer == "pqn") * 2 * (32 + 64 + 64 + 512)  # gains and biases of norms
     assert not result.diverged
     assert np.isfinite(result.loss)
     trained = next(iter(made.lifetimes[0].stores.values())).supernet
     moved = (trained.fields["weight"] != store.supernet.fields["weight"]).float().mean()
     assert 0.1 < float(moved) < 0.98, "all of the network but dead units, and none of the kernels beyond it"
-    assert made.replay is not None
-    assert made.replay.observations.dtype == torch.uint8
+    assert (made.replay is None) == (trainer == "pqn")
+    if made.replay is not None:
+        assert made.replay.observations.dtype == torch.uint8

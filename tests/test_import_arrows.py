@@ -69,7 +69,8 @@ ARROWS: dict[str, set[str]] = {
     "drawing": SPACES | {"stats"},
     "envs": VIEWED | {"envs"},
     "table_log": set(),
-    "table_builder": SPACES | TABLES | {"evaluators", "provenance", "settings", "table_log"},
+    "table_plan": SPACES | TABLES | {"settings", "table_log"},
+    "table_builder": SPACES | TABLES | {"evaluators", "provenance", "settings", "table_log", "table_plan"},
     "page": set(),
     "run_folder": VIEWED,
     "report": VIEWED | {"page", "run_folder"},
@@ -80,9 +81,11 @@ ARROWS: dict[str, set[str]] = {
     "protocol": VIEWED | {"progress", "report", "scratch", "search", "workers"},
     "launch": {"lookup", "protocol", "search"},
     "agents": {"lookup", "search_space", "stats", "search", "launch"},
-    "table_command": SPACES
-    | TABLES
-    | {"launch", "progress", "search", "settings", "table_builder", "table_log", "workers"},
+    "table_build": TABLES
+    | {"launch", "progress", "search", "settings", "table_builder", "table_log", "table_plan", "workers"},
+    "table_check": TABLES | {"launch", "settings", "stats", "table_builder", "table_log"},
+    "table_export": TABLES | {"launch"},
+    "table_command": {"lookup", "table_card"},
     "speed": VIEWED,
     "doctor": VIEWED | {"speed"},
     "arms": {"launch", "lookup", "search"},
@@ -102,9 +105,21 @@ ARROWS: dict[str, set[str]] = {
     | {"search", "settings", "workers"},
     "scoreboard": SPACES | {"arms", "comparison", "comparison_stats", "evaluators", "journal", "settings", "stats"},
     "compare_drawing": {"drawing"},
+    "table_stats": {"stats"},
+    "table_findings": TABLES | {"stats", "table_stats"},
+    "table_layout": set(),
+    "table_drawing": {"compare_drawing", "drawing"},
+    "table_page": {"page", "table_drawing", "table_layout"},
+    "table_describe": TABLES | {"launch", "search", "table_findings", "table_layout", "table_page"},
     "compare_board": {"compare_drawing", "comparison", "comparison_stats", "page", "scoreboard", "stats"},
-    "compare_page": {"compare_board", "compare_drawing", "comparison", "page", "scoreboard"},
-    "compare": {"arms", "compare_page", "comparison", "scoreboard", "search"},
+    "comparison_bootstrap": {"comparison_stats"},
+    "comparison_tabular": TABLES | {"arms", "comparison", "lookup", "search", "stats", "tabular", "workers"},
+    "scoreboard_tabular": {"comparison", "comparison_bootstrap", "comparison_tabular"},
+    "compare_tables": {"compare_board", "compare_drawing", "comparison", "page", "scoreboard_tabular"},
+    "compare_page": {"compare_board", "compare_drawing", "compare_tables", "comparison", "page", "scoreboard"},
+    "compare": {
+        *("arms", "compare_page", "comparison", "comparison_tabular", "scoreboard", "scoreboard_tabular", "search"),
+    },
     "__main__": VIEWED | {"table_command", "report", "doctor", "launch", "compare", "compare_page", "arms"},
 }
 TOGETHER = [{"pendulum", "orchard", "inner_envs", "tasks"}, {"supernets", "supernet"}]  # may know each other, both ways
@@ -114,6 +129,7 @@ EVERYWHERE = {"archgym", "seeding", "observations"}
 # Imported in milliseconds, wherever they are imported: without torch, also by way of other modules.
 TORCH_FREE = {"archgym", "lookup", "seeding", "search_space", "search_spaces", "stats", "episodes", "window"}
 TORCH_FREE |= {"comparison_stats", "observations", "orchard", "pendulum", "tasks", "journal"}
+TORCH_FREE |= {"table", "table_card", "table_command", "table_export", "table_log", "table_plan"}
 HEAVY = ("torch", "envpool", "safetensors.torch", "stable_baselines3")
 
 

@@ -581,10 +581,10 @@ def test_a_record_that_training_does_not_confirm_is_refused(tmp_path: Path) -> N
 def test_a_record_of_another_machine_goes_on_with_a_warning(
     whole: tuple[list[Any], list[Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    versions = {**journal._versions(), "torch": "1.0"}
+    versions = {**journal.versions(), "torch": "1.0"}
     with monkeypatch.context() as elsewhere:
-        elsewhere.setattr(journal, "_versions", lambda: versions)
-        elsewhere.setattr(journal, "_processor", lambda: "abacus")
+        elsewhere.setattr(journal, "versions", lambda: versions)
+        elsewhere.setattr(journal, "processor", lambda: "abacus")
         path = begun(tmp_path, 4)
     with pytest.warns(UserWarning, match=r"made with processor abacus \(now .*\), torch 1.0 \(now .*may differ"):
         assert resumed(path) == whole[0]

@@ -44,7 +44,7 @@ CREDITS = ("shared", "difference")
 FORMS = ("parallel", "aec", "aec_to_parallel", "parallel_to_aec")
 ACTIONS = ([0, 1, 2], [2, 0, 1], [2, 0, 1])
 
-pytestmark = pytest.mark.filterwarnings(f"ignore:{SHORT_WINDOW}")
+pytestmark = [pytest.mark.filterwarnings(f"ignore:{SHORT_WINDOW}"), pytest.mark.usefixtures("recorded")]
 
 
 def make(form: str, id: str = DQN, **keywords: Any) -> Any:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+TOY = Path("archgym/tables/toy.npz")  # a recorded table, in case there are none
 NOT_SOURCE = shutil.ignore_patterns(".*", "build", "dist", "runs", "*.egg-info", "__pycache__")
 
 pytestmark = pytest.mark.xdist_group("packaging")  # the wheel is built once, in one worker
@@ -46,6 +47,9 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
     """Build the sdist, and the wheel from it, in a copy of the checkout."""
     source = tmp_path_factory.mktemp("source") / "checkout"
     shutil.copytree(ROOT, source, symlinks=True, ignore=NOT_SOURCE)
+    (source / TOY).parent.mkdir(exist_ok=True)
+    for suffix in (".npz", ".json"):
+        (source / TOY).with_suffix(suffix).write_text("whatever")
     output(sys.executable, "-m", "build", "--no-isolation", cwd=source)
     (sdist,), (wheel,) = (source / "dist").glob("*.tar.gz"), (source / "dist").glob("*.whl")
     return Built(sdist, wheel)
@@ -72,7 +76,8 @@ def sources() -> set[str]:
     files = {f"{path.relative_to(ROOT)}" for path in (ROOT / "archgym").rglob("*.py")}
     for link in ("envs", "agents"):  # whether rglob follows links depends on the version of Python
         files |= {f"archgym/{path.relative_to(ROOT)}" for path in (ROOT / link).rglob("*.py")}
-    return files | {"archgym/py.typed"}
+    files |= {f"{path.relative_to(ROOT)}" for path in (ROOT / "archgym" / "tables").glob("*--*")}
+    return files | {"archgym/py.typed", str(TOY), str(TOY.with_suffix(".json"))}
 
 
 def test_the_sdist_holds_files_and_no_links(built: Built) -> None:

@@ -17,10 +17,11 @@ from archgym.inner_envs import open_inner_envs
 from archgym.learners.pqn import Config, Rollout, lambda_returns
 from archgym.learners.pqn_torch import Learner, TorchLearners
 from archgym.lookup import load
+from archgym.population import Population
 from archgym.search_space import SearchSpace
 from archgym.search_spaces.mlp import MLP
 from archgym.seeding import Consumer, env_seeds, generator
-from archgym.settings import with_layer_norm
+from archgym.settings import Problem, Settings, with_layer_norm
 from archgym.supernet import FIELDS, Layout, Subnets, Supernet, check_in, check_out, family_of, variants
 from archgym.tasks import TASKS
 from archgym.trainers.pqn import PRESETS, Trainer
@@ -434,6 +435,30 @@ def test_exploration_and_step_size_go_by_the_learners_age() -> None:
         assert float(moved.median()) == pytest.approx(rate, rel=1e-2)
 
 
+def test_clipped_rewards_are_learned_from_and_whole_ones_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[NDArray[np.float32]] = []
+    monkeypatch.setattr(TorchLearners, "learn", lambda self, rollout, orders, rates: told.append(rollout.returns))
+    keywords = {
+        "task": "LunarLander-v3",
+        "trainer": "pqn",
+        "layer_norm": True,
+        "learner": "torch",
+        "windows": 1,
+        "window_steps": 480,
+        "gamma": 0.0,  # so that returns are rewards
+    }
+    counted = []
+    for clip in (False, True):
+        made = Population(Problem(Settings.from_keywords({**keywords, "clip_rewards": clip})), 1)
+        made.reset([1])
+        (result,) = made.train_window(made.problem.space.default_architecture[None])
+        counted.append(result.raw_return)
+    whole, cut = np.concatenate(told[: len(told) // 2]), np.concatenate(told[len(told) // 2 :])
+    assert np.abs(whole).max() > 50  # a crash costs 100
+    np.testing.assert_array_equal(cut, np.clip(whole, -1.0, 1.0))
+    assert counted[0] == counted[1] < -20
+
+
 # Settings.
 
 
@@ -453,6 +478,26 @@ def test_the_preset_named_after_cleanrl_has_its_values() -> None:
     )
 
 
+def test_the_preset_for_atari_has_the_authors_values_and_as_many_gradient_steps_per_environment_step() -> None:
+    preset = PRESETS["atari"]
+    assert preset == Config(
+        learning_rate=2.5e-4,
+        anneal_lr=False,
+        gamma=0.99,
+        q_lambda=0.65,
+        num_steps=32,
+        update_epochs=2,
+        num_minibatches=2,
+        max_grad_norm=10.0,
+        start_e=1.0,
+        end_e=0.001,
+        exploration_fraction=0.1,
+        clip_rewards=True,
+    )
+    theirs, ours = 128 * 32, 8 * preset.num_steps  # transitions of a rollout, which they cut into 32 minibatches
+    assert {cut.stop - cut.start for cut in preset.minibatches(ours)} == {theirs // 32}
+
+
 @pytest.mark.parametrize(
     ("setting", "expected"),
     [
@@ -466,6 +511,8 @@ def test_the_preset_named_after_cleanrl_has_its_values() -> None:
         ({"learning_rate": 0}, "learning_rate: expected a positive number, got 0"),
         ({"max_grad_norm": -1}, "max_grad_norm: expected a positive number, got -1"),
         ({"anneal_lr": 1}, "anneal_lr: expected True or False, got 1"),
+        ({"clip_rewards": 0}, "clip_rewards: expected True or False, got 0"),
+        ({"precision": "half"}, "unknown precision 'half': expected one of bfloat16, float32"),
     ],
 )
 def test_a_setting_that_cannot_train_is_refused(setting: dict[str, Any], expected: str) -> None:

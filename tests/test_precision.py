@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from archgym.learners import adam_fused
+from archgym.learners import adam_fused, pqn_torch
 from archgym.learners.adam import Adam
 from archgym.learners.adam_fused import FusedAdam, adam_for
 from archgym.learners.dqn import Config
@@ -19,6 +20,7 @@ from archgym.search_spaces import mini_kernels
 from archgym.settings import Problem, Settings
 from archgym.supernet import Layout, Subnets, Supernet, check_in, check_out, family_of, variants
 from archgym.trainers.dqn import PRESETS
+from archgym.training import Statistics
 
 CPU = torch.device("cpu")
 SPACE = mini_kernels.SPACE
@@ -101,6 +103,19 @@ def test_a_number_that_is_not_finite_is_noticed() -> None:
     assert adam.finish().tolist() == [False, True, False]
 
 
+@pytest.mark.parametrize("kind", [Adam, FusedAdam])
+def test_a_moment_that_overflowed_is_noticed_and_large_numbers_are_sound(kind: type[Adam]) -> None:
+    subnets = subnets_of(stores(3), LARGE)
+    subnets.fields["weight"][0, :9] = 3e38  # finite, though their sum is not
+    adam = kind(subnets, CPU)
+    gradient = torch.zeros_like(subnets.fields["weight"])
+    gradient[1, 5] = 1e25  # its square overflows, and the weight stays where it is
+    adam.step(gradient, RATE)
+    assert subnets.fields["weight"].isfinite().all()
+    assert subnets.fields["exp_avg_sq"][1, 5] == torch.inf
+    assert adam.finish().tolist() == [False, True, False]
+
+
 def test_large_networks_are_fused_and_small_ones_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
     subnets = subnets_of(stores(1), LARGE)
     assert type(adam_for(subnets, CPU)) is Adam
@@ -152,6 +167,48 @@ def test_training_in_bfloat16_moves_float32_weights_nearly_as_float32_does() -> 
     moved, apart = np.abs(end - start).mean(), np.abs(end - other).mean()
     assert 0 < apart < 0.5 * moved
     assert (other != torch.from_numpy(other).bfloat16().float().numpy()).any()
+
+
+PQN = {
+    "task": "Orchard-v0", "space": "mini-kernels", "windows": 2, "window_steps": 128, "trainer": "pqn",
+    "layer_norm": True, "num_steps": 16, "update_epochs": 2, "num_minibatches": 2,
+}  # fmt: skip
+
+
+def weights_after_a_window(**keywords: Any) -> NDArray[np.float32]:
+    made = Population(Problem(Settings.from_keywords({**PQN, **keywords})), 1)
+    made.reset([1])
+    made.train_window(LARGE[None])
+    weights: NDArray[np.float32] = made.get_state().arrays["0/0/weight"]
+    return weights
+
+
+def test_pqn_in_bfloat16_moves_float32_weights_nearly_as_in_float32() -> None:
+    start, exact = weights_after_a_window(learning_rate=1e-30), weights_after_a_window()
+    rounded = weights_after_a_window(precision="bfloat16")
+    assert rounded.dtype == np.float32
+    moved, apart = np.abs(exact - start).mean(), np.abs(exact - rounded).mean()
+    assert 0 < apart < 0.5 * moved
+    assert (rounded != torch.from_numpy(rounded).bfloat16().float().numpy()).any()
+
+
+@pytest.mark.parametrize("shares", [False, True])
+def test_pqn_computes_with_the_newest_weights_rounded(shares: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended, finish = [], pqn_torch.TorchLearners.finish
+
+    def look(learners: pqn_torch.TorchLearners) -> Statistics:
+        for learner in learners.learners:
+            views, tensors = learner.subnets.views("weight"), learner.own.tensors
+            ended.append({name: torch.equal(tensors[name], view.to(tensors[name])) for name, view in views.items()})
+            assert tensors["conv_0.weight"].dtype == torch.bfloat16
+        return finish(learners)
+
+    monkeypatch.setattr(pqn_torch.TorchLearners, "finish", look)
+    made = Population(Problem(Settings.from_keywords({**PQN, "precision": "bfloat16", "share_weights": shares})), 2)
+    made.reset([1, 2])
+    made.train_window(np.stack([LARGE, np.zeros_like(LARGE)]))
+    assert len(ended) == 2
+    assert all(all(own.values()) for own in ended), ended
 
 
 def test_bfloat16_is_refused_for_vectors_and_unknown_types_for_all() -> None:

@@ -23,6 +23,8 @@ SETTINGS = {
 }
 SMALL = {"space": "mlp-wide", "max_params": 1500}  # constraints and inactive choices
 
+pytestmark = pytest.mark.usefixtures("recorded")
+
 
 def sequential(id: str) -> str:
     return id.removesuffix("-v0") + "-Sequential-v0"

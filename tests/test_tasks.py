@@ -11,7 +11,9 @@ import pytest
 
 from archgym import inner_envs
 from archgym.inner_envs import dimensions, look, random_returns
+from archgym.lookup import load
 from archgym.observations import shape_of
+from archgym.settings import Problem, Settings, trainer_config
 from archgym.tasks import TASKS, THRESHOLD, Task, get_task
 
 
@@ -197,3 +199,34 @@ def test_a_search_plays_a_task_with_the_limit_of_searches() -> None:
 def test_a_task_that_nothing_can_be_measured_with_is_refused(changes: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         replace(TASKS["CartPole-v1"], **changes)
+
+
+BRINGS = [(task, trainer) for task in TASKS.values() for trainer in task.settings]
+
+
+def config_of(task: str, trainer: str, **keywords: Any) -> Any:
+    """Give the settings that a population trains with."""
+    problem = Problem(Settings.from_keywords({"task": task, "trainer": trainer, **keywords}))
+    return trainer_config(load("archgym.trainers", trainer, "trainer").PRESETS, problem)
+
+
+@pytest.mark.parametrize(("task", "trainer"), BRINGS, ids=[task.id for task, _ in BRINGS])
+def test_a_tasks_own_settings_hold_where_nobody_says_otherwise(task: Task, trainer: str) -> None:
+    own, default = task.settings[trainer], config_of("CartPole-v1", trainer)
+    assert config_of(task.id, trainer) == replace(default, **own)
+    assert all(getattr(default, name) != value for name, value in own.items())
+    for name in own:  # what is given goes before the task's, and the others stay
+        given = {name: getattr(default, name)}
+        assert config_of(task.id, trainer, **given) == replace(default, **{**own, **given})
+    assert config_of(task.id, trainer, preset="cleanrl") == config_of("CartPole-v1", trainer, preset="cleanrl")
+
+
+def test_the_settings_of_a_task_are_for_the_trainer_that_they_name() -> None:
+    assert TASKS["MountainCar-v0"].settings.keys() == {"dqn"}
+    assert config_of("MountainCar-v0", "pqn", layer_norm=True) == config_of("CartPole-v1", "pqn", layer_norm=True)
+
+
+def test_a_task_with_settings_is_told_from_others_and_found_in_caches() -> None:
+    task = TASKS["MountainCar-v0"]
+    assert hash(task) == hash(replace(task, settings={}))
+    assert task != replace(task, settings={})

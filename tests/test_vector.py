@@ -27,7 +27,7 @@ SETTINGS = {
 WIDE = {"space": "mlp-wide", "max_params": 5000}  # constraints, and choices without effect
 NOWHERE = 99  # is no option of any choice, and no edit
 
-pytestmark = pytest.mark.filterwarnings("ignore:window_steps=60 is shorter")
+pytestmark = [pytest.mark.filterwarnings("ignore:window_steps=60 is shorter"), pytest.mark.usefixtures("recorded")]
 
 
 def masked(view: str) -> bool:

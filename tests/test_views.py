@@ -29,7 +29,7 @@ PLAN = (*PLAN, PLAN[1])
 SEED = 5
 FILES = sorted((Path(archgym.__file__).parent / "envs").glob("*.py"))
 
-pytestmark = pytest.mark.filterwarnings("ignore:window_steps=60 is shorter")
+pytestmark = [pytest.mark.filterwarnings("ignore:window_steps=60 is shorter"), pytest.mark.usefixtures("recorded")]
 
 
 def whole(env: Any, plan: list[np.ndarray]) -> Iterator[Any]:

@@ -35,10 +35,15 @@ class Adam:
     def __init__(self, subnets: Numbers, device: torch.device) -> None:
         self.fields, self.gradient_steps = subnets.fields, 0
         steps = self.fields["steps"]
-        self.corrections = [1 - beta ** steps.double() for beta in BETAS]
-        if bool((steps == steps[:, :1]).all()):  # one correction per member, not one per number
-            self.corrections = [correction[:, :1].clone() for correction in self.corrections]
-        self.corrections = [correction.to(self.fields["weight"]) for correction in self.corrections]
+        if torch.equal(steps, steps[:, :1].expand_as(steps)):  # one correction per member, not one per number
+            steps = steps[:, :1]
+        counts = steps.flatten().int()
+        present = counts.bincount().nonzero().flatten()  # a handful: powers of these alone
+        self.corrections = []
+        for beta in BETAS:
+            table = self.fields["weight"].new_empty(int(present[-1]) + 1)
+            table[present] = (1 - beta ** present.double()).to(table)
+            self.corrections.append(table.index_select(0, counts).view_as(steps))
         self.one = torch.ones_like(self.fields["weight"][0, 0])
 
     @torch.no_grad()
@@ -60,5 +65,6 @@ class Adam:
         Moments count too: a number whose second moment has overflowed looks sound and never moves again.
         """
         self.fields["steps"] += self.gradient_steps
-        finite = torch.stack([field.isfinite().all(1) for field in self.fields.values()]).all(0)
-        return ~finite.cpu().numpy()
+        sums = torch.stack([(0 * field).sum(1) for field in self.fields.values()])  # 0, but of what is not finite NaN
+        diverged: NDArray[np.bool_] = sums.isnan().any(0).cpu().numpy()
+        return diverged

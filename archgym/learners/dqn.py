@@ -26,7 +26,11 @@ class Config(Exploration):
     batch_size: int = 128
     """Transitions in a minibatch."""
     train_frequency: int = 10
-    """Environment steps per gradient step."""
+    """Environment steps between gradient steps."""
+    gradient_steps: int = 1
+    """Gradient steps made at once, every `train_frequency` steps. More of them, more rarely, cost the same, and the
+    policy stands still in between: whatever it would do is then tried for a while, which explores further than actions
+    that change their mind at every step (MountainCar-v0 is learned so, and not otherwise)."""
     target_network_frequency: int = 200
     """Environment steps between copies of the weights to the target network."""
     tau: float = 1.0
@@ -48,7 +52,7 @@ class Config(Exploration):
 
     def __post_init__(self) -> None:
         """Refuse settings that cannot train."""
-        for name in ("batch_size", "train_frequency", "target_network_frequency"):
+        for name in ("batch_size", "train_frequency", "gradient_steps", "target_network_frequency"):
             checks.whole(name, getattr(self, name))
         for name in ("buffer_size", "learning_starts"):
             if getattr(self, name) is not None:
@@ -56,7 +60,7 @@ class Config(Exploration):
         for name in ("gamma", "tau", "start_e", "end_e", "exploration_fraction"):
             checks.share(name, getattr(self, name))
         checks.positive("learning_rate", self.learning_rate)
-        for name in ("clip_rewards", "double"):
+        for name in ("clip_rewards", "double", "huber"):
             checks.flag(name, getattr(self, name))
         precision.check(self.precision)
 
@@ -78,6 +82,10 @@ class Config(Exploration):
             )
         size = min(10_000, horizon) if self.buffer_size is None else self.buffer_size
         return replace(self, learning_starts=starts, buffer_size=size)
+
+    def due(self, start: int, end: int) -> int:
+        """Count the gradient steps that are due between two counts of a member's steps in a window."""
+        return (end // self.train_frequency - start // self.train_frequency) * self.gradient_steps
 
 
 class Learners(Protocol):

@@ -120,7 +120,7 @@ class NativeLearners:
 
     def learn(self, start: int, end: int) -> None:
         """Make the gradient steps and copies of weights that are due."""
-        for _ in range(end // self.config.train_frequency - start // self.config.train_frequency):
+        for _ in range(self.config.due(start, end)):
             for row in np.flatnonzero(self._drawn == DRAWS).tolist():
                 self.samplers[row].random(out=self._uniforms[row])
                 self._drawn[row] = 0

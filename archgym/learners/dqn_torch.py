@@ -167,7 +167,7 @@ class TorchLearners:
 
     def learn(self, start: int, end: int) -> None:
         """Make the gradient steps and copies of weights that are due."""
-        for _ in range(end // self.config.train_frequency - start // self.config.train_frequency):
+        for _ in range(self.config.due(start, end)):
             # Counted to `start`, for the newest slot has no successor yet.
             ready = [one for one in self.learners if one.group.steps + start >= self.learning_starts]
             if ready:

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from archgym.learners import checks
+from archgym.learners import checks, precision
 from archgym.learners.exploration import Exploration
 from archgym.training import Statistics
 
@@ -36,6 +36,10 @@ class Config(Exploration):
     """Gradient steps per epoch, at most one per transition."""
     max_grad_norm: float = 10.0
     """Euclidean length that a member's gradient is cut to."""
+    clip_rewards: bool = False
+    """Whether rewards are cut to [-1, 1] for learning, as usual for Atari; returns are counted uncut in any case."""
+    precision: str = "float32"
+    """What convolutional networks are computed in, `float32` or `bfloat16`, as for the inner DQN."""
 
     def __post_init__(self) -> None:
         """Refuse settings that cannot train."""
@@ -45,7 +49,9 @@ class Config(Exploration):
             checks.share(name, getattr(self, name))
         for name in ("learning_rate", "max_grad_norm"):
             checks.positive(name, getattr(self, name))
-        checks.flag("anneal_lr", self.anneal_lr)
+        for name in ("anneal_lr", "clip_rewards"):
+            checks.flag(name, getattr(self, name))
+        precision.check(self.precision)
 
     def resolved(self, horizon: int, lifetime: int) -> "Config":
         """Give the settings back: none is left open."""

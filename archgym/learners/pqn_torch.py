@@ -10,6 +10,7 @@ from torch import Tensor
 
 from archgym.learners.adam_fused import adam_for
 from archgym.learners.pqn import Config, Rollout
+from archgym.learners.precision import Working
 from archgym.learners.sharing import optimizer
 from archgym.training import Group, Statistics
 
@@ -20,7 +21,10 @@ class Learner:
     def __init__(self, config: Config, group: Group, device: torch.device) -> None:
         self.config, self.group, self.subnets = config, group, group.subnets
         self.rows = torch.tensor(group.rows, device=device)
-        self.weights = {name: view.detach().requires_grad_() for name, view in self.subnets.views("weight").items()}
+        self.own = Working(self.subnets.views("weight"), config.precision, trains=True)
+        self.weights = self.own.tensors
+        self.gradient = torch.empty_like(self.subnets.fields["weight"])  # (G, parameter count)
+        self.parts = self.subnets.layout.views(self.subnets.network, self.gradient)  # of it, in the shapes of `weights`
         self.adam = optimizer(adam_for, self.subnets, device)
         self.transitions = torch.zeros(len(group.rows), device=device)  # learned from, repetitions counted
         self.loss = torch.zeros(len(group.rows), device=device)
@@ -43,10 +47,11 @@ class Learner:
         with torch.no_grad():
             error = (q - returns) * chosen
             gradients = torch.autograd.grad(q, list(self.weights.values()), error * (2 / chosen.shape[1]))
-            gradient = torch.cat([part.flatten(1) for part in gradients], dim=1)  # (G, parameter count)
-            norm = torch.linalg.vector_norm(gradient, dim=1, keepdim=True)
-            gradient.mul_((self.config.max_grad_norm / (norm + 1e-6)).clamp_(max=1.0))  # torch's clip_grad_norm_
-            self.adam.step(gradient, learning_rate)
+            for part, own in zip(self.parts.values(), gradients, strict=True):
+                part.copy_(own)
+            norm = torch.linalg.vector_norm(self.gradient, dim=1, keepdim=True)
+            self.gradient.mul_((self.config.max_grad_norm / (norm + 1e-6)).clamp_(max=1.0))  # torch's clip_grad_norm_
+            self.adam.step(self.gradient, learning_rate)
             self.transitions += chosen.sum((1, 2))
             self.loss += error.square().sum((1, 2))
             self.value += (q * chosen).sum((1, 2))
@@ -71,7 +76,7 @@ class TorchLearners:
     def act(self, observations: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Give the actions of highest value and these values, (M, E), on observations (M, E, *observation shape)."""
         tensor = torch.from_numpy(observations).to(self.device)
-        best = [learner.values(tensor[learner.rows]).max(-1) for learner in self.learners]
+        best = [learner.values(tensor.index_select(0, learner.rows)).max(-1) for learner in self.learners]
         values, actions = (torch.cat(parts)[self.rank].cpu().numpy() for parts in zip(*best, strict=True))
         return actions, values.astype(np.float64)
 
@@ -88,11 +93,16 @@ class TorchLearners:
         order = torch.from_numpy(orders).to(self.device)
         for epoch in range(self.config.update_epochs):
             # Learners step together: where they share weights, a step is made of the gradients of all.
-            shuffled = [[part[one.rows[:, None], order[one.rows, epoch]] for part in parts] for one in self.learners]
+            places = [(one.rows[:, None] * transitions + order[one.rows, epoch]).flatten() for one in self.learners]
+            shuffled = [
+                [part.flatten(0, 1).index_select(0, own).view(-1, *part.shape[1:]) for part in parts] for own in places
+            ]
             for cut in self.config.minibatches(transitions):
                 for learner, own in zip(self.learners, shuffled, strict=True):
                     observations, returns, taken = (part[:, cut] for part in own)  # (G, B, n)
                     learner.update(observations, returns, taken, float(rates[learner.group.rows[0]]))
+                for learner in self.learners:  # now, for where weights are shared the last learner moves those of all
+                    learner.own.renew()
 
     def finish(self) -> Statistics:
         """End the window."""

@@ -127,8 +127,11 @@ def check_out(
     for place, syncs in zip(places, sync_target, strict=True):
         moved = place.to(device)
         union.copies.append(({name: fields[name][:, moved].repeat(len(syncs), 1) for name in COPIED}, moved))
-    copies = zip(networks, union.copies, strict=True)
-    return union, [Copies(network, own[0], layout, union, number) for number, (network, own) in enumerate(copies)]
+    copies = zip(networks, union.copies, own, strict=True)
+    return union, [
+        Copies(network, copied, layout, lies, union, number)
+        for number, (network, (copied, _), lies) in enumerate(copies)
+    ]
 
 
 def move_target(subnets: Subnets, tau: float) -> None:

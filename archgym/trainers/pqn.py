@@ -28,6 +28,19 @@ SHARES_WEIGHTS = True  # the torch learner's members can train one supernet
 PRESETS: dict[str, Config] = {
     "default": Config(),
     "cleanrl": Config(learning_rate=2.5e-4, q_lambda=0.65, num_steps=128, exploration_fraction=0.5),
+    # The authors' (purejaxql: pqn_atari.yaml), who have 128 inner environments and 32 minibatches; with the 8 of
+    # CleanRL's pqn_atari_envpool.py 2 minibatches are as large, and as many gradient steps made per environment step.
+    "atari": Config(
+        learning_rate=2.5e-4,
+        anneal_lr=False,
+        q_lambda=0.65,
+        num_steps=32,
+        update_epochs=2,
+        num_minibatches=2,
+        end_e=0.001,
+        exploration_fraction=0.1,
+        clip_rewards=True,
+    ),
 }
 
 
@@ -98,7 +111,8 @@ class Trainer(WindowTrainer[Config]):
                 slot += 1
             _, values[length] = learners.act(observations)
             clock = self._took("act", clock)
-            returns = lambda_returns(rewards, terminated, valid, values, config.gamma, config.q_lambda)
+            learned = np.clip(rewards, -1.0, 1.0) if config.clip_rewards else rewards
+            returns = lambda_returns(learned, terminated, valid, values, config.gamma, config.q_lambda)
             every = np.arange(length * per_member)
             orders = np.stack([[rng.permutation(every) for _ in range(config.update_epochs)] for rng in shufflers])
             learners.learn(Rollout(seen, actions, returns.astype(np.float32), valid), orders, rates)

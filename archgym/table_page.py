@@ -1,0 +1,169 @@
+"""One self-contained HTML page about a recorded table; everything on it comes from `describe.json` alone."""
+
+from collections.abc import Sequence
+from functools import partial
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from archgym.page import count, document, figure, listing, number, save
+from archgym.table_drawing import MOST_NAMED, draw_bands, draw_curves, draw_heat_map, draw_shares
+from archgym.table_layout import KINDS, grids, verdict
+
+WIDE, HALF = 9.4, 4.7  # inches of figures
+MOST_SHARES = 14  # bars of one figure
+EXPLAINED = {
+    "repeatability": "intraclass correlation: the share of the variance of single curves' scores that is between "
+    "architectures (ICC(2,1) of Shrout and Fleiss). 0: the seeds decide, 1: the architecture does.",
+    "Share of the variance": "functional analysis of variance of the mean scores. A single choice's share is what it "
+    "explains beside all others, a pair's what it explains beside all single choices; the noise of the seeds is "
+    "taken off, so that a share can fall below 0, which is shown as 0.",
+    "Margin over the default": "the best architecture is chosen on the search seeds and judged on the test seeds. "
+    "Where it was chosen it looks better than it is (the winner's curse): the last column shows by how much. The mean "
+    "of all splits chooses on one half of the seeds and judges on the other, for all ways to halve them.",
+    "Kendall's tau": "1: two rankings agree, 0: they have nothing to do with each other. The two sides never share a "
+    "seed. The broken line is the score itself on other seeds: no shorter training can be expected to rank better.",
+    "Shared weights": "greedy returns with the weights of one supernet that was trained on uniformly drawn "
+    "architectures, at several of its ages; tau is the mean over the supernets.",
+    "Seeds needed": "trainings from scratch of each of two architectures with which Welch's test finds the difference "
+    "with a probability of 80 %, at the level 5 %, by the normal theory of the test. The intervals are those of the "
+    "difference; never: that end of the interval, or the estimate, is no advantage.",
+    "95 % intervals": "bootstrap that draws the table's seeds anew (all architectures together), centred on the "
+    "estimate and stretched for the small number of seeds. Bands of learning curves are Student's.",
+}
+STYLE = """
+.verdict { border-left: 4px solid var(--chosen); padding: 4px 14px; font-size: 16px }
+td:first-child { white-space: normal; overflow-wrap: anywhere; min-width: 9em }
+td:not(:first-child) { white-space: nowrap }
+"""
+
+
+def write(folder: Path, content: dict[str, Any]) -> Path:
+    """Write the page of a description as its `report.html`; gives its path."""
+    return save(folder, render(content))
+
+
+def render(content: dict[str, Any]) -> str:
+    """Build the page."""
+    title = f"Recorded table: {content['space']} on {content['task']}, {content['trainer'].upper()}"
+    parts = [f"<h1>{escape(title)}</h1><p>{escape(_summary(content))}</p>"]
+    parts.append(f'<p class="verdict">{escape(verdict(content))}</p>')
+    parts.append(_curves(content))
+    tables = [_table(*grid) for grid in grids(content)]
+    parts += [f"<h2>Spread</h2>{tables.pop(0)}{_heat_map(content)}"]
+    parts += [f"<h2>Which choices matter</h2>{tables.pop(0)}{_shares(content)}"]
+    parts += [f"<h2>The best architecture</h2>{tables.pop(0)}"]
+    parts += [f"<h2>Short trainings</h2>{tables.pop(0)}{_budgets(content)}"]
+    if content["shared"]:
+        parts += [f"<h2>Shared weights</h2>{tables.pop(0)}{_shared(content)}"]
+    parts += [f"<h2>How many seeds a difference takes</h2>{tables.pop(0)}"]
+    words = (f'<p class="note"><b>{escape(word)}</b>: {escape(text)}</p>' for word, text in EXPLAINED.items())
+    parts.append(f"<h2>How to read this</h2>{''.join(words)}")
+    command = f"archgym table describe {content['asked']} --draws {content['draws']} --seed {content['seed']}"
+    made = f"<h2>To do it again</h2><pre>{escape(content['card']['command'])}\n{escape(command)}</pre>"
+    parts.append(
+        made + listing("Computed with", {**content["card"]["computed"], "checksum": content["card"]["checksum"]})
+    )
+    return document(title, parts, STYLE)
+
+
+def _summary(content: dict[str, Any]) -> str:
+    """What was recorded, in plain words."""
+    search, seeds = content["search_seeds"], content["seeds"]
+    return (
+        f"{count(content['architectures'], 'architecture')} of the space {content['space']} ({content['sample']}), "
+        f"each trained from scratch on {content['task']} for {number(content['steps'])} environment steps "
+        f"({content['windows']} windows of {number(content['window_steps'])}), on {seeds} seeds: {search} for "
+        f"searches, and {seeds - search} on which they are judged. Scores are normalised returns "
+        "(random policy 0, reference 1): the mean over the whole curve (its area), and over its last fifth."
+    )
+
+
+def _table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """One table, its numbers set to the right."""
+    head = "".join(f"<th{' class=n' if place else ''}>{escape(name)}</th>" for place, name in enumerate(header))
+    body = "".join(
+        "<tr>"
+        + "".join(f"<td{' class=n' if place else ''}>{escape(cell)}</td>" for place, cell in enumerate(row))
+        + "</tr>"
+        for row in rows
+    )
+    return f'<h3>{escape(title)}</h3><div class="scroll"><table><tr>{head}</tr>{body}</table></div>'
+
+
+def _curves(content: dict[str, Any]) -> str:
+    curves = content["curves"]
+    draw = partial(draw_curves, curves=curves, steps=content["steps"], levels=content["levels"])
+    names = "; ".join(f"{word}: {curves['labels'][own['row']]}" for word, own in curves["named"].items())
+    caption = (
+        f"Thin: the mean curve of every architecture. Bold: {names} (best and worst by area on the search seeds), with "
+        f"the 95 % interval of the mean of {content['seeds']} seeds (Student's t)."
+    )
+    return figure("Learning curves", caption, draw, (WIDE, 3.8))
+
+
+def _heat_map(content: dict[str, Any]) -> str:
+    curves, few = content["curves"], content["architectures"] <= MOST_NAMED
+    draw = partial(
+        draw_heat_map, areas=curves["areas"], labels=curves["labels"], search_seeds=content["search_seeds"],
+        default=curves["named"]["default"]["row"],
+    )  # fmt: skip
+    caption = (
+        "Normalised area under the learning curve, architectures by their mean over all seeds. Rows of one colour: the "
+        "architecture decides; speckled rows: the seed does."
+    )
+    height = 1.0 + 0.15 * content["architectures"] if few else 4.5
+    return figure("Scores by architecture and seed", caption, draw, (WIDE, height))
+
+
+def _shares(content: dict[str, Any]) -> str:
+    figures = []
+    for kind, words in KINDS.items():
+        rows = sorted(content["choices"][kind]["shares"], key=lambda row: -row["value"])[:MOST_SHARES]
+        named = [(" x ".join(row["choices"]), row, len(row["choices"]) == 1) for row in rows]
+        more = "" if len(rows) == len(content["choices"][kind]["shares"]) else f" The first {len(rows)}."
+        caption = f"Blue: single choices; grey: pairs beyond their single choices. Lines: 95 % intervals.{more}"
+        draw = partial(draw_shares, rows=named)
+        figures.append(figure(f"Shares of choices, {words}", caption, draw, (HALF, 0.8 + 0.22 * len(rows))))
+    return f'<div class="two">{"".join(figures)}</div>'
+
+
+def _budgets(content: dict[str, Any]) -> str:
+    own = content["budgets"]
+    draw = partial(
+        draw_bands, x=own["steps"], series={KINDS[kind]: own[kind] for kind in KINDS}, across="steps (logarithmic)",
+        up="Kendall's tau", levels={KINDS[kind]: own["ceiling"][kind]["value"] for kind in KINDS}, logarithmic=True,
+    )  # fmt: skip
+    caption = (
+        "Rank correlation of the mean return up to a budget with the final score on seeds of the other half. Broken: "
+        "the final score with itself, on the other half."
+    )
+    return figure("How well a short training ranks", caption, draw, (WIDE, 3.1))
+
+
+def _shared(content: dict[str, Any]) -> str:
+    own = content["shared"]
+    across = "environment steps of the supernet"
+    taus = partial(
+        draw_bands, x=own["steps"], series={KINDS[kind]: own[kind]["tau"] for kind in KINDS}, across=across,
+        up="Kendall's tau", levels={"no relation": 0.0},
+    )  # fmt: skip
+    left = figure(
+        "Shared weights against training from scratch",
+        f"Rank correlation, mean of {count(own['seeds'], 'supernet')}.",
+        taus,
+        (HALF, 3.0),
+    )
+    names = [f"best of {top}" if top > 1 else "the first" for top in own["top"]]
+    lost = partial(
+        draw_bands, x=own["steps"], series=dict(zip(names, own["area"]["regret"], strict=True)), across=across,
+        up="regret (area)", levels=dict(zip(names, own["area"]["random"], strict=True)),
+    )  # fmt: skip
+    right = figure(
+        "Regret of the first k by shared weights",
+        "Distance of the best of the k that shared weights rank highest to the best of all, in area. Broken: k drawn "
+        "at random.",
+        lost,
+        (HALF, 3.0),
+    )
+    return f'<div class="two">{left}{right}</div>'

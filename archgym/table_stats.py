@@ -1,0 +1,253 @@
+"""Statistics of a recorded table: what architectures explain, what seeds explain, and how well one score ranks another.
+
+Scores are (architectures, seeds), higher is better. Seeds are the unit that is drawn anew in every interval: a table
+holds all architectures that it is about, but only some of the seeds that there could be.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from math import comb
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from archgym.stats import student_t
+
+POWER = 0.6  # two-sided level of the quantile that a power of 80 % takes
+NOTHING = 1e-12  # a variance below which there is none
+MOST_SEEDS = 10_000  # that `seeds_needed` counts up to
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Variance components of scores, and how well a score repeats.
+
+    Attributes:
+        architectures: Variance between architectures.
+        seeds: Variance that a seed has in common for all architectures.
+        rest: Variance of an architecture's score over the seeds beside that.
+        repeatability: Intraclass correlation: the share of `architectures` in the sum of the three, from 0 to 1.
+    """
+
+    architectures: float
+    seeds: float
+    rest: float
+    repeatability: float
+
+    def of_mean(self, seeds: int) -> float:
+        """Give the repeatability of the mean over so many seeds."""
+        noise = (self.seeds + self.rest) / seeds
+        return self.architectures / (self.architectures + noise) if self.architectures + noise > 0 else 0.0
+
+
+def spread(scores: ArrayLike) -> Spread:
+    """Estimate the variance components of a two-way layout without repeats, by the method of moments.
+
+    The intraclass correlation is ICC(2,1) of Shrout and Fleiss 1979, "Intraclass Correlations: Uses in Assessing Rater
+    Reliability": absolute agreement of single scores, seeds random. Components below 0 count as 0.
+
+    Args:
+        scores: (architectures, seeds), at least 2 of each.
+    """
+    values = _layout(scores)
+    rows, columns = values.shape
+    by_row, by_column, rest = mean_squares(values)
+    own = max(0.0, (by_row - rest) / columns)
+    common = max(0.0, (by_column - rest) / rows)
+    total = own + common + rest
+    return Spread(own, common, rest, own / total if total > 0 else 0.0)
+
+
+def mean_squares(scores: NDArray[np.float64]) -> tuple[float, float, float]:
+    """Give the mean squares of a two-way layout: between architectures, between seeds, and the rest."""
+    rows, columns = scores.shape
+    overall = scores.mean()
+    by_row, by_column = scores.mean(1, keepdims=True), scores.mean(0, keepdims=True)
+    rest = scores - by_row - by_column + overall
+    return (
+        float(columns * ((by_row - overall) ** 2).sum() / (rows - 1)),
+        float(rows * ((by_column - overall) ** 2).sum() / (columns - 1)),
+        float((rest**2).sum() / ((rows - 1) * (columns - 1))),
+    )
+
+
+class Design:
+    """Shares the variance between architectures out to single choices and pairs of them.
+
+    Least squares on indicators of the levels. A choice's part is what it explains beside all other choices, a pair's
+    what it explains beside all choices; the noise of the seeds is taken off by its degrees of freedom, as in epsilon
+    squared (Kelley 1935). Where every combination of levels is there once, these are the marginals of functional
+    analysis of variance (Hutter et al. 2014, "An Efficient Approach for Assessing Hyperparameter Importance"), exactly.
+
+    Args:
+        levels: (architectures, choices); an inactive choice has a level of its own.
+    """
+
+    def __init__(self, levels: ArrayLike) -> None:
+        codes = np.asarray(levels)
+        choices = range(codes.shape[1])
+        alone = [_indicators(codes[:, [choice]]) for choice in choices]
+        self.mains = _basis(alone)
+        self.without = {
+            (choice,): _basis([one for place, one in enumerate(alone) if place != choice]) for choice in choices
+        }
+        self.with_pair = {
+            pair: _basis([*alone, _indicators(codes[:, list(pair)])]) for pair in combinations(choices, 2)
+        }
+        kinds = len(np.unique(codes, axis=0))
+        self.balanced = kinds == len(codes) == int(np.prod([len(np.unique(column)) for column in codes.T]))
+
+    def shares(self, scores: ArrayLike) -> dict[tuple[int, ...], float]:
+        """Give the shares by positions of choices: (i,) and (i, j).
+
+        They may be below 0 by chance, and sum to less than 1 where three or more choices act together. All 0 where
+        there is nothing but noise.
+
+        Args:
+            scores: (architectures, seeds), at least 2 of each.
+        """
+        values = _layout(scores)
+        means, noise = values.mean(1), mean_squares(values)[2] / values.shape[1]
+        means = means - means.mean()
+        signal = float((means**2).sum()) - noise * (len(means) - 1)
+        mains, freedom = _explained(self.mains, means), self.mains.shape[1]
+        found: dict[tuple[int, ...], float] = {}
+        for key, basis in self.without.items():
+            found[key] = mains - _explained(basis, means) - noise * (freedom - basis.shape[1])
+        for pair, basis in self.with_pair.items():
+            found[pair] = _explained(basis, means) - mains - noise * (basis.shape[1] - freedom)
+        return {key: value / signal if signal > NOTHING else 0.0 for key, value in found.items()}
+
+
+def _indicators(codes: NDArray[np.int64]) -> NDArray[np.float64]:
+    """One column per combination of levels that occurs."""
+    kinds, which = np.unique(codes, axis=0, return_inverse=True)
+    return np.eye(len(kinds))[which.ravel()]
+
+
+def _basis(parts: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Give orthonormal columns that span indicators less their means, (architectures, degrees of freedom)."""
+    if not parts:
+        return np.zeros((0, 0))
+    columns = np.concatenate(parts, axis=1)
+    left, sizes, _ = np.linalg.svd(columns - columns.mean(0), full_matrices=False)
+    return np.asarray(left[:, sizes > 1e-9 * max(1.0, float(sizes[0]))])
+
+
+def _explained(basis: NDArray[np.float64], means: NDArray[np.float64]) -> float:
+    """Give the sum of squares of centred means that a basis explains."""
+    return float(((basis.T @ means) ** 2).sum()) if basis.size else 0.0
+
+
+def kendall(first: ArrayLike, second: ArrayLike) -> float:
+    """Give Kendall's rank correlation tau-b, which counts ties; 0 where one of the two is constant.
+
+    Args:
+        first: (n,).
+        second: (n,).
+    """
+    x, y = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
+    signs = [np.sign(one[:, None] - one[None]) for one in (x, y)]  # every pair twice, which cancels below
+    norm = np.sqrt((signs[0] ** 2).sum() * (signs[1] ** 2).sum())
+    return float((signs[0] * signs[1]).sum() / norm) if norm else 0.0
+
+
+def top_regret(guess: ArrayLike, truth: ArrayLike, count: int) -> float:
+    """Give the distance to the best of the best one among the `count` that a guess ranks highest.
+
+    Args:
+        guess: (n,), what is ranked by; of equals the earlier.
+        truth: (n,).
+        count: How many are looked at, from 1 to n.
+    """
+    values = np.asarray(truth, dtype=np.float64)
+    chosen = np.argsort(-np.asarray(guess, dtype=np.float64), kind="stable")[:count]
+    return float(values.max() - values[chosen].max())
+
+
+def random_regret(truth: ArrayLike, count: int) -> float:
+    """Give the expected `top_regret` of a guess that says nothing: of the best of `count` drawn without repeats."""
+    values = np.sort(np.asarray(truth, dtype=np.float64))
+    chances = [comb(worse, count - 1) / comb(len(values), count) for worse in range(len(values))]  # of being the best
+    return float(values[-1] - np.dot(chances, values))
+
+
+def seeds_needed(difference: float, variances: Sequence[float], paired: bool = False) -> float:
+    """Count the seeds per side with which Welch's test tells two means apart: 80 % power, two-sided level of 5 %.
+
+    The smallest n with n >= (t(97.5 %) + t(80 %))^2 * (sum of the variances) / difference^2, quantiles of Student's t
+    with the test's degrees of freedom: 2 (n - 1) at most, taken as that, or n - 1 where it is paired. Within one seed
+    of the noncentral t's from 3 seeds on.
+
+    Args:
+        difference: Of the means.
+        variances: Of single scores on both sides; where paired, that of their difference.
+        paired: Whether both sides share their seeds.
+
+    Returns:
+        A whole number from 2 on, or infinity where it is above 10,000.
+    """
+    noise = float(sum(variances))
+    if difference == 0 or noise >= difference**2 * MOST_SEEDS / 8:
+        return float("inf")
+    for seeds in range(2, MOST_SEEDS + 1):
+        freedom = (seeds - 1) * (1 if paired else 2)
+        if seeds >= (student_t(freedom) + student_t(freedom, POWER)) ** 2 * noise / difference**2:
+            return float(seeds)
+    return float("inf")
+
+
+def seed_interval(
+    statistic: Callable[..., ArrayLike],
+    *samples: NDArray[np.float64],
+    seed: int = 0,
+    draws: int = 1000,
+    level: float = 0.95,
+    lowest: float = -np.inf,
+    highest: float = np.inf,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Give a seeded bootstrap interval of a statistic of scores, drawing seeds with replacement.
+
+    The spread of the resampled values around their own mean is laid around the estimate, and stretched by
+    sqrt(n / (n - 1)) for n seeds: resampled seeds repeat, which moves statistics of noise (variance components, rank
+    correlations) to one side, and makes their spread too small by this factor.
+
+    Args:
+        statistic: Called with the samples; a number or an array.
+        samples: (architectures, seeds, ...) each. Seeds of different samples are drawn on their own.
+        seed: Of the resampling.
+        draws: Resamples.
+        level: Coverage.
+        lowest: Ends are cut off here: of shares at 0, of correlations at -1.
+        highest: And here.
+
+    Returns:
+        Lower and upper ends, of the statistic's shape.
+
+    Raises:
+        ValueError: If a sample has fewer than 2 seeds.
+    """
+    if min(sample.shape[1] for sample in samples) < 2:
+        raise ValueError(f"seed_interval: expected at least 2 seeds, got {min(s.shape[1] for s in samples)}.")
+    rng = np.random.default_rng(seed)
+    estimate = np.asarray(statistic(*samples), dtype=np.float64)
+    found = []
+    for _ in range(draws):
+        drawn = [sample[:, rng.integers(sample.shape[1], size=sample.shape[1])] for sample in samples]
+        found.append(np.asarray(statistic(*drawn), dtype=np.float64))
+    values = np.array(found)
+    count = min(sample.shape[1] for sample in samples)
+    around = estimate + np.sqrt(count / (count - 1)) * (values - values.mean(0))
+    low, high = np.quantile(around, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    return np.clip(low, lowest, highest), np.clip(high, lowest, highest)
+
+
+def _layout(scores: ArrayLike) -> NDArray[np.float64]:
+    """Check a two-way layout."""
+    values = np.asarray(scores, dtype=np.float64)
+    if values.ndim != 2 or min(values.shape) < 2:
+        raise ValueError(f"scores: expected at least 2 architectures and 2 seeds, got shape {values.shape}.")
+    if not np.isfinite(values).all():
+        raise ValueError("scores: expected finite numbers.")
+    return values

@@ -1,0 +1,61 @@
+"""The compiled part of lifetimes on recorded tables: how arrays are handed to archgym/native/lives.cpp."""
+
+import ctypes
+import functools
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+import archgym
+
+_integer, _pointer = ctypes.c_int64, ctypes.c_void_p
+
+
+def _structure(name: str, integers: str, pointers: str) -> type[ctypes.Structure]:
+    fields = [(field, _integer) for field in integers.split()] + [(field, _pointer) for field in pointers.split()]
+    return type(name, (ctypes.Structure,), {"_fields_": fields})
+
+
+# As in archgym/native/lives.cpp.
+RECORD = _structure(
+    "Record",
+    "choices options rows seeds windows width own improvement",
+    "counts row_of starts places values rewards prices diverged seen",
+)
+LIVES = _structure(
+    "Lives",
+    "windows drawn",
+    "done last before best since curves visits history rewards sums shares settled seen totals "
+    "actions chosen where earned switched",
+)
+
+
+@functools.cache
+def library() -> ctypes.CDLL | None:
+    """Load it; None, and one line in the log, where it was not built."""
+    folder = Path(archgym.__file__).parent / "native"
+    for path in sorted(folder.glob("_lives*.so")):
+        loaded = ctypes.CDLL(str(path))
+        loaded.lives_step.restype, loaded.lives_step.argtypes = _integer, [_pointer, _pointer, _pointer, _integer]
+        return loaded
+    logging.getLogger("archgym").warning(
+        "archgym/native/lives.cpp was not built (there was no C++ compiler when archgym was installed): steps on "
+        "recorded tables are computed in Python, several times slower."
+    )
+    return None
+
+
+def hand_over(
+    kind: type[ctypes.Structure], numbers: Mapping[str, int], arrays: Mapping[str, NDArray[Any]]
+) -> ctypes.Structure:
+    """Fill a structure (empty arrays: none); the arrays, each in one piece, must be kept as long as it is used."""
+    assert all(array.flags.c_contiguous for array in arrays.values()), "the kernel walks through whole arrays"
+    return kind(**numbers, **{name: array.ctypes.data if array.size else None for name, array in arrays.items()})
+
+
+def address(structure: ctypes.Structure) -> int:
+    """Give the address of a structure, which must be kept as long as it is used."""
+    return ctypes.addressof(structure)

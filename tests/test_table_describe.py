@@ -1,0 +1,234 @@
+"""What is told of a recorded table: against planted ones, on the terminal, as numbers, and as a page."""
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from archgym import table as tables
+from archgym import table_page
+from archgym.__main__ import main
+from archgym.table import Table
+from archgym.table_findings import describe
+from archgym.table_layout import grids, verdict
+from archgym.table_stats import kendall
+
+CHROMIUM = shutil.which("chromium")
+FLAGS = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
+    *("--disable-background-networking", "--disable-component-update", "--enable-logging=stderr", "--v=0"),
+)
+
+
+def with_returns(table: Table, returns: np.ndarray, supernet: np.ndarray | None = None) -> Table:
+    shape = table.columns["raw_return"].shape
+    columns = {**table.columns, "raw_return": np.broadcast_to(returns, shape).astype(float)}
+    shared = table.supernet if supernet is None else supernet
+    return Table(table.card, table.architectures, columns, table.evaluations, shared)
+
+
+@pytest.fixture(scope="module")
+def by_width(planted_table: Callable[..., Table]) -> Table:
+    """Width alone decides, the seeds add little, and shared weights rank perfectly from the second age on."""
+    drawn = planted_table(seeds=10, windows=10, ages=(5, 10), supernet=True)
+    rng, space = np.random.default_rng(0), drawn.space
+    place = [choice.name for choice in space.choices].index("width")
+    effect = 100.0 + 100 * drawn.architectures[:, place]
+    returns = effect[:, None, None] * np.linspace(0.1, 1, 10) + rng.normal(0, 8, (len(effect), 10, 1))
+    shared = np.stack([rng.permutation(effect), effect, effect])[None] + rng.normal(0, 1, (2, 1, len(effect)))
+    return with_returns(drawn, returns, shared)
+
+
+@pytest.fixture(scope="module")
+def told(by_width: Table) -> dict[str, Any]:
+    return describe(by_width, "planted.npz", draws=200)
+
+
+@pytest.fixture(scope="module")
+def noise(planted_table: Callable[..., Table]) -> dict[str, Any]:
+    """A table in which the seeds are everything."""
+    drawn = planted_table(seeds=6, windows=5)
+    returns = np.random.default_rng(1).normal(200, 50, drawn.columns["raw_return"].shape[:2])
+    return describe(with_returns(drawn, returns[:, :, None]), "noise", draws=300)
+
+
+# Numbers
+
+
+def test_the_planted_choice_has_all_of_the_variance(told: dict[str, Any]) -> None:
+    assert told["choices"]["area"]["exact"]
+    shares = {tuple(row["choices"]): row for row in told["choices"]["area"]["shares"]}
+    assert shares["width",]["value"] == pytest.approx(1, abs=0.02)
+    assert shares["width",]["low"] > 0.95
+    assert all(abs(row["value"]) < 0.02 for names, row in shares.items() if names != ("width",))
+
+
+def test_architectures_are_told_from_seeds(told: dict[str, Any], noise: dict[str, Any]) -> None:
+    assert told["spread"]["area"]["repeatability"]["value"] > 0.9
+    assert "Architectures differ by more than the seeds" in verdict(told)
+    assert noise["spread"]["area"]["repeatability"]["low"] == 0
+    assert "The seeds swamp the architectures" in verdict(noise)
+
+
+def test_the_best_is_chosen_on_search_seeds_and_judged_on_test_seeds(by_width: Table, told: dict[str, Any]) -> None:
+    scores, half = by_width.scores("area"), by_width.card.search_seeds
+    best = int(scores[:, :half].mean(1).argmax())
+    default = by_width.index(by_width.space.default_architecture)
+    own = told["margin"]["area"]
+    assert own["best"] == by_width.space.label(by_width.architectures[best])
+    assert own["margin"]["value"] == pytest.approx(scores[best, half:].mean() - scores[default, half:].mean())
+    assert own["where_chosen"] == pytest.approx(scores[best, :half].mean() - scores[default, :half].mean())
+
+
+def test_the_winners_curse_shows_where_there_is_nothing_to_win(noise: dict[str, Any]) -> None:
+    own = noise["margin"]["area"]
+    assert own["where_chosen"] > 0.05
+    assert abs(own["over_splits"]) < own["where_chosen"] / 2
+    assert own["margin"]["low"] < 0 < own["margin"]["high"]
+
+
+def test_a_short_training_is_ranked_across_seeds(by_width: Table, told: dict[str, Any]) -> None:
+    curves, half = by_width.normalised, by_width.card.search_seeds
+    halves = curves[:, :half].mean(1), curves[:, half:].mean(1)
+    both = [
+        kendall(short[:, :1].mean(1), long[:, 8:].mean(1)) for short, long in (halves, halves[::-1])
+    ]  # the first window against the last fifth
+    assert told["budgets"]["steps"][0] == 400
+    assert told["budgets"]["steps"][-1] == 4000
+    assert told["budgets"]["last_fifth"][0]["value"] == pytest.approx(np.mean(both))
+    ceiling = kendall(halves[0][:, 8:].mean(1), halves[1][:, 8:].mean(1))
+    assert told["budgets"]["ceiling"]["last_fifth"]["value"] == pytest.approx(ceiling)
+    taus = [one["value"] for one in told["budgets"]["last_fifth"]]
+    assert taus[-1] > taus[0]
+
+
+def test_noise_ranks_nothing_beyond_its_own_seed(noise: dict[str, Any]) -> None:
+    """On the same seeds a curve without change would rank its own end perfectly."""
+    for one in noise["budgets"]["last_fifth"]:
+        assert abs(one["value"]) < 0.3
+
+
+def test_shared_weights_are_ranked_by_age(told: dict[str, Any]) -> None:
+    own = told["shared"]["area"]
+    assert abs(own["tau"][0]["value"]) < 0.4
+    assert own["tau"][1]["value"] > 0.6
+    assert told["shared"]["top"] == [1, 3, 5]
+    one, five = (own["regret"][place] for place in (0, 2))
+    assert one[1]["value"] < own["random"][0]
+    assert five[0]["value"] <= one[0]["value"]  # the best of five is no worse than the first
+    assert all(one["low"] >= 0 for row in own["regret"] for one in row)
+
+
+def test_without_a_supernet_nothing_is_said_of_it(noise: dict[str, Any]) -> None:
+    assert noise["shared"] is None
+    assert "Shared weights</h2>" not in table_page.render(noise)
+
+
+def test_large_differences_take_few_seeds_and_none_takes_all(told: dict[str, Any], noise: dict[str, Any]) -> None:
+    rows = {row["against"]: row for row in told["needed"]["area"]}
+    assert rows["middle"]["seeds"]["value"] <= 3
+    assert rows["runner-up"]["seeds"]["value"] is None or rows["runner-up"]["seeds"]["value"] > 10
+    for row in noise["needed"]["area"]:
+        low, high = (np.inf if row["seeds"][end] is None else row["seeds"][end] for end in ("low", "high"))
+        assert low <= (np.inf if row["seeds"]["value"] is None else row["seeds"]["value"]) <= high
+        assert row["seeds"]["high"] is None  # its difference may well be none
+
+
+def test_inactive_choices_have_a_level_of_their_own(planted_table: Callable[..., Table]) -> None:
+    """Depth alone decides; a layer that is not there must not pass for one of its first width."""
+    drawn = planted_table(space="mlp-wide", rows=150, seeds=4, windows=5)
+    place = [choice.name for choice in drawn.space.choices].index("depth")
+    returns = (100.0 + 50 * drawn.architectures[:, place])[:, None, None] + np.random.default_rng(2).normal(
+        0, 1, (150, 4, 1)
+    )
+    if not drawn.is_valid(drawn.space.default_architecture):
+        vectors = drawn.architectures.copy()
+        vectors[0], returns[0] = drawn.space.default_architecture, 100.0 + 50 * drawn.space.default_architecture[place]
+        drawn = Table(drawn.card, vectors, drawn.columns, drawn.evaluations)
+    own = describe(with_returns(drawn, returns), "wide", draws=100)["choices"]["area"]
+    assert not own["exact"]
+    shares = {tuple(row["choices"]): row["value"] for row in own["shares"]}
+    pairs = {names: share for names, share in shares.items() if "depth" not in names}
+    assert max(pairs.values()) < 0.02
+    assert "regression on a sample" in grids({**describe(with_returns(drawn, returns), "wide", draws=100)})[1][0]
+
+
+def test_the_same_seed_gives_the_same_numbers(by_width: Table, told: dict[str, Any]) -> None:
+    assert describe(by_width, "planted.npz", draws=200) == told
+    assert describe(by_width, "planted.npz", draws=200, seed=1)["spread"] != told["spread"]
+
+
+def test_three_seeds_are_too_few(planted_table: Callable[..., Table]) -> None:
+    with pytest.raises(ValueError, match=r"expected at least 2 architectures and 4 seeds.* has 27 and 3"):
+        describe(planted_table(seeds=3), "x")
+
+
+# The command and the page
+
+
+def test_the_command_prints_and_writes(by_width: Table, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "own.npz"
+    tables.save(by_width, path)
+    with pytest.raises(SystemExit) as end:
+        main(["table", "describe", str(path), "--draws", "100", "--out", str(tmp_path / "out")])
+    assert not end.value.code
+    said = capsys.readouterr().out
+    for words in ("Standard deviations", "exact marginals", "Kendall's tau", "shared weights", "Welch's test"):
+        assert words in " ".join(said.split())
+    content = json.loads((tmp_path / "out" / "describe.json").read_text())
+    assert content["name"] == "own"
+    assert (tmp_path / "out" / "report.html").read_text() == table_page.render(content)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ([], "describe: expected the name or the file (.npz) of a table, got none."),
+        (["nowhere.npz"], "there is no file nowhere.npz"),
+        (["x.npz", "--draws", "3"], "--draws: expected at least 100, got 3."),
+        (["x.npz", "--drwas", "3"], "Did you mean '--draws'?"),
+    ],
+)
+def test_wrong_input_is_one_sentence(words: list[str], sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["table", "describe", *words])
+    assert end.value.code == 2
+    assert sentence in capsys.readouterr().err
+
+
+def test_the_page_names_everything_and_takes_nothing_from_elsewhere(told: dict[str, Any]) -> None:
+    text = table_page.render(told)
+    assert text.count("<svg") == 7
+    assert text == table_page.render(json.loads(json.dumps(told)))
+    assert not re.search(r'(?:src|href)="(?!data:|#)', text)
+    for title, header, rows in grids(told):
+        for words in (title, *header, *(cell for row in rows for cell in row)):
+            assert escape(words) in text
+
+
+def test_words_of_a_table_are_escaped(told: dict[str, Any]) -> None:
+    text = table_page.render({**told, "sample": "<b>all</b>", "asked": "<i>.npz"})
+    assert "<b>all</b>" not in text
+    assert "<i>.npz" not in text
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium on PATH")
+def test_a_browser_shows_it_silently_and_a_phone_wholly(told: dict[str, Any], tmp_path: Path) -> None:
+    page = table_page.write(tmp_path, told).read_text()
+    measure = "document.title = document.querySelector('iframe').contentDocument.documentElement.scrollWidth"
+    frame = f'<iframe style="width:400px;height:800px;border:0" srcdoc="{escape(page)}"></iframe>'
+    phone = tmp_path / "phone.html"
+    phone.write_text(f'<title></title><body onload="{measure}">{frame}</body>')
+    command = [str(CHROMIUM), *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", phone.as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    assert "CONSOLE" not in done.stderr
+    found = re.search(r"<title>(\d+)</title>", done.stdout)
+    assert found is not None
+    assert int(found[1]) <= 400

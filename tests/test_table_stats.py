@@ -1,0 +1,233 @@
+"""Statistics of recorded tables against brute force, closed forms and planted tables."""
+
+from itertools import combinations, product
+
+import numpy as np
+import pytest
+from scipy import stats as reference
+
+from archgym.table_stats import (
+    Design,
+    kendall,
+    mean_squares,
+    random_regret,
+    seed_interval,
+    seeds_needed,
+    spread,
+    top_regret,
+)
+
+GRID = np.array(list(product(range(3), range(4), range(2))))
+
+
+def planted(rng: np.random.Generator, rows: int, seeds: int, own: float, common: float, noise: float) -> np.ndarray:
+    """Scores with such standard deviations between architectures, between seeds, and of the rest."""
+    return (
+        rng.normal(0, own, (rows, 1)) + rng.normal(0, common, (1, seeds)) + rng.normal(0, noise, (rows, seeds))
+    )  # fmt: skip
+
+
+# Spread
+
+
+def test_planted_variance_components_are_found() -> None:
+    rng = np.random.default_rng(0)
+    found = [spread(planted(rng, 40, 12, 2.0, 0.5, 1.0)) for _ in range(200)]
+    assert np.mean([one.architectures for one in found]) == pytest.approx(4.0, rel=0.05)
+    assert np.mean([one.seeds for one in found]) == pytest.approx(0.25, rel=0.15)
+    assert np.mean([one.rest for one in found]) == pytest.approx(1.0, rel=0.03)
+    assert np.mean([one.repeatability for one in found]) == pytest.approx(4 / 5.25, abs=0.02)
+
+
+def test_components_are_those_of_the_analysis_of_variance() -> None:
+    scores = np.random.default_rng(1).normal(size=(5, 4))
+    sums = {"row": 0.0, "column": 0.0, "rest": 0.0}
+    for row, column in product(range(5), range(4)):
+        a, b = scores[row].mean() - scores.mean(), scores[:, column].mean() - scores.mean()
+        sums["row"] += a**2
+        sums["column"] += b**2
+        sums["rest"] += (scores[row, column] - a - b - scores.mean()) ** 2
+    assert mean_squares(scores) == pytest.approx((sums["row"] / 4, sums["column"] / 3, sums["rest"] / 12))
+
+
+def test_where_only_seeds_differ_nothing_repeats() -> None:
+    scores = np.tile(np.arange(6.0), (10, 1))
+    found = spread(scores)
+    assert found.repeatability == 0
+    assert found.seeds == pytest.approx(np.var(np.arange(6.0), ddof=1))
+    assert spread(scores.T).repeatability == 1
+
+
+def test_the_mean_of_several_seeds_repeats_as_spearman_and_brown_say() -> None:
+    found = spread(planted(np.random.default_rng(2), 30, 8, 1.0, 0.0, 1.0))
+    one = found.repeatability
+    assert found.of_mean(1) == pytest.approx(one)
+    assert found.of_mean(5) == pytest.approx(5 * one / (1 + 4 * one))
+
+
+@pytest.mark.parametrize("shape", [(1, 5), (5, 1), (5,)])
+def test_a_spread_needs_two_architectures_and_two_seeds(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="expected at least 2 architectures and 2 seeds"):
+        spread(np.zeros(shape))
+
+
+# Shares of choices
+
+
+def marginals(levels: np.ndarray, means: np.ndarray) -> dict[tuple[int, ...], float]:
+    """Functional analysis of variance of a full grid, by the definition."""
+    overall, total = means.mean(), means.var()
+    mains = {}
+    for choice in range(levels.shape[1]):
+        own = {level: means[levels[:, choice] == level].mean() - overall for level in np.unique(levels[:, choice])}
+        mains[choice] = np.array([own[level] for level in levels[:, choice]])
+    found: dict[tuple[int, ...], float] = {(choice,): float((main**2).mean() / total) for choice, main in mains.items()}
+    for i, j in combinations(range(levels.shape[1]), 2):
+        joint = np.array(
+            [means[(levels[:, i] == row[i]) & (levels[:, j] == row[j])].mean() - overall for row in levels]
+        )
+        found[i, j] = float(((joint - mains[i] - mains[j]) ** 2).mean() / total)
+    return found
+
+
+def test_shares_of_a_full_grid_are_exact_marginals() -> None:
+    means = np.random.default_rng(3).normal(size=len(GRID))
+    scores = np.stack([means, means], axis=1)  # without noise
+    design = Design(GRID)
+    assert design.balanced
+    assert design.shares(scores) == pytest.approx(marginals(GRID, means))
+
+
+def test_shares_of_all_orders_add_up_where_only_pairs_interact() -> None:
+    means = GRID[:, 0] + 2.0 * GRID[:, 1] * GRID[:, 2]
+    assert sum(Design(GRID).shares(np.stack([means, means], axis=1)).values()) == pytest.approx(1)
+
+
+def test_the_noise_of_seeds_is_taken_off() -> None:
+    rng, effect = np.random.default_rng(4), 1.5 * GRID[:, 0].astype(float)
+    found = [Design(GRID).shares(effect[:, None] + rng.normal(0, 2, (len(GRID), 5))) for _ in range(300)]
+    means = {key: np.median([one[key] for one in found]) for key in found[0]}
+    assert means[0,] == pytest.approx(1, abs=0.05)
+    assert all(abs(share) < 0.05 for key, share in means.items() if key != (0,))
+
+
+def test_a_sample_is_said_to_be_one_and_finds_the_planted_choice() -> None:
+    levels = GRID[np.random.default_rng(5).permutation(len(GRID))[:17]]
+    means = levels[:, 1].astype(float)
+    design = Design(levels)
+    assert not design.balanced
+    shares = design.shares(np.stack([means, means], axis=1))
+    assert max(shares, key=lambda key: shares[key]) == (1,)
+    assert shares[0,] == pytest.approx(0, abs=1e-9)
+
+
+def test_nothing_but_noise_gives_no_shares() -> None:
+    assert set(Design(GRID).shares(np.tile(np.arange(3.0), (len(GRID), 1))).values()) == {0.0}
+
+
+# Ranks
+
+
+@pytest.mark.parametrize("decimals", [0, 1, 6])
+def test_kendalls_tau_is_scipys(decimals: int) -> None:
+    rng = np.random.default_rng(6)
+    for _ in range(20):
+        x, y = rng.normal(size=(2, 15)).round(decimals)  # with ties where there are few decimals
+        assert kendall(x, y) == pytest.approx(reference.kendalltau(x, y).statistic)
+
+
+def test_what_is_constant_ranks_nothing() -> None:
+    assert kendall([1, 1, 1], [1, 2, 3]) == 0
+
+
+def test_the_regret_of_the_first_is_the_distance_to_the_best_of_them() -> None:
+    guess, truth = [3, 2, 1, 0], [0.1, 0.7, 0.9, 1.0]
+    assert [top_regret(guess, truth, count) for count in (1, 2, 4)] == pytest.approx([0.9, 0.3, 0.0])
+
+
+@pytest.mark.parametrize("count", [1, 2, 4, 6])
+def test_a_random_guess_loses_the_mean_over_all_draws(count: int) -> None:
+    truth = np.random.default_rng(7).normal(size=6)
+    every = [truth.max() - truth[list(own)].max() for own in combinations(range(6), count)]
+    assert random_regret(truth, count) == pytest.approx(np.mean(every))
+
+
+# Power
+
+
+@pytest.mark.parametrize("effect", [0.5, 1.0, 2.0, 3.0])
+def test_so_many_seeds_have_the_power_and_one_less_has_not(effect: float) -> None:
+    def power(seeds: int) -> float:
+        freedom, centre = 2 * (seeds - 1), effect * np.sqrt(seeds / 2)
+        edge = reference.t.ppf(0.975, freedom)
+        return float(reference.nct.sf(edge, freedom, centre) + reference.nct.cdf(-edge, freedom, centre))
+
+    exact = next(seeds for seeds in range(2, 1000) if power(seeds) >= 0.8)
+    assert abs(seeds_needed(effect, (1.0, 1.0)) - exact) <= 1
+
+
+def test_paired_seeds_need_the_variance_of_differences() -> None:
+    exact = next(
+        seeds
+        for seeds in range(2, 1000)
+        if reference.nct.sf(reference.t.ppf(0.975, seeds - 1), seeds - 1, np.sqrt(seeds)) >= 0.8
+    )
+    assert abs(seeds_needed(1.0, (1.0,), paired=True) - exact) <= 1
+
+
+def test_no_difference_needs_more_seeds_than_there_are() -> None:
+    assert seeds_needed(0.0, (1.0, 1.0)) == float("inf")
+    assert seeds_needed(1e-4, (1.0, 1.0)) == float("inf")
+
+
+def test_the_scale_of_the_scores_does_not_matter() -> None:
+    assert seeds_needed(0.3, (0.1, 0.2)) == seeds_needed(30, (1000, 2000))
+
+
+# Intervals
+
+
+def test_intervals_over_seeds_cover_a_planted_repeatability() -> None:
+    rng, hits = np.random.default_rng(8), 0
+    effects = rng.normal(0, 1, (27, 1))  # the architectures stay: seeds are what is drawn anew
+    truth = effects.var(ddof=1) / (effects.var(ddof=1) + 1)
+    for trial in range(60):
+        scores = effects + rng.normal(0, 1, (27, 10))
+        low, high = seed_interval(lambda own: spread(own).repeatability, scores, seed=trial, draws=200)
+        hits += bool(low <= truth <= high)
+    assert hits >= 52
+
+
+def test_an_interval_of_a_mean_is_as_wide_as_its_standard_error_says() -> None:
+    rng = np.random.default_rng(9)
+    scores = rng.normal(0, 1, (1, 6))
+    low, high = seed_interval(lambda own: own.mean(), scores, draws=4000)
+    assert (high - low) / 2 == pytest.approx(1.96 * scores.std(ddof=1) / np.sqrt(6), rel=0.08)
+    assert (high + low) / 2 == pytest.approx(scores.mean(), abs=0.06)
+
+
+def test_all_architectures_keep_the_seeds_that_are_drawn() -> None:
+    scores = np.tile(np.arange(5.0), (3, 1))
+    low, high = seed_interval(lambda own: own[0].mean() - own[2].mean(), scores, draws=100)
+    assert low == high == 0
+
+
+def test_samples_are_drawn_on_their_own() -> None:
+    scores = np.random.default_rng(10).normal(size=(1, 6))
+    low, high = seed_interval(lambda own, other: own.mean() - other.mean(), scores, scores, draws=200)
+    assert high - low > 0.5
+
+
+def test_ends_stay_in_range_and_repeat() -> None:
+    scores = np.random.default_rng(11).normal(size=(4, 3))
+    ends = [
+        seed_interval(lambda own: own.mean(1), scores, draws=50, seed=3, lowest=-0.1, highest=0.1) for _ in range(2)
+    ]
+    np.testing.assert_array_equal(ends[0], ends[1])
+    assert ends[0][0].min() >= -0.1
+    assert ends[0][1].max() <= 0.1
+
+
+def test_one_seed_gives_no_interval() -> None:
+    with pytest.raises(ValueError, match="expected at least 2 seeds, got 1"):
+        seed_interval(lambda own: own.mean(), np.zeros((3, 1)))

@@ -1,0 +1,471 @@
+"""Lifetimes on recorded tables: what is looked up, that training gives the same, and that agents see one half only."""
+
+import json
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import archgym
+from archgym import table as tables
+from archgym.envs import table_kernel, table_lives
+from archgym.envs.core import Lives
+from archgym.envs.table_lives import TableLives
+from archgym.seeding import MANY, Consumer, words
+from archgym.table import Table
+
+ID = "ArchSearch-DQN-Tabular-v0"
+MEMBERS = 7
+Make = Callable[..., Table]
+
+
+@pytest.fixture(scope="module")
+def planted(planted_table: Make) -> Table:
+    """Learning curves of drawn numbers, some of learners that diverged: 27 architectures, 10 seeds, 6 windows."""
+    table = planted_table(seeds=10, windows=6, ages=(2, 6))
+    table.columns["diverged"][:] = np.random.default_rng(1).random(table.columns["diverged"].shape) < 0.1
+    return table
+
+
+@pytest.fixture(scope="module")
+def path(planted: Table, tmp_path_factory: pytest.TempPathFactory) -> str:
+    file = tmp_path_factory.mktemp("tables") / "planted.npz"
+    tables.save(planted, file)
+    return str(file)
+
+
+def make(path: str, **keywords: Any) -> Any:
+    return gym.make(ID, table=path, **{"windows": 6, **keywords}).unwrapped
+
+
+def make_vec(path: str, members: int = MEMBERS, **keywords: Any) -> Any:
+    return gym.make_vec(ID, num_envs=members, table=path, **{"windows": 6, **keywords})
+
+
+def same(one: Any, other: Any) -> None:
+    """Compare what two environments told to the last bit, types included."""
+    assert type(one) is type(other)
+    if isinstance(one, dict):
+        assert list(one) == list(other)
+        for name in one:
+            same(one[name], other[name])
+    elif isinstance(one, tuple | list):
+        assert len(one) == len(other)
+        for pair in zip(one, other, strict=True):
+            same(*pair)
+    else:
+        np.testing.assert_array_equal(one, other, strict=True)
+
+
+def reference(monkeypatch: pytest.MonkeyPatch, make: Callable[[], Any]) -> Any:
+    """Make an environment as where nothing is compiled."""
+    with monkeypatch.context() as patch:
+        patch.setattr(table_kernel, "library", lambda: None)
+        made = make()
+    assert type(made.unwrapped._lives) is Lives
+    return made
+
+
+# What is looked up
+
+
+def test_a_repeat_visit_continues_the_curve_of_that_architecture(path: str, planted: Table) -> None:
+    env = make(path)
+    env.reset(seed=3)
+    curves, seen = env._lives.evaluator.draw([env._lives._seeds.item()])[0], {}
+    for row in (4, 9, 4, 4, 9):
+        window = seen[row] = seen.get(row, -1) + 1
+        *_, info = env.step(planted.architectures[row])
+        for name in ("raw_return", "episodes", "env_steps", "loss", "replay_fill", "diverged"):
+            assert info[name] == planted.columns[name][row, curves[row], window]
+        assert info["architecture"] == planted.space.label(planted.architectures[row])
+        assert info["from_table"] is True
+    assert max(curves) < 5
+
+
+def test_beyond_its_record_an_architecture_repeats_its_last_window_at_its_price(path: str, planted: Table) -> None:
+    with pytest.warns(UserWarning, match="windows=9 is more than the 6 that the table holds of an architecture"):
+        env = make(path, windows=9)
+    env.reset(seed=0)
+    told = [env.step(planted.architectures[0])[-1] for _ in range(9)]
+    assert told[4] != told[5]
+    assert told[5] == told[6] == told[8]
+    assert told[8]["env_steps"] == 400
+
+
+def test_with_fresh_every_visit_is_a_first_window_of_some_seed(path: str, planted: Table) -> None:
+    env = make(path, transfer="fresh", windows=60)
+    env.reset(seed=0)
+    returns = [env.step(planted.architectures[5])[-1]["raw_return"] for _ in range(60)]
+    assert set(returns) == set(planted.columns["raw_return"][5, :5, 0].tolist())
+
+
+def test_a_lifetime_meets_curves_of_all_search_seeds_and_other_lifetimes_meet_others(path: str) -> None:
+    env = make(path)
+    drawn = env._lives.evaluator.draw(list(range(400)))
+    assert drawn.shape == (400, 27)
+    shares = np.bincount(drawn.ravel(), minlength=5) / drawn.size
+    assert np.abs(shares - 0.2).max() < 0.02
+    assert len({tuple(curves) for curves in drawn.tolist()}) == 400
+
+
+@given(st.integers(0, 2**32), st.sampled_from(["own", "fresh"]))
+def test_agents_never_see_the_test_seeds(path: str, planted: Table, seed: int, transfer: str) -> None:
+    other = Path(path).with_name("other.npz")
+    if not other.exists():
+        columns = {name: values.copy() for name, values in planted.columns.items()}
+        for values in (columns["raw_return"], columns["loss"], columns["epsilon"]):
+            values[:, 5:] = -1.0
+        columns["diverged"][:, 5:] = True
+        tables.save(Table(planted.card, planted.architectures, columns, planted.evaluations), other)
+    told = []
+    for file in (path, str(other)):
+        env, rng = make(file, transfer=transfer), np.random.default_rng(seed)
+        told.append([env.reset(seed=seed), *(env.step(rng.integers(0, 3, 3)) for _ in range(6))])
+    same(*told)
+
+
+def test_the_best_and_regret_stand_on_the_test_seeds(path: str, planted: Table) -> None:
+    env = make(path)
+    truth = planted.normalised[:, 5:].mean((1, 2))
+    assert env.best().tolist() == planted.architectures[truth.argmax()].tolist()
+    for row in (0, 13, 26):
+        assert env.regret(planted.architectures[row]) == pytest.approx(truth.max() - truth[row])
+    assert planted.normalised[:, :5].mean((1, 2)).argmax() != truth.argmax()
+
+
+def test_greedy_episodes_are_those_of_the_last_age_that_was_reached(path: str, planted: Table) -> None:
+    env = make(path)
+    env.reset(seed=1)
+    architecture = planted.architectures[8]
+    for _ in range(3):
+        env.step(architecture)
+    curve = env._lives.evaluator.draw([env._lives._seeds.item()])[0][8]
+    assert env.evaluate([architecture]).tolist() == [planted.evaluations[8, curve, 0]]
+    with pytest.raises(ValueError, match=r"trained for 2 windows or more, when greedy .* has had 0"):
+        env.evaluate([planted.architectures[9]])
+    with pytest.raises(ValueError, match="episodes: expected 10, as the table was recorded, got 3"):
+        env.evaluate([architecture], episodes=3)
+
+
+def test_off_a_sampled_table_the_nearest_architecture_is_looked_up(planted_table: Make, tmp_path: Path) -> None:
+    table = planted_table(rows=6, draw=2)
+    tables.save(table, tmp_path / "sample.npz")
+    env = make(str(tmp_path / "sample.npz"), windows=5)
+    space = table.space
+    for architecture in space.enumerate():
+        env.reset(seed=0)
+        *_, info = env.step(architecture)
+        found = space.parse(info["architecture"])
+        differences = (table.architectures != architecture).sum(1)
+        assert (found != architecture).sum() == differences.min()
+        near = table.sizes[differences == differences.min(), 0]
+        own = space.network_of(architecture).parameters(4, 2)
+        assert abs(np.log(info["parameters"] / own)) == pytest.approx(np.abs(np.log(near / own)).min())
+        assert env.regret(architecture) == env.regret(found)
+
+
+def test_what_the_constraints_forbid_is_neither_looked_up_nor_the_best(path: str, planted: Table) -> None:
+    limit = int(np.median(planted.sizes[:, 0]))
+    env = make(path, max_params=limit)
+    env.reset(seed=0)
+    allowed = planted.sizes[:, 0] <= limit
+    truth = np.where(allowed, planted.normalised[:, 5:].mean((1, 2)), -np.inf)
+    assert env.best().tolist() == planted.architectures[truth.argmax()].tolist()
+    with pytest.raises(ValueError, match=f"expected at most {limit} parameters"):
+        env.step(planted.architectures[planted.sizes[:, 0].argmax()])
+
+
+@pytest.mark.parametrize(
+    ("keywords", "sentence"),
+    [
+        ({"transfer": "shared"}, "transfer: expected 'own' or 'fresh' with a table, .* got 'shared'"),
+        ({"reward": "evaluation"}, "reward: expected 'return' or 'improvement' with a table"),
+        ({"share_weights": True}, "share_weights: expected networks that are trained, got a table"),
+        ({"evaluation_steps": 5000}, "evaluation_steps: expected None or 0 with a table, .* got 5,000"),
+        ({"window_steps": 800}, "window_steps: expected 400, which the table was recorded with, got 800"),
+        ({"envs_per_member": 8}, "envs_per_member: expected 4, which the table was recorded with, got 8"),
+        ({"horizon": 5}, "horizon: expected 2400, which the table was recorded with, got 5"),
+        ({"task": "Acrobot-v1"}, "task: expected 'CartPole-v1', which the table was recorded with, got 'Acrobot-v1'"),
+        ({"learning_rate": 1.0}, "learning_rate: the table was recorded with its default, got 1.0"),
+        ({"table": "nowhere.npz"}, "table: there is no file nowhere.npz"),
+        ({"table": "dqn--mlp--CartPole-v7"}, "table: expected a file .* got 'dqn--mlp--CartPole-v7'"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_what_a_table_cannot_answer_is_refused_with_a_sentence(
+    path: str, keywords: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        gym.make(ID, **{"table": path, "windows": 6, **keywords})
+
+
+def test_there_are_no_weights_to_take_away(path: str) -> None:
+    env = make(path)
+    env.reset(seed=0)
+    assert env.trains is False
+    with pytest.raises(ValueError, match="expected an environment that trains networks, got a recorded table"):
+        env.export([0, 0, 0])
+
+
+def test_a_live_run_with_own_reproduces_the_recorded_rows(tmp_path: Path) -> None:
+    from archgym.table_build import Build, build
+
+    sizes = {"windows": 3, "window_steps": 240, "envs_per_member": 2}
+    inner = {"learning_starts": 16, "batch_size": 8}
+    flags = tuple(f"{name}={value}" for name, value in inner.items())
+    order = Build(**sizes, sample=2, seeds=4, ages=(1, 3), episodes=1, inner=flags, out=tmp_path / "own.npz")
+    table = tables.load(build(order, "archgym table build"))
+    keywords: dict[str, Any] = {**sizes, **inner, "horizon": 3 * 240, "exact": True, "transfer": "own"}
+    with pytest.warns(UserWarning, match="window_steps=240 is shorter"):
+        live = gym.make_vec("ArchSearch-DQN-v0", num_envs=2, **{**keywords, "windows": 6})
+    live.reset(seed=0)
+    seeds = table.card.seeds[:2]
+    live.unwrapped._lives.evaluator.reset(seeds)  # lifetimes of the recorded seeds
+    curves = np.array([[0, 0], [1, 1]])
+    story: list[list[Any]] = [[], []]
+    plan = (0, 1, 1, 0, 0, 1)
+    for row in plan:
+        *_, infos = live.step(np.stack([table.architectures[row]] * 2))
+        for member in range(2):
+            story[member].append({name: infos[name][member] for name in infos if not name.startswith("_")})
+    for member, seed in enumerate(seeds):
+        evaluator = reference_lives(str(order.out), seed, curves[member])
+        for row, told in zip(plan, story[member], strict=True):
+            result = evaluator.train_window(table.architectures[row][None])[0]
+            recorded = {"architecture": table.space.label(table.architectures[row]), **vars(result)}
+            for name in set(told) - {"from_table"}:
+                kind = np.float32 if name in ("loss", "value") else type(recorded[name])  # as they are recorded
+                assert recorded[name] == kind(told[name]), name
+
+
+def reference_lives(path: str, seed: int, curves: np.ndarray) -> Any:
+    """Give an evaluator that lives one lifetime on given curves."""
+    env = make(path, windows=6)
+    env._lives.evaluator.reset([seed])
+    env._lives.evaluator.lives[0].curves = curves.tolist()
+    return env._lives.evaluator
+
+
+# The compiled kernel against the reference
+
+
+@pytest.mark.parametrize(
+    "keywords",
+    [
+        {},
+        {"reward": "improvement", "cost_weight": 0.3},
+        {"transfer": "fresh", "windows": 9},
+        {"windows": 14, "cost_weight": 1.0, "reference_return": 100.0},
+        {"max_params": 20_000},
+    ],
+    ids=lambda keywords: "-".join(keywords) or "default",
+)
+@pytest.mark.filterwarnings("ignore:windows=14 is more")
+def test_the_kernel_tells_what_the_reference_tells(
+    path: str, monkeypatch: pytest.MonkeyPatch, keywords: dict[str, Any]
+) -> None:
+    fast, plain = make_vec(path, **keywords), reference(monkeypatch, lambda: make_vec(path, **keywords))
+    assert type(fast._lives) is TableLives
+    rng, states = np.random.default_rng(0), []
+    same(fast.reset(seed=5), plain.reset(seed=5))
+    for step in range(45):
+        if step % 13 == 6:
+            mask = rng.random(MEMBERS) < 0.4
+            mask[0] = True
+            same(*(envs.reset(options={"reset_mask": mask}) for envs in (fast, plain)))
+        if step % 11 == 3:
+            source, target = rng.integers(MEMBERS, size=2).tolist()
+            for envs in (fast, plain):
+                envs.fork(source, target)
+        if step % 7 == 3:
+            assert fast.histories == plain.histories
+        if step == 20:
+            states = [envs.get_state() for envs in (fast, plain)]
+            assert states[0].meta == states[1].meta
+        if step == 30:
+            for envs, state in zip((fast, plain), states, strict=True):
+                envs.set_state(replace(state, meta=json.loads(json.dumps(state.meta))))
+        actions = np.stack([fast.search_space.sample(rng) for _ in range(MEMBERS)])
+        same(fast.step(actions), plain.step(actions))
+
+
+def test_a_forked_learner_goes_on_in_the_kernel_as_in_the_reference(
+    path: str, planted: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fast, plain = make_vec(path), reference(monkeypatch, lambda: make_vec(path))
+    actions = planted.architectures[[3, 4] * 3 + [3]]
+    for envs in (fast, plain):
+        envs.reset(seed=1)
+        envs.step(actions)
+        envs.step(actions)
+        envs.fork(0, 1, actions[0])
+    for _ in range(3):
+        same(*(envs.step(planted.architectures[[3] * MEMBERS]) for envs in (fast, plain)))
+    with pytest.raises(ValueError, match="fork: expected an architecture that member 0 has trained"):
+        fast.fork(0, 1, planted.architectures[20])
+
+
+@pytest.mark.parametrize("id", [ID, "ArchSearch-DQN-Tabular-Sequential-v0"])
+def test_a_single_environment_tells_what_the_reference_tells(
+    id: str, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def one() -> Any:
+        return gym.make(id, table=path, windows=6, illegal="penalise") if "Seq" in id else gym.make(id, table=path)
+
+    fast, plain = one(), reference(monkeypatch, one)
+    rng = np.random.default_rng(0)
+    same(fast.reset(seed=2), plain.reset(seed=2))
+    for _ in range(80):
+        action = rng.integers(4) if "Seq" in id else rng.integers(0, 3, 3)
+        told = [env.step(action) for env in (fast, plain)]
+        same(*told)
+        if told[0][2]:
+            assert fast.unwrapped.history == plain.unwrapped.history
+            same(fast.reset(), plain.reset())
+    copies = [env.unwrapped.fork() for env in (fast, plain)]
+    same(*(copy.get_state().meta for copy in copies))
+
+
+@pytest.mark.parametrize("members", [1, 3])
+def test_the_kernel_refuses_what_the_reference_refuses(
+    path: str, monkeypatch: pytest.MonkeyPatch, members: int
+) -> None:
+    both = [make_vec(path, members), reference(monkeypatch, lambda: make_vec(path, members))]
+    good = np.zeros((members, 3), dtype=np.int64)
+    wrong: list[Any] = [good - 1, good + 3, good.astype(float), good[:, :2], good.astype(bool)]
+    for actions in wrong:
+        said = []
+        for envs in both:
+            envs.reset(seed=0)
+            with pytest.raises(ValueError, match="architecture of 'mlp': expected") as refusal:
+                envs.step(actions)
+            said.append(str(refusal.value))
+        assert said[0] == said[1]
+    for kind in (np.int32, np.uint8, np.uint64):
+        same(*(envs.step(good.astype(kind)) for envs in both))
+    assert both[0].histories == both[1].histories  # what was refused has left no trace
+
+
+def test_a_space_with_too_many_option_vectors_for_an_array_is_looked_up_all_the_same(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = make_vec(path)
+    with monkeypatch.context() as patch:
+        patch.setattr(table_lives, "CODES", 26)
+        envs = make_vec(path)
+    same(envs.reset(seed=0), plain.reset(seed=0))
+    for actions in np.random.default_rng(0).integers(0, 3, (6, MEMBERS, 3)):
+        same(envs.step(actions), plain.step(actions))
+
+
+def test_what_an_environment_told_stays_as_it_was(path: str) -> None:
+    envs, env = make_vec(path), make(path)
+    observations, _ = envs.reset(seed=0)
+    told = envs.step(np.zeros((MEMBERS, 3), dtype=np.int64))
+    kept = (
+        observations.copy(),
+        told[0].copy(),
+        told[1].copy(),
+        {name: value.copy() for name, value in told[4].items()},
+    )
+    envs.step(np.ones((MEMBERS, 3), dtype=np.int64))
+    same(kept, (observations, told[0], told[1], told[4]))
+    env.reset(seed=0)
+    observation, _, _, _, info = env.step([0, 0, 0])
+    info["raw_return"], observation[:] = None, np.nan
+    env.reset(seed=0)
+    observation, _, _, _, info = env.step([0, 0, 0])
+    assert info["raw_return"] is not None
+    assert np.isfinite(observation).all()
+
+
+def test_where_nothing_is_compiled_the_log_says_so_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(archgym, "__file__", str(tmp_path / "__init__.py"))
+    with caplog.at_level(logging.WARNING, logger="archgym"):
+        assert table_kernel.library.__wrapped__() is None
+    assert "lives.cpp was not built" in caplog.text
+
+
+def test_a_journal_records_every_step_and_resumes(path: str, tmp_path: Path) -> None:
+    record = tmp_path / "journal.jsonl"
+    actions = np.random.default_rng(0).integers(0, 3, (6, 3))
+    env = make(path, journal=str(record))
+    assert type(env._lives) is Lives
+    told = [env.reset(seed=4), *(env.step(action) for action in actions[:3])]
+    env.close()
+    assert len(record.read_text().splitlines()) == 1 + 1 + 3  # header, reset, windows
+    again = make(path, journal=str(record), resume=True)
+    same([again.reset(seed=4), *(again.step(action) for action in actions[:3])], told)
+    plain = make(path)
+    same([plain.reset(seed=4), *(plain.step(action) for action in actions)][4:], [again.step(a) for a in actions[3:]])
+    assert type(plain._lives) is TableLives
+
+
+@given(st.lists(st.integers(0, 2**64 - 1), min_size=MANY, max_size=40), st.integers(1, 30))
+def test_words_of_many_seeds_are_those_of_each_seeds_own_sequence(seeds: list[int], count: int) -> None:
+    drawn = words(seeds, Consumer.TABLE, 3, count=count)
+    assert drawn.dtype == np.uint32
+    for seed, own in zip(seeds, drawn, strict=True):
+        sequence = np.random.SeedSequence(seed, spawn_key=(Consumer.TABLE, 3))
+        assert own.tolist() == sequence.generate_state(count, np.uint32).tolist()
+
+
+# From outside
+
+
+def test_neither_torch_nor_envpool_is_loaded(path: str) -> None:
+    code = (
+        f"import sys, gymnasium as gym\n"
+        f"for id in ('{ID}', 'ArchSearch-DQN-Tabular-Sequential-v0'):\n"
+        f"    env = gym.make('archgym:' + id, table={path!r}, windows=6)\n"
+        f"    env.reset(seed=0); env.step(env.action_space.sample())\n"
+        f"    envs = gym.make_vec('archgym:' + id, num_envs=3, table={path!r}, windows=6)\n"
+        f"    envs.reset(seed=0); envs.step(envs.action_space.sample())\n"
+        f"env.unwrapped.best()\n"
+        f"print(sorted({{'torch', 'envpool', 'scipy', 'matplotlib'}} & set(sys.modules)))\n"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "ARCHGYM_JOURNAL"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False)
+    assert done.stdout == "[]\n", done.stderr
+
+
+def test_a_search_needs_the_id_and_no_other_flag(
+    path: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from archgym.__main__ import main
+
+    words = ["search", "random-search", "--env-id", ID, "--table", path, "--windows", "6"]
+    out = ["--out", str(tmp_path / "run")]
+    main([*words, *out])
+    said = capsys.readouterr().out
+    assert "Regret of the first, on the table's test seeds: " in said
+    files = {file.name for file in (tmp_path / "run").iterdir()}
+    assert {"config.json", "journal.jsonl", "recommendation.json", "report.html"} <= files
+    assert "best.safetensors" not in files
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["settings"]["transfer"] == "own"
+    found = (tmp_path / "run" / "recommendation.json").read_text()
+    main([*words, *out, "--resume"])
+    assert (tmp_path / "run" / "recommendation.json").read_text() == found
+    for more, sentence in (
+        (["--retrain", "5000"], "--retrain: expected an environment that trains networks, got a recorded table"),
+        (["--transfer", "shared"], "transfer: expected 'own' or 'fresh' with a table"),
+        (["--evaluation-steps", "5000"], "evaluation_steps: expected None or 0 with a table"),
+    ):
+        with pytest.raises(SystemExit):
+            main([*words, *more, "--out", str(tmp_path / "none")])
+        assert sentence in capsys.readouterr().err
+        assert not (tmp_path / "none").exists()
