@@ -25,7 +25,7 @@ struct DqnMember {
     int64_t* drawn;          // how many of the draws are used up
 };
 
-template <class T>
+template <class T, class P = T>
 class Dqn {
     static constexpr long W = Simd<T>::width;
 
@@ -52,7 +52,7 @@ class Dqn {
     Dqn(const DqnSettings& settings, const DqnMember<T>* members, int64_t count) : settings(settings) {
         for (int64_t i = 0; i < count; i++) learners.emplace_back(settings, members[i]);
         const long batch = std::max(settings.batch_size, settings.envs);
-        desk = std::make_unique<Desk<T>>(learners, settings.inputs, settings.outputs, batch);
+        desk = std::make_unique<Desk<T, P>>(learners, settings.inputs, settings.outputs, batch);
         target.resize(batch);
         at.resize(batch);
         missing.resize(batch);
@@ -133,7 +133,7 @@ class Dqn {
   private:
     const DqnSettings settings;
     std::vector<Learner> learners;
-    std::unique_ptr<Desk<T>> desk;
+    std::unique_ptr<Desk<T, P>> desk;
     std::vector<T> target;
     std::vector<int64_t> at, missing, chosen;
 

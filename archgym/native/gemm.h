@@ -4,7 +4,7 @@
 
 #include <utility>
 
-#include "simd.h"
+#include "bfloat16.h"
 
 namespace archgym {
 
@@ -37,21 +37,24 @@ struct Factor {
     long rows, columns;
 };
 
-// `V` is the vector; `last` says how many numbers of the last one are kept.
-template <class T, class V, int ROWS, int VECTORS>
+// Factors are of type `P`: numbers like the result, or pairs of rounded ones, each of which counts as one term. `Size` is
+// `Simd` or `Half`, the length of vectors; `last` says how many numbers of the last one are kept.
+template <class T, class P, template <class> class Size, int ROWS, int VECTORS>
 inline __attribute__((always_inline)) void tile(
-    long terms, Factor<T> a, const T* b, long ldb, const T* bias, T* c, long ldc, long last
+    long terms, Factor<P> a, const P* b, long ldb, const T* bias, T* c, long ldc, long last
 ) {
+    typedef typename Size<T>::type V;
+    typedef typename Size<P>::type F;
     constexpr long W = sizeof(V) / sizeof(T);
     V total[ROWS][VECTORS];
     for (int i = 0; i < ROWS; i++)
         for (int j = 0; j < VECTORS; j++) total[i][j] = broadcast<T, V>(bias ? bias[i] : T(0));
     for (long p = 0; p < terms; p++) {
-        V row[VECTORS];
-        for (int j = 0; j < VECTORS; j++) row[j] = load<T, V>(b + p * ldb + j * W);
+        F row[VECTORS];
+        for (int j = 0; j < VECTORS; j++) row[j] = load<P, F>(b + p * ldb + j * W);
         for (int i = 0; i < ROWS; i++) {
-            const V factor = broadcast<T, V>(a.data[i * a.rows + p * a.columns]);
-            for (int j = 0; j < VECTORS; j++) total[i][j] += factor * row[j];
+            const F factor = broadcast<P, F>(a.data[i * a.rows + p * a.columns]);
+            for (int j = 0; j < VECTORS; j++) total[i][j] = accumulate(total[i][j], factor, row[j]);
         }
     }
     for (int i = 0; i < ROWS; i++) {
@@ -64,35 +67,33 @@ inline __attribute__((always_inline)) void tile(
     }
 }
 
-template <class T, class V, int VECTORS>
-void columns(long rows, long terms, Factor<T> a, const T* b, long ldb, const T* bias, T* c, long ldc, long last) {
+template <class T, class P, template <class> class Size, int VECTORS>
+void columns(long rows, long terms, Factor<P> a, const P* b, long ldb, const T* bias, T* c, long ldc, long last) {
     long i = 0;
-    const auto at = [&](long row) { return Factor<T>{a.data + row * a.rows, a.rows, a.columns}; };
+    const auto at = [&](long row) { return Factor<P>{a.data + row * a.rows, a.rows, a.columns}; };
     const auto of = [&](long row) { return bias ? bias + row : nullptr; };
     for (; i + TILE_ROWS <= rows; i += TILE_ROWS)
-        tile<T, V, TILE_ROWS, VECTORS>(terms, at(i), b, ldb, of(i), c + i * ldc, ldc, last);
+        tile<T, P, Size, TILE_ROWS, VECTORS>(terms, at(i), b, ldb, of(i), c + i * ldc, ldc, last);
     if constexpr (TILE_ROWS > 4)
-        for (; i + 4 <= rows; i += 4) tile<T, V, 4, VECTORS>(terms, at(i), b, ldb, of(i), c + i * ldc, ldc, last);
-    for (; i + 2 <= rows; i += 2) tile<T, V, 2, VECTORS>(terms, at(i), b, ldb, of(i), c + i * ldc, ldc, last);
-    for (; i < rows; i++) tile<T, V, 1, VECTORS>(terms, at(i), b, ldb, of(i), c + i * ldc, ldc, last);
+        for (; i + 4 <= rows; i += 4) tile<T, P, Size, 4, VECTORS>(terms, at(i), b, ldb, of(i), c + i * ldc, ldc, last);
+    for (; i + 2 <= rows; i += 2) tile<T, P, Size, 2, VECTORS>(terms, at(i), b, ldb, of(i), c + i * ldc, ldc, last);
+    for (; i < rows; i++) tile<T, P, Size, 1, VECTORS>(terms, at(i), b, ldb, of(i), c + i * ldc, ldc, last);
 }
 
 // c (rows x width) = bias + a (rows x terms) b (terms x width). Rows of b are read in whole vectors.
-template <class T>
-void multiply(long rows, long width, long terms, Factor<T> a, const T* b, long ldb, const T* bias, T* c, long ldc) {
-    typedef Vector<T> V;
-    typedef typename Half<T>::type H;
+template <class T, class P>
+void multiply(long rows, long width, long terms, Factor<P> a, const P* b, long ldb, const T* bias, T* c, long ldc) {
     constexpr long W = Simd<T>::width;
-    if (width <= W / 2) return columns<T, H, 1>(rows, terms, a, b, ldb, bias, c, ldc, width);
+    if (width <= W / 2) return columns<T, P, Half, 1>(rows, terms, a, b, ldb, bias, c, ldc, width);
     for (long j = 0; j < width;) {
         const long left = (width - j + W - 1) / W;
         // Four vectors are two and two, not three and one: a tile of one vector keeps the adders waiting.
         const long take = left >= TILE_VECTORS && left != TILE_VECTORS + 1 ? TILE_VECTORS : (left > 2 ? 2 : left);
         const long last = j + take * W <= width ? W : width - (j + (take - 1) * W);
         if constexpr (TILE_VECTORS > 2)
-            if (take == 3) columns<T, V, 3>(rows, terms, a, b + j, ldb, bias, c + j, ldc, last);
-        if (take == 2) columns<T, V, 2>(rows, terms, a, b + j, ldb, bias, c + j, ldc, last);
-        if (take == 1) columns<T, V, 1>(rows, terms, a, b + j, ldb, bias, c + j, ldc, last);
+            if (take == 3) columns<T, P, Simd, 3>(rows, terms, a, b + j, ldb, bias, c + j, ldc, last);
+        if (take == 2) columns<T, P, Simd, 2>(rows, terms, a, b + j, ldb, bias, c + j, ldc, last);
+        if (take == 1) columns<T, P, Simd, 1>(rows, terms, a, b + j, ldb, bias, c + j, ldc, last);
         j += take * W;
     }
 }

@@ -81,25 +81,40 @@ struct Network {
     }
 };
 
-// What a pass through a network leaves behind for the way back; reused by all networks that fit.
-template <class T>
+// Numbers (units, batch) rounded to bfloat16, in pairs along either side.
+struct Pairs {
+    Buffer<Pair> units;    // (units / 2, batch)
+    Buffer<Pair> columns;  // (units, batch / 2)
+};
+
+// What a pass through a network leaves behind for the way back; reused by all networks that fit. `P` is what products
+// between hidden layers are made of: numbers like all others, or pairs of them rounded to bfloat16.
+template <class T, class P = T>
 class Pass {
     static constexpr long W = Simd<T>::width;
+    static constexpr bool ROUNDED = !std::is_same_v<T, P>;
 
   public:
     struct Layer {
         Buffer<T> normed, active, output, deviation;  // (units, batch) but for deviation, (batch): 1 / standard deviation
+        Pairs rounded;                                // the output
     };
 
     // For networks of up to so many layers, units and inputs (or outputs), on up to so many columns.
     Pass(long depth, long units, long inputs, long batch)
-        : lead(padded<T>(whole_vectors<T>(batch))), flipped_lead(padded<T>(std::max(units, inputs))), layers(depth) {
+        : lead(padded<T>(whole_vectors<T>(batch))),
+          flipped_lead(padded<T>(std::max(units, inputs))),
+          pairs_lead(padded<uint16_t>(batch) / 2),
+          layers(depth) {
         for (Layer& layer : layers) {
             layer.normed = Buffer<T>(units * lead);
             layer.active = Buffer<T>(units * lead);
             layer.output = Buffer<T>(units * lead);
             layer.deviation = Buffer<T>(lead);
+            if (ROUNDED) layer.rounded = pairs(units);
         }
+        if (ROUNDED) slopes = pairs(units);
+        if (ROUNDED) weight_pairs = Buffer<Pair>((units + 1) / 2 * whole_vectors<float>(units));
         ahead = Buffer<T>(units * lead);
         behind = Buffer<T>(units * lead);
         flipped = Buffer<T>(lead * flipped_lead);
@@ -119,16 +134,15 @@ class Pass {
             Layer& layer = layers[i];
             const bool adds = net.skip && i > 0;
             T* sums = net.norm ? layer.normed : layer.active;
-            multiply<T>(
-                at.units, used, at.inputs, {w + at.weight, at.inputs, 1}, input, lead, w + at.bias, sums, lead
-            );
+            add_up(at, i, w, input, used, sums);
             if (net.norm) normalise(at, w, layer, width);
             activate(net.activation, layer.active, at.units, width);
             if (adds) add(layer.active, input, std::min(at.units, at.inputs), at.units, layer.output, width);
             input = adds ? layer.output : layer.active;
+            if (i + 1 < net.layers.size()) round(input, at.units, width, back, layer.rounded);
         }
         const Network::Layer& head = net.head;
-        multiply<T>(
+        multiply<T, T>(
             head.units, used, head.inputs, {w + head.weight, head.inputs, 1}, input, lead, w + head.bias, values, lead
         );
     }
@@ -141,7 +155,7 @@ class Pass {
         };
         weights(net.head, values, output(depth - 1), width, gradient);
         T *above = ahead, *below = behind;  // gradients of the present layer's outputs, and of its inputs
-        multiply<T>(
+        multiply<T, T>(
             net.head.inputs, width, net.head.units, {w + net.head.weight, 1, net.head.inputs}, values, lead, nullptr,
             above, lead
         );
@@ -153,23 +167,84 @@ class Pass {
             for (long unit = 0; unit < kept; unit++) std::memcpy(below + unit * lead, above + unit * lead, width * sizeof(T));
             deactivate(net.activation, layer.active, above, at.units, width);
             if (net.norm) denormalise(at, w, layer, above, width, gradient);
-            weights(at, above, output(i - 1), width, gradient);
-            if (i == 0) break;
+            if (i == 0) {
+                weights(at, above, x, width, gradient);
+                break;
+            }
+            round(above, at.units, width, true, slopes);
+            between(at, i, above, output(i - 1), width, gradient);
             if (kept) {
                 T* sum = layer.output;  // of no further use
-                multiply<T>(at.inputs, width, at.units, {w + at.weight, 1, at.inputs}, above, lead, nullptr, sum, lead);
+                hand_down(at, w, above, width, sum);
                 add(sum, below, kept, at.inputs, below, width);
             } else {
-                multiply<T>(at.inputs, width, at.units, {w + at.weight, 1, at.inputs}, above, lead, nullptr, below, lead);
+                hand_down(at, w, above, width, below);
             }
             std::swap(above, below);
         }
     }
 
   private:
-    const long flipped_lead;
+    const long flipped_lead, pairs_lead;
     std::vector<Layer> layers;
     Buffer<T> ahead, behind, flipped, mean, other;
+    Pairs slopes;
+    Buffer<Pair> weight_pairs;
+
+    Pairs pairs(long units) const { return {Buffer<Pair>((units + 1) / 2 * lead), Buffer<Pair>(units * pairs_lead)}; }
+
+    // Numbers (units, lead) to pairs, along the columns only if there is a way back.
+    void round(const T* from, long units, long width, bool back, Pairs& to) {
+        if constexpr (ROUNDED) {
+            pair_across(units, width, from, lead, from + units * lead, to.units, lead);
+            for (long unit = 0; unit < units && back; unit++) {
+                uint16_t* row = reinterpret_cast<uint16_t*>(to.columns + unit * pairs_lead);
+                for (long j = 0; j < width; j += W) store_rounded(row + j, load(from + unit * lead + j));
+            }
+        }
+    }
+
+    // The sums of layer `i` from the output of the one below, rounded or not.
+    void add_up(const Network::Layer& at, long i, const T* w, const T* input, long used, T* sums) {
+        if constexpr (ROUNDED)
+            if (i > 0) {
+                const long terms = (at.inputs + 1) / 2;
+                pair_along(at.units, at.inputs, w + at.weight, weight_pairs);
+                return multiply<T, Pair>(
+                    at.units, used, terms, {weight_pairs, terms, 1}, layers[i - 1].rounded.units, lead, w + at.bias, sums,
+                    lead
+                );
+            }
+        multiply<T, T>(at.units, used, at.inputs, {w + at.weight, at.inputs, 1}, input, lead, w + at.bias, sums, lead);
+    }
+
+    // From gradients of a layer's sums, rounded as `slopes` or not, to those of its inputs.
+    void hand_down(const Network::Layer& at, const T* w, const T* sums, long width, T* to) {
+        if constexpr (ROUNDED) {
+            const long whole = whole_vectors<float>(at.inputs);
+            pair_across(at.units, at.inputs, w + at.weight, at.inputs, w + at.bias, weight_pairs, whole);
+            multiply<T, Pair>(
+                at.inputs, width, (at.units + 1) / 2, {weight_pairs, 1, whole}, slopes.units, lead, nullptr, to, lead
+            );
+        } else {
+            multiply<T, T>(at.inputs, width, at.units, {w + at.weight, 1, at.inputs}, sums, lead, nullptr, to, lead);
+        }
+    }
+
+    // Gradients of the weights and biases between hidden layers, the upper of which is `i`.
+    void between(const Network::Layer& at, long i, const T* sums, const T* input, long width, T* gradient) {
+        if constexpr (ROUNDED) {
+            Pair* inputs = reinterpret_cast<Pair*>(static_cast<T*>(flipped));
+            transpose<Pair>(at.inputs, width / 2, layers[i - 1].rounded.columns, pairs_lead, inputs, flipped_lead);
+            multiply<T, Pair>(
+                at.units, at.inputs, width / 2, {slopes.columns, pairs_lead, 1}, inputs, flipped_lead, nullptr,
+                gradient + at.weight, at.inputs
+            );
+            biases(at, sums, width, gradient);
+        } else {
+            weights(at, sums, input, width, gradient);
+        }
+    }
 
     // Gradients of a layer's weights and biases from those of its sums.
     void weights(const Network::Layer& at, const T* sums, const T* input, long width, T* gradient) {
@@ -177,11 +252,15 @@ class Pass {
             multiply_rows<T>(at.units, at.inputs, width, sums, lead, input, lead, gradient + at.weight, at.inputs);
         } else {
             transpose<T>(at.inputs, width, input, lead, flipped, flipped_lead);
-            multiply<T>(
+            multiply<T, T>(
                 at.units, at.inputs, width, {sums, lead, 1}, flipped, flipped_lead, nullptr, gradient + at.weight,
                 at.inputs
             );
         }
+        biases(at, sums, width, gradient);
+    }
+
+    void biases(const Network::Layer& at, const T* sums, long width, T* gradient) {
         for (long unit = 0; unit < at.units; unit++) gradient[at.bias + unit] = total(sums + unit * lead, width);
     }
 
