@@ -113,7 +113,8 @@ class Pass {
             layer.deviation = Buffer<T>(lead);
             if (ROUNDED) layer.rounded = pairs(units);
         }
-        if (ROUNDED) slopes = pairs(units);
+        for (Pairs& rounded : slopes)
+            if (ROUNDED) rounded = pairs(units);
         if (ROUNDED) weight_pairs = Buffer<Pair>((units + 1) / 2 * whole_vectors<float>(units));
         ahead = Buffer<T>(units * lead);
         behind = Buffer<T>(units * lead);
@@ -128,36 +129,47 @@ class Pass {
     // wide unless there is a way back, which reads whole vectors.
     void forward(const Network& net, const T* w, const T* x, long batch, T* values, bool back) {
         const long width = whole_vectors<T>(batch), used = back || batch * 2 > W ? width : W / 2;
+        const long depth = long(net.layers.size());
         const T* input = x;
-        for (size_t i = 0; i < net.layers.size(); i++) {
+        for (long i = 0; i < depth; i++) {
             const Network::Layer& at = net.layers[i];
             Layer& layer = layers[i];
-            const bool adds = net.skip && i > 0;
-            T* sums = net.norm ? layer.normed : layer.active;
+            const bool adds = net.skip && i > 0, relu = cuts(net), rounds = ROUNDED && i + 1 < depth;
+            const bool at_once = rounds && relu && !adds && used == width;  // rounded as the product is written
+            Result<T> sums{net.norm ? layer.normed : layer.active, lead, w + at.bias, relu};
+            if (at_once) round_to(sums, layer.rounded, back);
+            if (at_once && !back && !net.skip) sums.numbers = nullptr;
             add_up(at, i, w, input, used, sums);
             if (net.norm) normalise(at, w, layer, width);
-            activate(net.activation, layer.active, at.units, width);
+            if (!relu) activate(net.activation, layer.active, at.units, width);
             if (adds) add(layer.active, input, std::min(at.units, at.inputs), at.units, layer.output, width);
             input = adds ? layer.output : layer.active;
-            if (i + 1 < net.layers.size()) round(input, at.units, width, back, layer.rounded);
+            if (rounds && !at_once) round(input, at.units, width, back, layer.rounded);
         }
         const Network::Layer& head = net.head;
-        multiply<T, T>(
-            head.units, used, head.inputs, {w + head.weight, head.inputs, 1}, input, lead, w + head.bias, values, lead
-        );
+        const Factor<T> rows{w + head.weight, head.inputs, 1};
+        multiply<T, T>(head.units, used, head.inputs, rows, input, lead, {values, lead, w + head.bias});
     }
 
     // The gradient of the weights, flat, from that of the values (outputs, lead), after a forward pass on x.
     void backward(const Network& net, const T* w, const T* x, long batch, const T* values, T* gradient) {
         const long width = whole_vectors<T>(batch), depth = long(net.layers.size());
+        const bool relu = cuts(net) && !net.skip;  // slopes are cut, and rounded, as the product is written
         const auto output = [&](long i) -> const T* {
             return i < 0 ? x : (net.skip && i > 0 ? layers[i].output : layers[i].active);
         };
-        weights(net.head, values, output(depth - 1), width, gradient);
         T *above = ahead, *below = behind;  // gradients of the present layer's outputs, and of its inputs
+        Pairs *rounded_above = &slopes[0], *rounded_below = &slopes[1];
+        const auto result = [&](T* numbers, long i, Pairs& rounded) {  // of gradients of layer i's outputs
+            Result<T> to{numbers, lead};
+            if (relu) to.active = layers[i].active;
+            if (ROUNDED && relu && i > 0) round_to(to, rounded, true);
+            return to;
+        };
+        weights(net.head, values, output(depth - 1), width, gradient);
         multiply<T, T>(
-            net.head.inputs, width, net.head.units, {w + net.head.weight, 1, net.head.inputs}, values, lead, nullptr,
-            above, lead
+            net.head.inputs, width, net.head.units, {w + net.head.weight, 1, net.head.inputs}, values, lead,
+            result(above, depth - 1, *rounded_above)
         );
         for (long i = depth - 1; i >= 0; i--) {
             const Network::Layer& at = net.layers[i];
@@ -165,22 +177,23 @@ class Pass {
             const long kept = net.skip && i > 0 ? std::min(at.units, at.inputs) : 0;
             // What skips is added to the layer's inputs' gradient; `above` is overwritten on the way, so it goes first.
             for (long unit = 0; unit < kept; unit++) std::memcpy(below + unit * lead, above + unit * lead, width * sizeof(T));
-            deactivate(net.activation, layer.active, above, at.units, width);
+            if (!relu) deactivate(net.activation, layer.active, above, at.units, width);
             if (net.norm) denormalise(at, w, layer, above, width, gradient);
             if (i == 0) {
                 weights(at, above, x, width, gradient);
                 break;
             }
-            round(above, at.units, width, true, slopes);
-            between(at, i, above, output(i - 1), width, gradient);
+            if (ROUNDED && !relu) round(above, at.units, width, true, *rounded_above);
+            between(at, i, above, *rounded_above, output(i - 1), width, gradient);
             if (kept) {
                 T* sum = layer.output;  // of no further use
-                hand_down(at, w, above, width, sum);
+                hand_down(at, w, above, *rounded_above, width, {sum, lead});
                 add(sum, below, kept, at.inputs, below, width);
             } else {
-                hand_down(at, w, above, width, below);
+                hand_down(at, w, above, *rounded_above, width, result(below, i - 1, *rounded_below));
             }
             std::swap(above, below);
+            std::swap(rounded_above, rounded_below);
         }
     }
 
@@ -188,58 +201,69 @@ class Pass {
     const long flipped_lead, pairs_lead;
     std::vector<Layer> layers;
     Buffer<T> ahead, behind, flipped, mean, other;
-    Pairs slopes;
+    Pairs slopes[2];
     Buffer<Pair> weight_pairs;
 
     Pairs pairs(long units) const { return {Buffer<Pair>((units + 1) / 2 * lead), Buffer<Pair>(units * pairs_lead)}; }
 
-    // Numbers (units, lead) to pairs, along the columns only if there is a way back.
-    void round(const T* from, long units, long width, bool back, Pairs& to) {
+    // Whether products give activations at once: those of a ReLU without LayerNorm.
+    static bool cuts(const Network& net) { return net.activation == RELU && !net.norm; }
+
+    // Where rounded numbers go; in pairs of columns only if there is a way back.
+    void round_to(Result<T>& result, Pairs& to, bool back) const {
+        result.across = to.units;
+        result.along = back ? reinterpret_cast<uint16_t*>(static_cast<Pair*>(to.columns)) : nullptr;
+        result.along_lead = pairs_lead * 2;
+    }
+
+    // The same, of numbers (units, lead) that lie there.
+    void round(const T* from, long units, long width, bool back, Pairs& pairs) {
         if constexpr (ROUNDED) {
-            pair_across(units, width, from, lead, from + units * lead, to.units, lead);
-            for (long unit = 0; unit < units && back; unit++) {
-                uint16_t* row = reinterpret_cast<uint16_t*>(to.columns + unit * pairs_lead);
-                for (long j = 0; j < width; j += W) store_rounded(row + j, load(from + unit * lead + j));
-            }
+            Result<T> to{nullptr, lead};
+            round_to(to, pairs, back);
+            pair_across(units, width, from, lead, from + units * lead, to.across, lead);
+            for (long unit = 0; unit < units && back; unit++)
+                for (long j = 0; j < width; j += W)
+                    store_rounded(to.along + unit * to.along_lead + j, load(from + unit * lead + j));
         }
     }
 
     // The sums of layer `i` from the output of the one below, rounded or not.
-    void add_up(const Network::Layer& at, long i, const T* w, const T* input, long used, T* sums) {
+    void add_up(const Network::Layer& at, long i, const T* w, const T* input, long used, const Result<T>& sums) {
         if constexpr (ROUNDED)
             if (i > 0) {
                 const long terms = (at.inputs + 1) / 2;
                 pair_along(at.units, at.inputs, w + at.weight, weight_pairs);
-                return multiply<T, Pair>(
-                    at.units, used, terms, {weight_pairs, terms, 1}, layers[i - 1].rounded.units, lead, w + at.bias, sums,
-                    lead
-                );
+                const Factor<Pair> rows{weight_pairs, terms, 1};
+                return multiply<T, Pair>(at.units, used, terms, rows, layers[i - 1].rounded.units, lead, sums);
             }
-        multiply<T, T>(at.units, used, at.inputs, {w + at.weight, at.inputs, 1}, input, lead, w + at.bias, sums, lead);
+        multiply<T, T>(at.units, used, at.inputs, {w + at.weight, at.inputs, 1}, input, lead, sums);
     }
 
-    // From gradients of a layer's sums, rounded as `slopes` or not, to those of its inputs.
-    void hand_down(const Network::Layer& at, const T* w, const T* sums, long width, T* to) {
+    // From gradients of a layer's sums, rounded or not, to those of its inputs.
+    void hand_down(
+        const Network::Layer& at, const T* w, const T* sums, const Pairs& rounded, long width, const Result<T>& to
+    ) {
         if constexpr (ROUNDED) {
             const long whole = whole_vectors<float>(at.inputs);
             pair_across(at.units, at.inputs, w + at.weight, at.inputs, w + at.bias, weight_pairs, whole);
-            multiply<T, Pair>(
-                at.inputs, width, (at.units + 1) / 2, {weight_pairs, 1, whole}, slopes.units, lead, nullptr, to, lead
-            );
+            const Factor<Pair> columns{weight_pairs, 1, whole};
+            multiply<T, Pair>(at.inputs, width, (at.units + 1) / 2, columns, rounded.units, lead, to);
         } else {
-            multiply<T, T>(at.inputs, width, at.units, {w + at.weight, 1, at.inputs}, sums, lead, nullptr, to, lead);
+            multiply<T, T>(at.inputs, width, at.units, {w + at.weight, 1, at.inputs}, sums, lead, to);
         }
     }
 
     // Gradients of the weights and biases between hidden layers, the upper of which is `i`.
-    void between(const Network::Layer& at, long i, const T* sums, const T* input, long width, T* gradient) {
+    void between(
+        const Network::Layer& at, long i, const T* sums, const Pairs& rounded, const T* input, long width, T* gradient
+    ) {
         if constexpr (ROUNDED) {
             Pair* inputs = reinterpret_cast<Pair*>(static_cast<T*>(flipped));
             transpose<Pair>(at.inputs, width / 2, layers[i - 1].rounded.columns, pairs_lead, inputs, flipped_lead);
-            multiply<T, Pair>(
-                at.units, at.inputs, width / 2, {slopes.columns, pairs_lead, 1}, inputs, flipped_lead, nullptr,
-                gradient + at.weight, at.inputs
-            );
+            const Factor<Pair> rows{rounded.columns, pairs_lead, 1};
+            const Result<T> to{gradient + at.weight, at.inputs};
+            multiply<T, Pair>(at.units, at.inputs, width / 2, rows, inputs, flipped_lead, to);
             biases(at, sums, width, gradient);
         } else {
             weights(at, sums, input, width, gradient);
@@ -252,10 +276,8 @@ class Pass {
             multiply_rows<T>(at.units, at.inputs, width, sums, lead, input, lead, gradient + at.weight, at.inputs);
         } else {
             transpose<T>(at.inputs, width, input, lead, flipped, flipped_lead);
-            multiply<T, T>(
-                at.units, at.inputs, width, {sums, lead, 1}, flipped, flipped_lead, nullptr, gradient + at.weight,
-                at.inputs
-            );
+            const Result<T> to{gradient + at.weight, at.inputs};
+            multiply<T, T>(at.units, at.inputs, width, {sums, lead, 1}, flipped, flipped_lead, to);
         }
         biases(at, sums, width, gradient);
     }
