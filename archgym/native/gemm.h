@@ -2,8 +2,6 @@
 // the tile it falls into: a column's result does not depend on which columns stand beside it.
 #pragma once
 
-#include <utility>
-
 #include "bfloat16.h"
 
 namespace archgym {
@@ -157,7 +155,7 @@ void multiply_rows(long rows, long width, long terms, const T* a, long lda, cons
             Vector<T> total[4] = {};
             for (long p = 0; p < terms; p += W)
                 for (int k = 0; k < 4; k++) total[k] += load(a + i * lda + p) * load(b + (j + k) * ldb + p);
-            for (int k = 0; k < 4; k++) c[i * ldc + j + k] = sum<T>(total[k]);
+            sum_four<T>(total, c + i * ldc + j);
         }
         for (; j < width; j++) {
             Vector<T> total = {};

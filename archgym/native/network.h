@@ -283,7 +283,14 @@ class Pass {
     }
 
     void biases(const Network::Layer& at, const T* sums, long width, T* gradient) {
-        for (long unit = 0; unit < at.units; unit++) gradient[at.bias + unit] = total(sums + unit * lead, width);
+        long unit = 0;
+        for (; unit + 4 <= at.units; unit += 4) {
+            Vector<T> all[4] = {};
+            for (long j = 0; j < width; j += W)
+                for (int k = 0; k < 4; k++) all[k] += load(sums + (unit + k) * lead + j);
+            sum_four<T>(all, gradient + at.bias + unit);
+        }
+        for (; unit < at.units; unit++) gradient[at.bias + unit] = total(sums + unit * lead, width);
     }
 
     static T total(const T* row, long width) {
