@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from archgym.learners import checks
+from archgym.learners import checks, precision
 from archgym.learners.exploration import Exploration
 from archgym.training import Statistics
 
@@ -36,6 +36,9 @@ class Config(Exploration):
     """Gradient steps per epoch, at most one per transition."""
     max_grad_norm: float = 10.0
     """Euclidean length that a member's gradient is cut to."""
+    precision: str = "float32"
+    """What products between hidden layers take, `float32` or, in the compiled learner, `bfloat16`: faster where the
+    processor has an instruction for it. Weights, optimizer, LayerNorm and values are float32 in any case."""
 
     def __post_init__(self) -> None:
         """Refuse settings that cannot train."""
@@ -46,6 +49,7 @@ class Config(Exploration):
         for name in ("learning_rate", "max_grad_norm"):
             checks.positive(name, getattr(self, name))
         checks.flag("anneal_lr", self.anneal_lr)
+        precision.check(self.precision)
 
     def resolved(self, horizon: int, lifetime: int) -> "Config":
         """Give the settings back: none is left open."""

@@ -22,6 +22,7 @@ from archgym.training import Group, Outcome, WindowTrainer
 
 LEARNERS = ("native", "torch")
 SHARES_WEIGHTS = True  # the torch learner's members can train one supernet
+ROUNDS_IMAGES = True  # the torch learner computes convolutional networks in bfloat16 too
 PRESETS: dict[str, Config] = {
     "default": Config(),
     "cleanrl": Config(
