@@ -154,11 +154,10 @@ def test_training_in_bfloat16_moves_float32_weights_nearly_as_float32_does() -> 
     assert (other != torch.from_numpy(other).bfloat16().float().numpy()).any()
 
 
-def test_bfloat16_is_refused_for_vectors_and_unknown_types_for_all() -> None:
-    with pytest.raises(
-        ValueError, match="precision: expected 'float32' for networks that read vectors, got 'bfloat16'"
-    ):
-        Population(Problem(Settings.from_keywords({"precision": "bfloat16"})), 1)
+def test_torchs_pqn_does_not_round_images_and_unknown_types_are_refused() -> None:
+    settings = {"task": "Orchard-v0", "space": "mini-kernels", "trainer": "pqn", "precision": "bfloat16"}
+    with pytest.raises(ValueError, match=r"precision: expected 'float32' where torch trains .* got 'bfloat16'"):
+        Population(Problem(Settings.from_keywords(settings)), 1)
     with pytest.raises(
         ValueError, match=r"unknown precision 'bfloat': expected one of bfloat16, float32. Did you mean 'bfloat16'"
     ):
