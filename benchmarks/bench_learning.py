@@ -91,7 +91,10 @@ def main(args: Args) -> None:
                 ]
                 meet = max(low for low, _ in ends) <= min(high for _, high in ends)
                 trainer = env_id.removeprefix("ArchSearch-").removesuffix("-v0")
-                print(f"| {trainer} | {task} | {score} | {' | '.join(cells)} | {'overlap' if meet else 'apart'} |", flush=True)
+                print(
+                    f"| {trainer} | {task} | {score} | {' | '.join(cells)} | {'overlap' if meet else 'apart'} |",
+                    flush=True,
+                )
 
 
 if __name__ == "__main__":

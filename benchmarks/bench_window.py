@@ -8,8 +8,9 @@ on. Contenders take turns in every round, one thread; the ratio is taken within 
 process, all threads, set-up left out. Architectures drawn anew in every round: of two ReLU layers, 32 to 128 units
 wide, and, as *mixed*, of the 27 of `mlp`, which are up to four layers deep and mostly not ReLU. The two bounds are no
 learners: the first is the time of the products between the hidden layers alone, for as many gradient steps
-(`archgym.speed.hidden_products`), the second what their operations take at the speed of a large product, both in float32. What uses two
-threads is measured in wall time, so it needs a machine that does nothing else.
+(`archgym.speed.hidden_products`), the second what their operations take at the speed of a large product, both in
+float32: what computes in bfloat16 may exceed them. What uses two threads is measured in wall time, so it needs a
+machine that does nothing else.
 
     python -m benchmarks.bench_window
     python -m pytest benchmarks/bench_window.py --benchmark-only

@@ -327,9 +327,7 @@ def test_fifty_updates_in_bfloat16_lead_nearly_where_those_in_float32_lead(kind:
 
 @pytest.mark.parametrize("network", NETWORKS, ids=str)
 @pytest.mark.parametrize("kind", PLAYS)
-def test_the_instruction_for_bfloat16_changes_no_bit(
-    kind: str, network: MLP, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_instruction_for_bfloat16_changes_no_bit(kind: str, network: MLP, monkeypatch: pytest.MonkeyPatch) -> None:
     fields = []
     for build in ("v4", "v4bf16"):
         load_build(build, monkeypatch)
@@ -349,7 +347,9 @@ def test_one_line_says_where_bfloat16_is_slow(
         with caplog.at_level(logging.WARNING, "archgym"):
             for precision in ("float32", "bfloat16", "bfloat16"):
                 play_pqn("native", NETWORKS[1], seeds=[0], rollouts=1, precision=precision)
-        assert sum("computes bfloat16 in float32's arithmetic" in one.getMessage() for one in caplog.records) == expected
+        assert (
+            sum("computes bfloat16 in float32's arithmetic" in one.getMessage() for one in caplog.records) == expected
+        )
     native.tell_if_bfloat16_is_slow.cache_clear()
 
 

@@ -30,7 +30,9 @@ def test_every_row_is_shared_out_once_and_evenly(costs: list[int], count: int) -
 @pytest.mark.filterwarnings("ignore:window_steps")
 @pytest.mark.parametrize("env_id", ["ArchSearch-DQN-v0", "ArchSearch-PQN-v0"])
 @pytest.mark.parametrize(
-    "keywords", [{"transfer": "shared"}, {"transfer": "own"}, {"precision": "bfloat16"}], ids=lambda one: str(*one.values())
+    "keywords",
+    [{"transfer": "shared"}, {"transfer": "own"}, {"precision": "bfloat16"}],
+    ids=lambda one: str(*one.values()),
 )
 def test_the_result_does_not_depend_on_the_number_of_threads(env_id: str, keywords: dict[str, str]) -> None:
     told = []

@@ -39,8 +39,8 @@ def check_learner(name: str, learner: str, torch_rounds: bool) -> None:
     """
     if name != "float32" and learner == "torch" and not torch_rounds:
         raise ValueError(
-            f"precision: expected 'float32' where torch trains (but for the convolutional networks of DQN), got {name!r}: "
-            f"it is for learner='native'."
+            f"precision: expected 'float32' where torch trains (but for the convolutional networks of DQN), "
+            f"got {name!r}: it is for learner='native'."
         )
 
 

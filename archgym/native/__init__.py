@@ -43,7 +43,7 @@ def library() -> ctypes.CDLL | None:
 
 @functools.cache
 def tell_if_bfloat16_is_slow() -> None:
-    """Say once in the log if the library that was loaded computes bfloat16 without the processor's instruction for it."""
+    """Say once in the log if the library computes bfloat16 without the processor's instruction for it."""
     loaded = library()
     if loaded is not None and "_learners_v4bf16." not in loaded._name:
         logging.getLogger("archgym").warning(
