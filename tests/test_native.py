@@ -288,7 +288,11 @@ def rounding_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "baddbmm", product)
 
 
-@pytest.mark.parametrize("network", [*NETWORKS[:1], *NETWORKS[2:4], MLP((33, 17, 6), "tanh", skip=True)], ids=str)
+@pytest.mark.parametrize(
+    "network",
+    [*NETWORKS[:1], *NETWORKS[2:4], MLP((33, 17, 6), "tanh", skip=True), MLP((40, 33, 24))],
+    ids=str,
+)
 @pytest.mark.parametrize("slots", [32, 21, 1])
 def test_products_of_bfloat16_are_those_of_a_plain_reference_that_rounds(
     network: MLP, slots: int, monkeypatch: pytest.MonkeyPatch
