@@ -18,7 +18,7 @@ BUILDS = {
 }
 if platform.machine().lower() not in ("x86_64", "amd64"):
     BUILDS = {"baseline": []}
-HEADERS = ("simd", "bfloat16", "gemm", "network", "adam", "desk", "dqn", "pqn")
+HEADERS = ("simd", "bfloat16", "gemm", "layout", "network", "adam", "desk", "dqn", "pqn")
 
 setup(
     ext_modules=[

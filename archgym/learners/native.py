@@ -13,13 +13,13 @@ from archgym.native import library, tell_if_bfloat16_is_slow
 from archgym.search_spaces.mlp import MLP
 from archgym.training import Group, Statistics
 
-ACTIVATIONS = ("relu", "tanh", "elu")  # numbered as in archgym/native/network.h
+ACTIVATIONS = ("relu", "tanh", "elu")  # numbered as in archgym/native/layout.h
 
 integer, number, pointer = ctypes.c_int64, ctypes.c_double, ctypes.c_void_p
 
 
 class Shape(ctypes.Structure):
-    """A network, as archgym/native/network.h has it."""
+    """A network, as archgym/native/layout.h has it."""
 
     _fields_ = (("depth", integer), ("widths", pointer), ("activation", integer), ("norm", integer), ("skip", integer))
 

@@ -2,6 +2,8 @@
 // the tile it falls into: a column's result does not depend on which columns stand beside it.
 #pragma once
 
+#include <type_traits>
+
 #include "bfloat16.h"
 
 namespace archgym {

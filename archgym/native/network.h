@@ -2,6 +2,7 @@
 //
 // Numbers of a layer lie unit by unit, (units, batch), so that every product reads and writes whole vectors along the
 // batch. Columns beyond the batch, up to a whole vector, hold zeros or what follows from zeros, and earn no gradient.
+// One class, in one file of over 300 lines, because the way back is read beside the way there.
 #pragma once
 
 #include <algorithm>
@@ -10,10 +11,9 @@
 #include <vector>
 
 #include "gemm.h"
+#include "layout.h"
 
 namespace archgym {
-
-enum Activation : int64_t { RELU = 0, TANH = 1, ELU = 2 };
 
 constexpr double NORM_EPSILON = 1e-5;  // torch.nn.functional.layer_norm's
 
@@ -32,53 +32,6 @@ class Buffer {
         void operator()(T* memory) const { std::free(memory); }
     };
     std::unique_ptr<T, Free> data;
-};
-
-// A network as Python describes it.
-struct Shape {
-    int64_t depth;
-    const int64_t* widths;
-    int64_t activation, norm, skip;
-};
-
-// Where the tensors of a network lie in its flat vector: the order of `archgym.supernets.mlp.crop`.
-struct Network {
-    struct Layer {
-        long inputs, units, weight, bias, gain, shift;
-    };
-    std::vector<Layer> layers;
-    Layer head;
-    Activation activation;
-    bool norm, skip;
-    long size = 0;
-
-    Network(long inputs, long outputs, const Shape& shape)
-        : activation(Activation(shape.activation)), norm(shape.norm), skip(shape.skip) {
-        long fan_in = inputs;
-        for (long i = 0; i < shape.depth; i++) {
-            layers.push_back(place(fan_in, shape.widths[i], norm));
-            fan_in = shape.widths[i];
-        }
-        head = place(fan_in, outputs, false);
-    }
-
-    long widest() const {
-        long most = 0;
-        for (const Layer& layer : layers) most = std::max(most, layer.units);
-        return most;
-    }
-
-  private:
-    Layer place(long inputs, long units, bool norm) {
-        Layer layer{inputs, units, size, size + units * inputs, 0, 0};
-        size = layer.bias + units;
-        if (norm) {
-            layer.gain = size;
-            layer.shift = size + units;
-            size += 2 * units;
-        }
-        return layer;
-    }
 };
 
 // Numbers (units, batch) rounded to bfloat16, in pairs along either side.
