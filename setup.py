@@ -9,11 +9,17 @@ import platform
 from setuptools import Extension, setup
 
 FLAGS = ["-std=c++17", "-O3", "-fno-math-errno", "-fno-trapping-math", "-fvisibility=hidden", "-Wno-psabi", "-g0"]
-# One build per vector width of the processor; all but the last need one that has it.
-BUILDS = {"v4": ["-march=x86-64-v4"], "v3": ["-march=x86-64-v3"], "baseline": []}
+# One build per vector width of the processor, and one with its products of bfloat16; all but the last need a processor
+# that has them.
+BUILDS = {
+    "v4bf16": ["-march=x86-64-v4", "-mavx512bf16"],
+    "v4": ["-march=x86-64-v4"],
+    "v3": ["-march=x86-64-v3"],
+    "baseline": [],
+}
 if platform.machine().lower() not in ("x86_64", "amd64"):
     BUILDS = {"baseline": []}
-HEADERS = ("simd", "gemm", "network", "adam", "desk", "dqn", "pqn")
+HEADERS = ("simd", "bfloat16", "gemm", "layout", "network", "adam", "desk", "dqn", "pqn")
 
 # Lifetimes on recorded tables: equal to Python's numbers to the last bit, which fused multiply-adds would change.
 LIVES = Extension(

@@ -18,6 +18,7 @@ from archgym.evaluator import State
 from archgym.greedy import play
 from archgym.inner_envs import look, open_inner_envs
 from archgym.learners import sharing
+from archgym.learners.precision import check_learner
 from archgym.learners.select import find_learner
 from archgym.lookup import load
 from archgym.observations import IMAGES, kind_of
@@ -61,11 +62,7 @@ class Population:
         name = "torch" if self.shares and settings.learner == "auto" else settings.learner
         self.learner = find_learner(name, self.device, self.family, trainers)
         self.config = trainer_config(trainers.PRESETS, problem).resolved(problem.horizon, problem.learner_steps)
-        if getattr(self.config, "precision", "float32") != "float32" and kind_of(problem.inputs) != IMAGES:
-            raise ValueError(
-                f"precision: expected 'float32' for networks that read vectors, got {self.config.precision!r}: it is "
-                f"for convolutional networks."
-            )
+        check_learner(getattr(self.config, "precision", "float32"), self.learner, kind_of(problem.inputs) == IMAGES)
         if settings.threads > 1 and self.learner == "torch":
             raise ValueError(
                 f"threads: expected 1 where torch computes the gradient steps (its threads: OMP_NUM_THREADS), "

@@ -24,6 +24,10 @@ from benchmarks.environment import DQN, make
 from benchmarks.machine import describe
 
 PQN = "ArchSearch-PQN-v0"
+# Contenders, the reference first: keyword arguments of the environment.
+WAYS: Mapping[str, Mapping[str, Any]] = learners()
+if "native" in WAYS:
+    WAYS = {**WAYS, "native, bfloat16": {"learner": "native", "precision": "bfloat16"}}
 # Windows and their steps: where most members have learned what they can (README.md, "Does the inner DQN learn?").
 TASKS: Mapping[str, tuple[int, int]] = {
     "CartPole-v1": (40, 2_500),
@@ -44,6 +48,8 @@ class Args:
     """Share of each task's windows."""
     seed: int = 1
     """Of the first member."""
+    ways: tuple[str, ...] = tuple(WAYS)
+    """Which learners."""
 
 
 TOY = Args(members=3, tasks=("CartPole-v1",), share=0.05)
@@ -71,12 +77,12 @@ def main(args: Args) -> None:
     torch.set_num_threads(1)
     print(describe())
     print(f"{args.members} members each; interquartile mean [bootstrap interval of 95 %]\n")
-    names = list(learners())
+    names = args.ways
     print(f"| trainer | task | score | {' | '.join(names)} | |")
     print("|---" * (4 + len(names)) + "|")
     for env_id in args.env_ids:
         for task in args.tasks:
-            told = {name: scores(curves(env_id, task, keywords, args)) for name, keywords in learners().items()}
+            told = {name: scores(curves(env_id, task, WAYS[name], args)) for name in names}
             for score in told[names[0]]:
                 ends = [stratified_interval(iqm, told[name][score]) for name in names]
                 cells = [
@@ -85,7 +91,10 @@ def main(args: Args) -> None:
                 ]
                 meet = max(low for low, _ in ends) <= min(high for _, high in ends)
                 trainer = env_id.removeprefix("ArchSearch-").removesuffix("-v0")
-                print(f"| {trainer} | {task} | {score} | {' | '.join(cells)} | {'overlap' if meet else 'apart'} |")
+                print(
+                    f"| {trainer} | {task} | {score} | {' | '.join(cells)} | {'overlap' if meet else 'apart'} |",
+                    flush=True,
+                )
 
 
 if __name__ == "__main__":

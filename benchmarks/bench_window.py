@@ -8,8 +8,9 @@ on. Contenders take turns in every round, one thread; the ratio is taken within 
 process, all threads, set-up left out. Architectures drawn anew in every round: of two ReLU layers, 32 to 128 units
 wide, and, as *mixed*, of the 27 of `mlp`, which are up to four layers deep and mostly not ReLU. The two bounds are no
 learners: the first is the time of the products between the hidden layers alone, for as many gradient steps
-(`archgym.speed.hidden_products`), the second what their operations take at the speed of a large product. What uses two
-threads is measured in wall time, so it needs a machine that does nothing else.
+(`archgym.speed.hidden_products`), the second what their operations take at the speed of a large product, both in
+float32: what computes in bfloat16 may exceed them. What uses two threads is measured in wall time, so it needs a
+machine that does nothing else.
 
     python -m benchmarks.bench_window
     python -m pytest benchmarks/bench_window.py --benchmark-only
@@ -58,8 +59,14 @@ WAYS: dict[str, Way] = {
     "PQN": Way(members=(1, 8), mixed=(8,), env_id="ArchSearch-PQN-v0"),
 }
 """Contenders; a new learner or trainer is a row here. PQN has its own settings: it does other work per step."""
-if "native" in LEARNERS and (os.cpu_count() or 1) > 1:
-    WAYS["native, 2 threads, wall time"] = Way({**WAYS["native"].keywords, "threads": 2}, (32,), (32,), wall=True)
+if "native" in LEARNERS:
+    ROUNDED = {**WAYS["native"].keywords, "precision": "bfloat16"}
+    WAYS["native bfloat16"] = Way(ROUNDED)
+    WAYS["PQN bfloat16"] = Way({"precision": "bfloat16"}, members=(8,), mixed=(8,), env_id="ArchSearch-PQN-v0")
+    if (os.cpu_count() or 1) > 1:
+        for name in ("native", "native bfloat16"):
+            ways = Way({**WAYS[name].keywords, "threads": 2}, (32,), (32,), wall=True)
+            WAYS[f"{name}, 2 threads, wall time"] = ways
 
 
 @dataclass(frozen=True)
@@ -70,6 +77,8 @@ class Args:
     """Runs of every contender, after one that does not count."""
     most: int = 32
     """Largest K: ways with more members are left out."""
+    only: tuple[str, ...] = ()
+    """Contenders with one of these words in the name, beside the reference; none: all."""
 
 
 TOY = Args(steps=200, rounds=2, most=8)
@@ -116,7 +125,9 @@ def contenders(args: Args) -> Makers:
         ):
             for members in (one for one in counts if one <= args.most):
                 makers[f"archgym {name} K={members} {label}"] = partial(population, way, members, space, args.steps)
-    return {**makers, FLOOR: partial(floor, args.steps), PEAK: partial(peak, args.steps)}
+    makers = {**makers, FLOOR: partial(floor, args.steps), PEAK: partial(peak, args.steps)}
+    chosen = [name for name in makers if not args.only or any(word in name for word in args.only)]
+    return {name: maker for name, maker in makers.items() if name in (PEER, FLOOR, PEAK, *chosen)}
 
 
 @cache

@@ -146,12 +146,14 @@ def play_pqn(
             returns.astype(np.float64) if plain else returns,  # type: ignore[arg-type]
             stacked(lambda rng: rng.random((slots, ENVS)) < 0.9),
         )
-        orders = np.stack([[rng.permutation(np.arange(slots * ENVS)) for _ in range(4)] for rng in rngs])
+        epochs = range(chosen.update_epochs)
+        orders = np.stack([[rng.permutation(np.arange(slots * ENVS)) for _ in epochs] for rng in rngs])
         learners.learn(rollout, orders, np.full(count, 1e-3))
     return subnets, learners.finish(), None, acted
 
 
 PLAYS: dict[str, Callable[..., Any]] = {"dqn": play_dqn, "pqn": play_pqn}
+PRECISIONS = ("float32", "bfloat16")
 
 
 def assert_equal(one: Any, other: Any, tolerance: float) -> None:
@@ -237,11 +239,12 @@ def test_slices_of_different_ages_are_corrected_each_by_its_own_count(kind: str)
     assert reference[0].fields["steps"][0, 1] - reference[0].fields["steps"][0, 0] == 50
 
 
+@pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("kind", PLAYS)
-def test_a_member_comes_to_the_same_bits_in_any_company(kind: str) -> None:
-    alone = PLAYS[kind]("native", NETWORKS[0], seeds=[7])
+def test_a_member_comes_to_the_same_bits_in_any_company(kind: str, precision: str) -> None:
+    alone = PLAYS[kind]("native", NETWORKS[0], seeds=[7], precision=precision)
     for seeds, row in (([7, 1], 0), ([1, 2, 7], 2), ([3, 4, 5, 6, 7], 4)):
-        together = PLAYS[kind]("native", NETWORKS[0], seeds=seeds)
+        together = PLAYS[kind]("native", NETWORKS[0], seeds=seeds, precision=precision)
         for name in FIELDS:
             assert torch.equal(alone[0].fields[name][0], together[0].fields[name][row]), (seeds, name)
 
@@ -252,21 +255,139 @@ def test_remembered_values_of_the_target_network_change_no_bit(network: MLP) -> 
     assert all(torch.equal(fields[0][name], fields[1][name]) for name in FIELDS)
 
 
+def rounded(numbers: torch.Tensor) -> torch.Tensor:
+    """Round to the nearest bfloat16, ties to even, by the bits."""
+    bits = np.ascontiguousarray(numbers.detach().numpy(), dtype=np.float32).view(np.uint32)
+    return torch.from_numpy(((bits + 0x7FFF + (bits >> 16 & 1)) & 0xFFFF0000).astype(np.uint32).view(np.float32))
+
+
+class RoundedProduct(torch.autograd.Function):
+    """x w' of rounded factors (G, B, n) and (G, m, n), added up in double precision, as are those of its gradients."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
+        ctx.factors = rounded(x).double(), rounded(w).double()
+        return (ctx.factors[0] @ ctx.factors[1].transpose(1, 2)).float()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:  # type: ignore[override]
+        (x, w), g = ctx.factors, rounded(gradient).double()
+        return (g @ w).float(), (g.transpose(1, 2) @ x).float()
+
+
+def rounding_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the torch reference round what is multiplied between hidden layers, and nothing else."""
+    plain = torch.baddbmm
+
+    def product(bias: torch.Tensor, x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
+        if x.shape[-1] == INPUTS or w.shape[-1] == OUTPUTS:  # from the observation, or to the values
+            return plain(bias, x, w)
+        result: torch.Tensor = RoundedProduct.apply(x, w.transpose(1, 2))
+        return bias + result
+
+    monkeypatch.setattr(torch, "baddbmm", product)
+
+
+@pytest.mark.parametrize(
+    "network",
+    [*NETWORKS[:1], *NETWORKS[2:4], MLP((33, 17, 6), "tanh", skip=True), MLP((40, 33, 24))],
+    ids=str,
+)
+@pytest.mark.parametrize("slots", [32, 21, 1])
+def test_products_of_bfloat16_are_those_of_a_plain_reference_that_rounds(
+    network: MLP, slots: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One gradient step: Adam's first moment is a tenth of the gradient, which all three products have part in.
+
+    A sum whose last bit differs may round to the other neighbour in the next layer, so that few numbers differ more.
+    """
+    once = {"rollouts": 1, "slots": slots, "update_epochs": 1, "num_minibatches": 1, "max_grad_norm": 1e9}
+    (own, _, _, acted), (exact, *_) = (
+        play_pqn("native", network, precision=precision, **once) for precision in ("bfloat16", "float32")
+    )
+    rounding_torch(monkeypatch)
+    reference, _, _, expected = play_pqn("torch", network, **once)
+    np.testing.assert_allclose(acted[0][1], expected[0][1], atol=2e-4)
+    moments = [one.fields["exp_avg"] for one in (own, exact, reference)]
+    error, effect = ((moment - moments[2]).abs() for moment in moments[:2])
+    assert error.mean() <= 0.02 * effect.mean(), "what rounding does, and hardly anything else"
+    assert error.max() <= 2e-3 * moments[2].abs().max()
+
+
+@pytest.mark.parametrize("network", NETWORKS, ids=str)
+@pytest.mark.parametrize("kind", PLAYS)
+def test_fifty_updates_in_bfloat16_lead_nearly_where_those_in_float32_lead(kind: str, network: MLP) -> None:
+    (exact, told, *_), (own, also, *_) = (
+        PLAYS[kind]("native", network, precision=precision) for precision in PRECISIONS
+    )
+    start = subnets_of(network, torch.float32, range(MEMBERS)).fields["weight"]
+    moved, apart = (
+        (one.fields["weight"] - other).abs().mean() for one, other in ((exact, start), (own, exact.fields["weight"]))
+    )
+    assert apart <= 0.1 * moved
+    assert (apart > 0) == (len(network.hidden) > 1), "only what is between hidden layers is rounded"
+    np.testing.assert_allclose(also.loss, told.loss, rtol=0.02)
+
+
+@pytest.mark.parametrize("network", NETWORKS, ids=str)
+@pytest.mark.parametrize("kind", PLAYS)
+def test_the_instruction_for_bfloat16_changes_no_bit(kind: str, network: MLP, monkeypatch: pytest.MonkeyPatch) -> None:
+    fields = []
+    for build in ("v4", "v4bf16"):
+        load_build(build, monkeypatch)
+        fields.append([PLAYS[kind]("native", network, precision=precision)[0].fields for precision in PRECISIONS])
+    for without, with_it, precision in zip(*fields, PRECISIONS, strict=True):
+        for name in FIELDS:
+            assert torch.equal(without[name], with_it[name]), (precision, name)
+
+
+def test_one_line_says_where_bfloat16_is_slow(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for build, expected in (("v4bf16", 0), ("baseline", 1)):
+        load_build(build, monkeypatch)
+        monkeypatch.setattr(native, "library", handed.library)
+        native.tell_if_bfloat16_is_slow.cache_clear()
+        with caplog.at_level(logging.WARNING, "archgym"):
+            for precision in ("float32", "bfloat16", "bfloat16"):
+                play_pqn("native", NETWORKS[1], seeds=[0], rollouts=1, precision=precision)
+        assert (
+            sum("computes bfloat16 in float32's arithmetic" in one.getMessage() for one in caplog.records) == expected
+        )
+    native.tell_if_bfloat16_is_slow.cache_clear()
+
+
+@pytest.mark.parametrize("env_id", ["ArchSearch-DQN-v0", "ArchSearch-PQN-v0"])
+def test_bfloat16_is_for_the_compiled_learner_alone_where_networks_read_vectors(env_id: str) -> None:
+    with pytest.raises(
+        ValueError,
+        match=r"precision: expected 'float32' where torch trains \(but for the convolutional networks of DQN\), got "
+        r"'bfloat16': it is for learner='native'\.",
+    ):
+        gym.make(env_id, learner="torch", precision="bfloat16")
+    with pytest.raises(ValueError, match=r"unknown precision 'bfloat': expected one of bfloat16, float32"):
+        gym.make(env_id, precision="bfloat")
+
+
 def test_the_ring_is_written_as_the_reference_writes_it() -> None:
     rings = [play_dqn(learner, NETWORKS[1])[2] for learner in ("torch", "native")]
     for name in ("observations", "steps", "head", "filled"):
         assert torch.equal(getattr(rings[0], name), getattr(rings[1], name)), name
 
 
+def load_build(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make learners use one of the builds, or skip the test where it cannot run."""
+    paths = [path for path in BUILDS if path.name.startswith(f"_learners_{name}.")]
+    if not paths or name not in native.BUILDS.get(native.capability(), ("baseline",)):
+        pytest.skip(f"the build {name!r} is not here, or not for this processor, which has {native.capability()}")
+    loaded = ctypes.CDLL(str(paths[0]))
+    monkeypatch.setattr(handed, "library", lambda: loaded)
+
+
 @pytest.mark.parametrize("build", BUILDS, ids=lambda path: path.name.split(".")[0])
 @pytest.mark.parametrize("kind", PLAYS)
 def test_every_build_trains_as_the_reference(build: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    level = {"v4": "AVX512", "v3": "AVX2"}.get(build.name.split(".")[0].rpartition("_")[2])
-    here = torch.backends.cpu.get_cpu_capability()
-    if level and here not in {"AVX2": ("AVX2", "AVX512"), "AVX512": ("AVX512",)}[level]:
-        pytest.skip(f"this processor has {here}, {build.name} needs {level}")
-    loaded = ctypes.CDLL(str(build))
-    monkeypatch.setattr(handed, "library", lambda: loaded)
+    load_build(build.name.split(".")[0].removeprefix("_learners_"), monkeypatch)
     for network in NETWORKS:
         assert_equal(PLAYS[kind]("native", network, TWICE), PLAYS[kind]("torch", network, TWICE), 1e-12)
         assert_as_precise(kind, network)
@@ -284,6 +405,10 @@ def test_the_library_loaded_is_the_widest_that_the_processor_has() -> None:
             check=True,
         )
         assert f"_learners_{build}." in answer.stdout, "torch is told what the processor has"
+    build = native.BUILDS.get(native.capability(), ("baseline",))[0]
+    loaded = native.library()
+    assert loaded is not None
+    assert f"_learners_{build}." in loaded._name
 
 
 @pytest.fixture

@@ -211,11 +211,9 @@ def test_pqn_computes_with_the_newest_weights_rounded(shares: bool, monkeypatch:
     assert all(all(own.values()) for own in ended), ended
 
 
-def test_bfloat16_is_refused_for_vectors_and_unknown_types_for_all() -> None:
-    with pytest.raises(
-        ValueError, match="precision: expected 'float32' for networks that read vectors, got 'bfloat16'"
-    ):
-        Population(Problem(Settings.from_keywords({"precision": "bfloat16"})), 1)
+def test_bfloat16_is_refused_where_torch_trains_on_vectors_and_unknown_types_for_all() -> None:
+    with pytest.raises(ValueError, match=r"precision: expected 'float32' where torch trains .* got 'bfloat16'"):
+        Population(Problem(Settings.from_keywords({"precision": "bfloat16", "learner": "torch"})), 1)
     with pytest.raises(
         ValueError, match=r"unknown precision 'bfloat': expected one of bfloat16, float32. Did you mean 'bfloat16'"
     ):

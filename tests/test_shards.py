@@ -29,12 +29,16 @@ def test_every_row_is_shared_out_once_and_evenly(costs: list[int], count: int) -
 @needs_native
 @pytest.mark.filterwarnings("ignore:window_steps")
 @pytest.mark.parametrize("env_id", ["ArchSearch-DQN-v0", "ArchSearch-PQN-v0"])
-@pytest.mark.parametrize("transfer", ["shared", "own"])
-def test_the_result_does_not_depend_on_the_number_of_threads(env_id: str, transfer: str) -> None:
+@pytest.mark.parametrize(
+    "keywords",
+    [{"transfer": "shared"}, {"transfer": "own"}, {"precision": "bfloat16"}],
+    ids=lambda one: str(*one.values()),
+)
+def test_the_result_does_not_depend_on_the_number_of_threads(env_id: str, keywords: dict[str, str]) -> None:
     told = []
     for threads in (1, 2, 3, 8):
         env: Any = gym.make_vec(
-            env_id, num_envs=5, windows=4, window_steps=480, threads=threads, transfer=transfer, learner="native"
+            env_id, num_envs=5, windows=4, window_steps=480, threads=threads, learner="native", **keywords
         )
         env.reset(seed=5)
         rng = np.random.default_rng(0)

@@ -42,8 +42,9 @@ class Config(Exploration):
     clip_rewards: bool = False
     """Whether rewards are cut to [-1, 1] for learning, as usual for Atari; returns are counted uncut in any case."""
     precision: str = "float32"
-    """What convolutional networks are computed in, `float32` or `bfloat16`: faster where the processor has instructions
-    for it. Weights, optimizer and values are float32 in any case."""
+    """What networks are computed in, `float32` or `bfloat16`: faster where the processor has instructions for it.
+    Weights, optimizer and values are float32 in any case. Of networks that read vectors the compiled learner rounds
+    what is multiplied between hidden layers."""
     double: bool = False
     """Whether the weights choose the action that the target network values (Double DQN)."""
     huber: bool = False

@@ -67,7 +67,7 @@ class NativeLearners:
         remember: bool = True,
     ) -> None:
         assert config.learning_starts is not None, "the settings are resolved before training"
-        self.config, self.samplers, self.networks = config, samplers, Networks(groups)
+        self.config, self.samplers, self.networks = config, samplers, Networks(groups, config.precision)
         count = len(members)
         self._uniforms = np.empty((count, DRAWS, config.batch_size))
         self._drawn = np.full(count, DRAWS)

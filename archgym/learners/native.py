@@ -9,17 +9,17 @@ import torch
 from numpy.typing import NDArray
 
 from archgym.learners.adam import Adam
-from archgym.native import library
+from archgym.native import library, tell_if_bfloat16_is_slow
 from archgym.search_spaces.mlp import MLP
 from archgym.training import Group, Statistics
 
-ACTIVATIONS = ("relu", "tanh", "elu")  # numbered as in archgym/native/network.h
+ACTIVATIONS = ("relu", "tanh", "elu")  # numbered as in archgym/native/layout.h
 
 integer, number, pointer = ctypes.c_int64, ctypes.c_double, ctypes.c_void_p
 
 
 class Shape(ctypes.Structure):
-    """A network, as archgym/native/network.h has it."""
+    """A network, as archgym/native/layout.h has it."""
 
     _fields_ = (("depth", integer), ("widths", pointer), ("activation", integer), ("norm", integer), ("skip", integer))
 
@@ -39,10 +39,14 @@ class Networks:
 
     Args:
         groups: Their subnets are trained in place; their networks are `MLP`.
+        precision: A key of `archgym.learners.precision.PRECISIONS`. With `bfloat16` the products between hidden layers
+            take rounded numbers, and add up in float32; all else, input layer and head too, is float32.
     """
 
-    def __init__(self, groups: Sequence[Group]) -> None:
-        self.groups = groups
+    def __init__(self, groups: Sequence[Group], precision: str) -> None:
+        self.groups, self._rounded = groups, precision == "bfloat16"
+        if self._rounded:
+            tell_if_bfloat16_is_slow()
         self.adams = [Adam(group.subnets, torch.device("cpu")) for group in groups]
         self._widths: list[NDArray[np.int64]] = []
 
@@ -70,7 +74,9 @@ class Networks:
 
     @property
     def precision(self) -> str:
-        """Name what they are computed in: `float32`, or in tests `float64`."""
+        """Name what they are computed in: `float32`, `bfloat16`, or in tests `float64`."""
+        if self._rounded:
+            return "bfloat16"
         return str(self.groups[0].subnets.fields["weight"].dtype).removeprefix("torch.")
 
     def finish(self, learners: "Native", count: int) -> Statistics:

@@ -39,7 +39,9 @@ class Config(Exploration):
     clip_rewards: bool = False
     """Whether rewards are cut to [-1, 1] for learning, as usual for Atari; returns are counted uncut in any case."""
     precision: str = "float32"
-    """What convolutional networks are computed in, `float32` or `bfloat16`, as for the inner DQN."""
+    """`float32`, or `bfloat16`: what products between the hidden layers of multilayer perceptrons take in the compiled
+    learner, and what convolutional networks are computed in; faster where the processor has an instruction for it.
+    Weights, optimizer and values are float32 in any case."""
 
     def __post_init__(self) -> None:
         """Refuse settings that cannot train."""

@@ -34,7 +34,7 @@ class NativeLearners:
     """
 
     def __init__(self, config: Config, groups: Sequence[Group], inputs: int, envs: int, slots: int) -> None:
-        self.config, self.networks = config, Networks(groups)
+        self.config, self.networks = config, Networks(groups, config.precision)
         self.count = sum(len(group.rows) for group in groups)
         described = (Trained * self.count)()
         for index, group in enumerate(groups):

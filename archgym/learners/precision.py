@@ -1,7 +1,9 @@
 """The type that networks are computed in, beside the float32 numbers that training moves.
 
 In bfloat16 half the bytes are read and twice the products made per instruction, where the processor knows it; numbers
-keep 8 of 24 bits. Training goes on in float32: the gradient of a rounded copy of the weights moves the weights.
+keep 8 of 24 bits. Training goes on in float32: the gradient of a rounded copy of the weights moves the weights. The
+compiled learners round the factors of the products between hidden layers (archgym/native/network.h); torch rounds
+whatever a convolutional network computes but its head.
 """
 
 from collections.abc import Mapping
@@ -22,6 +24,24 @@ def check(name: str) -> None:
     """
     if name not in PRECISIONS:
         raise unknown("precision", name, PRECISIONS)
+
+
+def check_learner(name: str, learner: str, images: bool) -> None:
+    """Demand that a learner computes in a type.
+
+    Args:
+        name: A key of `PRECISIONS`.
+        learner: `native` or `torch`.
+        images: Whether the networks are convolutional.
+
+    Raises:
+        ValueError: If it does not.
+    """
+    if name != "float32" and learner == "torch" and not images:
+        raise ValueError(
+            f"precision: expected 'float32' where torch trains (but for convolutional networks), "
+            f"got {name!r}: it is for learner='native'."
+        )
 
 
 class Working:

@@ -6,7 +6,7 @@
 
 namespace archgym {
 
-template <class T>
+template <class T, class P = T>
 class Desk {
   public:
     // For all the networks of `learners`, on up to so many columns.
@@ -55,7 +55,7 @@ class Desk {
 
   private:
     const long inputs, outputs;
-    Pass<T> pass;
+    Pass<T, P> pass;
     Buffer<T> x, values, slopes;
 
     template <class Learners, class Measure>

@@ -25,7 +25,7 @@ struct DqnMember {
     int64_t* drawn;          // how many of the draws are used up
 };
 
-template <class T>
+template <class T, class P = T>
 class Dqn {
     static constexpr long W = Simd<T>::width;
 
@@ -36,23 +36,25 @@ class Dqn {
         double loss = 0, value = 0;
         // The values of next observations under the present target weights, where they are known: the target network
         // stands still between its copies, and transitions are drawn again and again.
-        int64_t epoch = 1;
-        std::vector<int64_t> known;  // (slots x envs): the epoch in which `next_value` was computed
-        std::vector<T> next_value;   // (slots x envs)
+        int32_t epoch = 1;
+        struct NextValue {
+            T value;
+            int32_t epoch;  // in which it was computed
+        };
+        std::vector<NextValue> next;  // (slots x envs)
 
         Learner(const DqnSettings& settings, const DqnMember<T>& member)
             : DqnMember<T>(member),
               net(settings.inputs, settings.outputs, member.trained.shape),
               weight(member.trained.weight),
-              known(settings.slots * settings.envs, 0),
-              next_value(settings.slots * settings.envs) {}
+              next(settings.slots * settings.envs) {}
     };
 
   public:
     Dqn(const DqnSettings& settings, const DqnMember<T>* members, int64_t count) : settings(settings) {
         for (int64_t i = 0; i < count; i++) learners.emplace_back(settings, members[i]);
         const long batch = std::max(settings.batch_size, settings.envs);
-        desk = std::make_unique<Desk<T>>(learners, settings.inputs, settings.outputs, batch);
+        desk = std::make_unique<Desk<T, P>>(learners, settings.inputs, settings.outputs, batch);
         target.resize(batch);
         at.resize(batch);
         missing.resize(batch);
@@ -80,7 +82,7 @@ class Dqn {
             for (long e = 0; e < envs; e++) {
                 float* row = own.steps + (slot * envs + e) * 4;
                 row[0] = float(actions[m * envs + e]), row[1] = row[2] = row[3] = 0;
-                own.known[slot * envs + e] = 0;
+                own.next[slot * envs + e].epoch = 0;
             }
             *own.head = (slot + 1) % settings.slots;
             *own.filled = std::min(*own.filled + 1, settings.slots);
@@ -104,8 +106,11 @@ class Dqn {
     // One gradient step of every learner that has begun to learn; `start`: steps in the window before the newest slot,
     // which has no successor yet.
     void update(int64_t start) {
-        for (Learner& own : learners)
-            if (own.steps_before + start >= settings.learning_starts) update(own);
+        const auto learns = [&](const Learner& own) { return own.steps_before + start >= settings.learning_starts; };
+        for (size_t m = 0; m < learners.size(); m++) {
+            if (m + 1 < learners.size() && learns(learners[m + 1])) fetch(learners[m + 1]);
+            if (learns(learners[m])) update(learners[m]);
+        }
     }
 
     // Copy weights to the target networks where it is due.
@@ -133,13 +138,14 @@ class Dqn {
   private:
     const DqnSettings settings;
     std::vector<Learner> learners;
-    std::unique_ptr<Desk<T>> desk;
+    std::unique_ptr<Desk<T, P>> desk;
     std::vector<T> target;
     std::vector<int64_t> at, missing, chosen;
 
     void update(Learner& own) {
         const long batch = settings.batch_size;
         draw(own);
+        ++*own.drawn;
         value_targets(own);
         for (long b = 0; b < batch; b++) desk->column(b, own.observations + at[b] * settings.inputs);
         desk->forward(own.net, own.weight, batch, true);
@@ -163,13 +169,25 @@ class Dqn {
     }
 
     // Where the minibatch lies in the ring: drawn from all slots but the newest (archgym/replay.py, `sample`).
-    void draw(Learner& own) {
+    void draw(const Learner& own) {
         const long envs = settings.envs, length = settings.slots * envs;
-        const double* uniform = own.uniforms + (*own.drawn)++ * settings.batch_size;
+        const double* uniform = own.uniforms + *own.drawn * settings.batch_size;
         const long oldest = (*own.head - *own.filled) * envs, count = (*own.filled - 1) * envs;
         for (long b = 0; b < settings.batch_size; b++) {
             const long place = oldest + long(uniform[b] * double(count));
             at[b] = place < 0 ? place + length : place;
+        }
+    }
+
+    // Ask for the minibatch that comes next to be brought into the cache, while another learner is at work.
+    void fetch(const Learner& own) {
+        draw(own);
+        for (long b = 0; b < settings.batch_size; b++) {
+            const float* observation = own.observations + at[b] * settings.inputs;
+            __builtin_prefetch(observation, 0, 2);
+            __builtin_prefetch(observation + settings.envs * settings.inputs, 0, 2);
+            __builtin_prefetch(own.steps + at[b] * 4, 0, 2);
+            __builtin_prefetch(&own.next[at[b]], 1, 2);
         }
     }
 
@@ -178,7 +196,7 @@ class Dqn {
         const long envs = settings.envs, length = settings.slots * envs;
         long count = 0;
         for (long b = 0; b < settings.batch_size; b++) {
-            if (settings.remember && !settings.twice && own.known[at[b]] == own.epoch) continue;
+            if (settings.remember && !settings.twice && own.next[at[b]].epoch == own.epoch) continue;
             const long next = at[b] + envs;
             desk->column(count, own.observations + (next < length ? next : next - length) * settings.inputs);
             missing[count++] = b;
@@ -190,14 +208,12 @@ class Dqn {
             }
             desk->forward(own.net, own.target, count);
             for (long c = 0; c < count; c++) {
-                const long place = at[missing[c]];
-                own.next_value[place] = desk->value(settings.twice ? chosen[c] : desk->highest(c), c);
-                own.known[place] = own.epoch;
+                own.next[at[missing[c]]] = {desk->value(settings.twice ? chosen[c] : desk->highest(c), c), own.epoch};
             }
         }
         for (long b = 0; b < settings.batch_size; b++) {
             const float* row = own.steps + at[b] * 4;
-            target[b] = T(row[1]) + T(settings.gamma) * (T(1) - T(row[2])) * own.next_value[at[b]];
+            target[b] = T(row[1]) + T(settings.gamma) * (T(1) - T(row[2])) * own.next[at[b]].value;
         }
     }
 };

@@ -1,4 +1,4 @@
-// What Python calls through ctypes, in single precision and, for tests, in double.
+// What Python calls through ctypes: in single precision, with products rounded to bfloat16, and, for tests, in double.
 #include "dqn.h"
 #include "pqn.h"
 
@@ -17,36 +17,41 @@ using namespace archgym;
         learners->finish(updates, loss, value);                                                              \
     }
 
-#define EXPORT_DQN(NAME, T)                                                                                  \
-    EXPORT_LEARNERS(NAME, Dqn<T>, DqnSettings, DqnMember<T>)                                                 \
-    EXPORT NAME##_act(Dqn<T>* learners, const float* observations, int64_t* actions) {                       \
+#define EXPORT_DQN(NAME, DQN, T)                                                                             \
+    EXPORT_LEARNERS(NAME, DQN, DqnSettings, DqnMember<T>)                                                    \
+    EXPORT NAME##_act(DQN* learners, const float* observations, int64_t* actions) {                          \
         learners->act(observations, actions);                                                                \
     }                                                                                                        \
-    EXPORT NAME##_record(Dqn<T>* learners, const float* observations, const int64_t* actions) {              \
+    EXPORT NAME##_record(DQN* learners, const float* observations, const int64_t* actions) {                 \
         learners->record(observations, actions);                                                             \
     }                                                                                                        \
     EXPORT NAME##_complete(                                                                                  \
-        Dqn<T>* learners, const double* rewards, const uint8_t* terminated, const uint8_t* valid             \
+        DQN* learners, const double* rewards, const uint8_t* terminated, const uint8_t* valid                \
     ) {                                                                                                      \
         learners->complete(rewards, terminated, valid);                                                      \
     }                                                                                                        \
-    EXPORT NAME##_update(Dqn<T>* learners, int64_t start) { learners->update(start); }                       \
-    EXPORT NAME##_sync(Dqn<T>* learners, int64_t start, int64_t end) { learners->sync(start, end); }
+    EXPORT NAME##_update(DQN* learners, int64_t start) { learners->update(start); }                          \
+    EXPORT NAME##_sync(DQN* learners, int64_t start, int64_t end) { learners->sync(start, end); }
 
-#define EXPORT_PQN(NAME, T)                                                                                  \
-    EXPORT_LEARNERS(NAME, Pqn<T>, PqnSettings, Trained<T>)                                                   \
-    EXPORT NAME##_act(Pqn<T>* learners, const float* observations, int64_t* actions, double* values) {       \
+#define EXPORT_PQN(NAME, PQN, T)                                                                             \
+    EXPORT_LEARNERS(NAME, PQN, PqnSettings, Trained<T>)                                                      \
+    EXPORT NAME##_act(PQN* learners, const float* observations, int64_t* actions, double* values) {          \
         learners->act(observations, actions, values);                                                        \
     }                                                                                                        \
     EXPORT NAME##_learn(                                                                                     \
-        Pqn<T>* learners, const float* observations, const int64_t* actions, const float* returns,           \
+        PQN* learners, const float* observations, const int64_t* actions, const float* returns,              \
         const uint8_t* valid, const int64_t* orders, int64_t epochs, const int64_t* ends, int64_t count,     \
         const double* rates                                                                                  \
     ) {                                                                                                      \
         learners->learn(observations, actions, returns, valid, orders, epochs, ends, count, rates);          \
     }
 
-EXPORT_DQN(dqn_float32, float)
-EXPORT_DQN(dqn_float64, double)
-EXPORT_PQN(pqn_float32, float)
-EXPORT_PQN(pqn_float64, double)
+typedef Dqn<float, Pair> RoundedDqn;
+typedef Pqn<float, Pair> RoundedPqn;
+
+EXPORT_DQN(dqn_float32, Dqn<float>, float)
+EXPORT_DQN(dqn_bfloat16, RoundedDqn, float)
+EXPORT_DQN(dqn_float64, Dqn<double>, double)
+EXPORT_PQN(pqn_float32, Pqn<float>, float)
+EXPORT_PQN(pqn_bfloat16, RoundedPqn, float)
+EXPORT_PQN(pqn_float64, Pqn<double>, double)

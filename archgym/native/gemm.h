@@ -2,9 +2,9 @@
 // the tile it falls into: a column's result does not depend on which columns stand beside it.
 #pragma once
 
-#include <utility>
+#include <type_traits>
 
-#include "simd.h"
+#include "bfloat16.h"
 
 namespace archgym {
 
@@ -37,62 +37,111 @@ struct Factor {
     long rows, columns;
 };
 
-// `V` is the vector; `last` says how many numbers of the last one are kept.
-template <class T, class V, int ROWS, int VECTORS>
+// Where a product goes, and what is done with its numbers on the way, while they are in registers.
+template <class T>
+struct Result {
+    T* numbers;  // (rows, lead); null: not wanted
+    long lead;
+    const T* bias = nullptr;    // (rows), added
+    bool relu = false;          // negative numbers become 0
+    const T* active = nullptr;  // (rows, lead): numbers become 0 where this is not above 0
+    // Single precision in whole vectors only: the numbers rounded, in pairs of rows (rows / 2, lead), and row by row, so
+    // many apart.
+    Pair* across = nullptr;
+    uint16_t* along = nullptr;
+    long along_lead = 0;
+
+    Result at(long row, long column) const {
+        const long offset = row * lead + column;
+        return {
+            numbers ? numbers + offset : nullptr,
+            lead,
+            bias ? bias + row : nullptr,
+            relu,
+            active ? active + offset : nullptr,
+            across ? across + row / 2 * lead + column : nullptr,
+            along ? along + row * along_lead + column : nullptr,
+            along_lead,
+        };
+    }
+};
+
+// Factors are of type `P`: numbers like the result, or pairs of rounded ones, each of which counts as one term. `Size` is
+// `Simd` or `Half`, the length of vectors; `last` says how many numbers of the last one are kept.
+template <class T, class P, template <class> class Size, int ROWS, int VECTORS>
 inline __attribute__((always_inline)) void tile(
-    long terms, Factor<T> a, const T* b, long ldb, const T* bias, T* c, long ldc, long last
+    long terms, Factor<P> a, const P* b, long ldb, const Result<T> c, long last
 ) {
+    typedef typename Size<T>::type V;
+    typedef typename Size<P>::type F;
     constexpr long W = sizeof(V) / sizeof(T);
     V total[ROWS][VECTORS];
     for (int i = 0; i < ROWS; i++)
-        for (int j = 0; j < VECTORS; j++) total[i][j] = broadcast<T, V>(bias ? bias[i] : T(0));
+        for (int j = 0; j < VECTORS; j++) total[i][j] = broadcast<T, V>(c.bias ? c.bias[i] : T(0));
     for (long p = 0; p < terms; p++) {
-        V row[VECTORS];
-        for (int j = 0; j < VECTORS; j++) row[j] = load<T, V>(b + p * ldb + j * W);
+        F row[VECTORS];
+        for (int j = 0; j < VECTORS; j++) row[j] = load<P, F>(b + p * ldb + j * W);
         for (int i = 0; i < ROWS; i++) {
-            const V factor = broadcast<T, V>(a.data[i * a.rows + p * a.columns]);
-            for (int j = 0; j < VECTORS; j++) total[i][j] += factor * row[j];
+            const F factor = broadcast<P, F>(a.data[i * a.rows + p * a.columns]);
+            for (int j = 0; j < VECTORS; j++) total[i][j] = accumulate(total[i][j], factor, row[j]);
         }
     }
-    for (int i = 0; i < ROWS; i++) {
-        for (int j = 0; j < VECTORS - 1; j++) std::memcpy(c + i * ldc + j * W, &total[i][j], sizeof(V));
-        T* end = c + i * ldc + (VECTORS - 1) * W;
-        if (last == W)
-            std::memcpy(end, &total[i][VECTORS - 1], sizeof(V));
-        else
-            std::memcpy(end, &total[i][VECTORS - 1], last * sizeof(T));
+    const V zero = {};
+    if (c.relu)
+        for (int i = 0; i < ROWS; i++)
+            for (int j = 0; j < VECTORS; j++) total[i][j] = total[i][j] < zero ? zero : total[i][j];
+    if (c.active)
+        for (int i = 0; i < ROWS; i++)
+            for (int j = 0; j < VECTORS; j++)
+                total[i][j] = load<T, V>(c.active + i * c.lead + j * W) > zero ? total[i][j] : zero;
+    if (c.numbers)
+        for (int i = 0; i < ROWS; i++) {
+            for (int j = 0; j < VECTORS - 1; j++) std::memcpy(c.numbers + i * c.lead + j * W, &total[i][j], sizeof(V));
+            T* end = c.numbers + i * c.lead + (VECTORS - 1) * W;
+            if (last == W)
+                std::memcpy(end, &total[i][VECTORS - 1], sizeof(V));
+            else
+                std::memcpy(end, &total[i][VECTORS - 1], last * sizeof(T));
+        }
+    if constexpr (std::is_same_v<V, Vector<float>>) {
+        if (c.across)
+            for (int i = 0; i < ROWS; i += 2)
+                for (int j = 0; j < VECTORS; j++)
+                    store<Pair>(
+                        c.across + i / 2 * c.lead + j * W, rounded(total[i][j], i + 1 < ROWS ? total[i + 1][j] : zero)
+                    );
+        if (c.along)
+            for (int i = 0; i < ROWS; i++)
+                for (int j = 0; j < VECTORS; j++) store_rounded(c.along + i * c.along_lead + j * W, total[i][j]);
     }
 }
 
-template <class T, class V, int VECTORS>
-void columns(long rows, long terms, Factor<T> a, const T* b, long ldb, const T* bias, T* c, long ldc, long last) {
+template <class T, class P, template <class> class Size, int VECTORS>
+void columns(long rows, long terms, Factor<P> a, const P* b, long ldb, const Result<T>& c, long last) {
     long i = 0;
-    const auto at = [&](long row) { return Factor<T>{a.data + row * a.rows, a.rows, a.columns}; };
-    const auto of = [&](long row) { return bias ? bias + row : nullptr; };
+    const auto at = [&](long row) { return Factor<P>{a.data + row * a.rows, a.rows, a.columns}; };
     for (; i + TILE_ROWS <= rows; i += TILE_ROWS)
-        tile<T, V, TILE_ROWS, VECTORS>(terms, at(i), b, ldb, of(i), c + i * ldc, ldc, last);
+        tile<T, P, Size, TILE_ROWS, VECTORS>(terms, at(i), b, ldb, c.at(i, 0), last);
     if constexpr (TILE_ROWS > 4)
-        for (; i + 4 <= rows; i += 4) tile<T, V, 4, VECTORS>(terms, at(i), b, ldb, of(i), c + i * ldc, ldc, last);
-    for (; i + 2 <= rows; i += 2) tile<T, V, 2, VECTORS>(terms, at(i), b, ldb, of(i), c + i * ldc, ldc, last);
-    for (; i < rows; i++) tile<T, V, 1, VECTORS>(terms, at(i), b, ldb, of(i), c + i * ldc, ldc, last);
+        for (; i + 4 <= rows; i += 4) tile<T, P, Size, 4, VECTORS>(terms, at(i), b, ldb, c.at(i, 0), last);
+    for (; i + 2 <= rows; i += 2) tile<T, P, Size, 2, VECTORS>(terms, at(i), b, ldb, c.at(i, 0), last);
+    for (; i < rows; i++) tile<T, P, Size, 1, VECTORS>(terms, at(i), b, ldb, c.at(i, 0), last);
 }
 
 // c (rows x width) = bias + a (rows x terms) b (terms x width). Rows of b are read in whole vectors.
-template <class T>
-void multiply(long rows, long width, long terms, Factor<T> a, const T* b, long ldb, const T* bias, T* c, long ldc) {
-    typedef Vector<T> V;
-    typedef typename Half<T>::type H;
+template <class T, class P>
+void multiply(long rows, long width, long terms, Factor<P> a, const P* b, long ldb, const Result<T>& c) {
     constexpr long W = Simd<T>::width;
-    if (width <= W / 2) return columns<T, H, 1>(rows, terms, a, b, ldb, bias, c, ldc, width);
+    if (width <= W / 2) return columns<T, P, Half, 1>(rows, terms, a, b, ldb, c, width);
     for (long j = 0; j < width;) {
         const long left = (width - j + W - 1) / W;
         // Four vectors are two and two, not three and one: a tile of one vector keeps the adders waiting.
         const long take = left >= TILE_VECTORS && left != TILE_VECTORS + 1 ? TILE_VECTORS : (left > 2 ? 2 : left);
         const long last = j + take * W <= width ? W : width - (j + (take - 1) * W);
         if constexpr (TILE_VECTORS > 2)
-            if (take == 3) columns<T, V, 3>(rows, terms, a, b + j, ldb, bias, c + j, ldc, last);
-        if (take == 2) columns<T, V, 2>(rows, terms, a, b + j, ldb, bias, c + j, ldc, last);
-        if (take == 1) columns<T, V, 1>(rows, terms, a, b + j, ldb, bias, c + j, ldc, last);
+            if (take == 3) columns<T, P, Simd, 3>(rows, terms, a, b + j, ldb, c.at(0, j), last);
+        if (take == 2) columns<T, P, Simd, 2>(rows, terms, a, b + j, ldb, c.at(0, j), last);
+        if (take == 1) columns<T, P, Simd, 1>(rows, terms, a, b + j, ldb, c.at(0, j), last);
         j += take * W;
     }
 }
@@ -108,7 +157,7 @@ void multiply_rows(long rows, long width, long terms, const T* a, long lda, cons
             Vector<T> total[4] = {};
             for (long p = 0; p < terms; p += W)
                 for (int k = 0; k < 4; k++) total[k] += load(a + i * lda + p) * load(b + (j + k) * ldb + p);
-            for (int k = 0; k < 4; k++) c[i * ldc + j + k] = sum<T>(total[k]);
+            sum_four<T>(total, c + i * ldc + j);
         }
         for (; j < width; j++) {
             Vector<T> total = {};

@@ -12,7 +12,7 @@ struct PqnSettings {
     int64_t batch_size;             // of the largest minibatch
 };
 
-template <class T>
+template <class T, class P = T>
 class Pqn {
     static constexpr long W = Simd<T>::width;
 
@@ -28,7 +28,7 @@ class Pqn {
         for (int64_t i = 0; i < count; i++)
             learners.push_back({members[i], Network(settings.inputs, settings.outputs, members[i].shape)});
         const long batch = std::max(settings.batch_size, settings.envs);
-        desk = std::make_unique<Desk<T>>(learners, settings.inputs, settings.outputs, batch);
+        desk = std::make_unique<Desk<T, P>>(learners, settings.inputs, settings.outputs, batch);
     }
 
     // Actions of highest value, and these values, both (members, envs), on observations (members, envs, inputs).
@@ -93,7 +93,7 @@ class Pqn {
   private:
     const PqnSettings settings;
     std::vector<Learner> learners;
-    std::unique_ptr<Desk<T>> desk;
+    std::unique_ptr<Desk<T, P>> desk;
 
     // Cut the gradient to its greatest length, as torch's clip_grad_norm_ does.
     void clip(long size) {

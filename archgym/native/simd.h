@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <utility>
 
 #if defined(__AVX512F__)
 #define VECTOR_BYTES 64
@@ -53,6 +54,45 @@ inline T sum(Vector<T> value) {
     for (long half = Simd<T>::width / 2; half; half /= 2)  // in pairs: in turn, every addition waits for the last
         for (long i = 0; i < half; i++) part[i] += part[i + half];
     return part[0];
+}
+
+// Lane by lane, what lane INDEX of the joint a and b would be after moving by `FROM`: in groups of `GROUP` lanes, every
+// second group of each.
+template <class T, long GROUP, long FROM, long... INDEX>
+inline Vector<T> every_second(Vector<T> a, Vector<T> b, std::integer_sequence<long, INDEX...>) {
+    return __builtin_shufflevector(a, b, (INDEX / GROUP * 2 * GROUP + FROM + INDEX % GROUP)...);
+}
+
+template <class T, long HALF, long... INDEX>
+inline Vector<T> swapped(Vector<T> a, std::integer_sequence<long, INDEX...>) {
+    return __builtin_shufflevector(a, a, (INDEX ^ HALF)...);
+}
+
+template <class T, long HALF>
+inline Vector<T> folded(Vector<T> all) {
+    if constexpr (HALF == 0)
+        return all;
+    else
+        return folded<T, HALF / 2>(all + swapped<T, HALF>(all, std::make_integer_sequence<long, Simd<T>::width>{}));
+}
+
+// The sums of four vectors, each to the bit what `sum` gives, in less time than four of those take.
+template <class T>
+inline void sum_four(const Vector<T> (&values)[4], T* to) {
+    constexpr long W = Simd<T>::width;
+    if constexpr (W < 4) {
+        for (int k = 0; k < 4; k++) to[k] = sum<T>(values[k]);
+    } else {
+        constexpr auto lanes = std::make_integer_sequence<long, W>{};
+        Vector<T> pair[2];  // halves: first and second of two
+        for (int k = 0; k < 2; k++)
+            pair[k] = every_second<T, W / 2, 0>(values[2 * k], values[2 * k + 1], lanes) +
+                      every_second<T, W / 2, W / 2>(values[2 * k], values[2 * k + 1], lanes);
+        const Vector<T> quarters = every_second<T, W / 4, 0>(pair[0], pair[1], lanes) +
+                                   every_second<T, W / 4, W / 4>(pair[0], pair[1], lanes);
+        const Vector<T> all = folded<T, W / 8>(quarters);
+        for (int k = 0; k < 4; k++) to[k] = all[k * (W / 4)];
+    }
 }
 
 inline float square_root(float x) { return std::sqrt(x); }
