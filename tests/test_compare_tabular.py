@@ -351,3 +351,33 @@ def test_the_terminal_tells_regrets_and_ranks(done: dict[str, Any], capsys: pyte
     assert "looked up on the test seeds" in said
     assert "Regret of recommendations" in said
     assert "best-of-k-random" in said
+
+
+def test_several_tasks_have_a_table_each_and_ranks_over_all(
+    planted_table: Callable[..., Table], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("archgym.table_card.SHIPPED", tmp_path / "shipped")
+    for task in ("CartPole-v1", "Acrobot-v1"):
+        tables.save(planted_table(seeds=4, task=task), tmp_path / "shipped" / f"dqn--mlp--{task}.npz")
+    args = TabularArgs(**SMALL, task="CartPole-v1,Acrobot-v1", out=tmp_path / "run")
+    assert compare.main(["local-search"], args) == 0
+    content = json.loads((tmp_path / "run" / "compare.json").read_text())
+    assert [own["file"] for own in content["table"]["tasks"]] == [
+        "dqn--mlp--CartPole-v1.npz",
+        "dqn--mlp--Acrobot-v1.npz",
+    ]
+    for own in content["table"]["final"].values():
+        assert len(own["regret"]) == 2
+        assert own["rank"]["low"] <= own["rank"]["high"]
+    places = [
+        sorted(final["regret"][task]["value"] for final in content["table"]["final"].values()).index(
+            content["table"]["final"]["local-search"]["regret"][task]["value"]
+        )
+        + 1
+        for task in (0, 1)
+    ]
+    assert content["table"]["final"]["local-search"]["rank"]["value"] == np.mean(places)
+    assert "Average ranks" in (tmp_path / "run" / "report.html").read_text()
+    board = content["boards"]["recommendation"]
+    assert len(board["by_task"]["local-search"]) == 2
+    assert len(lines(tmp_path / "run")) == 2 * 3 * 12

@@ -361,7 +361,7 @@ def test_one_line_says_where_bfloat16_is_slow(
 def test_bfloat16_is_for_the_compiled_learner_alone_where_networks_read_vectors(env_id: str) -> None:
     with pytest.raises(
         ValueError,
-        match=r"precision: expected 'float32' where torch trains \(but for the convolutional networks of DQN\), got "
+        match=r"precision: expected 'float32' where torch trains \(but for convolutional networks\), got "
         r"'bfloat16': it is for learner='native'\.",
     ):
         gym.make(env_id, learner="torch", precision="bfloat16")
