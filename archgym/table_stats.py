@@ -173,17 +173,16 @@ def random_regret(truth: ArrayLike, count: int) -> float:
     return float(values[-1] - np.dot(chances, values))
 
 
-def seeds_needed(difference: float, variances: Sequence[float], paired: bool = False) -> float:
+def seeds_needed(difference: float, variances: Sequence[float]) -> float:
     """Count the seeds per side with which Welch's test tells two means apart: 80 % power, two-sided level of 5 %.
 
-    The smallest n with n >= (t(97.5 %) + t(80 %))^2 * (sum of the variances) / difference^2, quantiles of Student's t
-    with the test's degrees of freedom: 2 (n - 1) at most, taken as that, or n - 1 where it is paired. Within one seed
-    of the noncentral t's from 3 seeds on.
+    The smallest n with n >= (t(97.5 %) + t(80 %))^2 * (sum of the variances) / difference^2, with quantiles of
+    Student's t at 2 (n - 1) degrees of freedom, the most that the test can have. For equal variances and differences of 0.3
+    to 4 standard deviations it is what the noncentral t says.
 
     Args:
         difference: Of the means.
-        variances: Of single scores on both sides; where paired, that of their difference.
-        paired: Whether both sides share their seeds.
+        variances: Of single scores on both sides.
 
     Returns:
         A whole number from 2 on, or infinity where it is above 10,000.
@@ -192,7 +191,7 @@ def seeds_needed(difference: float, variances: Sequence[float], paired: bool = F
     if difference == 0 or noise >= difference**2 * MOST_SEEDS / 8:
         return float("inf")
     for seeds in range(2, MOST_SEEDS + 1):
-        freedom = (seeds - 1) * (1 if paired else 2)
+        freedom = 2 * (seeds - 1)
         if seeds >= (student_t(freedom) + student_t(freedom, POWER)) ** 2 * noise / difference**2:
             return float(seeds)
     return float("inf")

@@ -20,6 +20,10 @@ class ArchSearchEnv(core.Face, gym.Env[NDArray[Any], Any]):
     EnvPool-vectorised environments of the task for one window, and checks it in. What the next architecture inherits is
     the keyword `transfer`. One episode is one lifetime of `windows` windows.
 
+    On a recorded table (`ArchSearch-DQN-Tabular-v0`, `archgym.tabular`) a step looks a window up: a repeat visit
+    continues the curve of that architecture (`transfer="own"`), or every visit is a first window (`fresh`). Steps are
+    compiled there, unless a journal records them.
+
     ## Action space
     `MultiDiscrete`, one entry per choice of the search space: an option index each. Entries of inactive choices (the
     width of a layer that is not there) have no effect; `info["architecture"]` names the network that was trained. An

@@ -22,8 +22,8 @@ def _structure(name: str, integers: str, pointers: str) -> type[ctypes.Structure
 # As in archgym/native/lives.cpp.
 RECORD = _structure(
     "Record",
-    "choices options rows seeds windows width own improvement",
-    "counts row_of starts places values rewards prices diverged seen",
+    "choices options rows seeds windows own improvement",
+    "counts row_of starts places values rewards prices diverged alone",
 )
 LIVES = _structure(
     "Lives",

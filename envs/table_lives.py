@@ -5,6 +5,7 @@ built, or where a journal records every call. Whatever is asked for besides step
 evaluations, pictures) is answered by the reference, which lives the same windows once it is needed.
 """
 
+import ctypes
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from archgym.envs import core, table_kernel
-from archgym.envs.lifetimes import ALONE, SCALARS, Lifetime, tell
+from archgym.envs.lifetimes import ALONE, Lifetime, tell
 from archgym.evaluator import State
 from archgym.rewards import REWARD_LIMITS
 from archgym.tabular import Tabular
@@ -21,6 +22,16 @@ from archgym.window import WindowResult
 
 CODES = 2**22  # option vectors up to which each has its place in an array
 REMEMBERED = 100_000  # infos of windows that are kept for a single environment
+CONNECTED = (
+    "_step",
+    "_structure",
+    "_constant",
+    "_handles",
+    "_done",
+    "_where",
+    "_switched",
+    "_earned",
+)  # attributes of `_connect`
 # Of the infos, in order.
 NAMES = ("architecture", *(name for name in WindowResult.__dataclass_fields__ if name not in ("action", "reward")))
 
@@ -65,16 +76,31 @@ class TableLives(core.Lives):
             name: np.zeros((self.members, *shape), kind) for name, (shape, kind) in shapes.items()
         }
         self._arrays["totals"] = np.zeros(options)
-        numbers = {"windows": windows, "drawn": drawn}
-        self._structure = table_kernel.hand_over(table_kernel.LIVES, numbers, self._arrays)
+        self._windows = windows
+        self._connect()
+
+    def _connect(self) -> None:
+        """Hand the arrays over to the kernel."""
         loaded = table_kernel.library()
         assert loaded is not None, "asked for only where it was built"
-        self._step, self._windows = loaded.lives_step, windows
+        numbers = {"windows": self._windows, "drawn": self.evaluator.drawn}
+        self._step = loaded.lives_step
+        self._structure = table_kernel.hand_over(table_kernel.LIVES, numbers, self._arrays)
         # Python's numbers straight from the arrays, for a single environment.
         self._done, self._where, self._switched, self._earned = (
             memoryview(self._arrays[name].data) for name in ("done", "where", "switched", "earned")
         )
-        self._handles = table_kernel.address(self._record.structure), table_kernel.address(self._structure)
+        self._constant = self._record.hand_over()
+        self._handles = table_kernel.address(self._constant), table_kernel.address(self._structure)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Give what a copy is made of; what points into the arrays is made anew."""
+        return {name: value for name, value in vars(self).items() if name not in CONNECTED}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Become a copy."""
+        vars(self).update(state)
+        self._connect()
 
     @property
     def lifetimes(self) -> list[Lifetime]:
@@ -244,7 +270,6 @@ class Record:
         row_of: Row of every option vector, by its code; -1: not met yet. Empty where there are too many.
         codes: Architectures as one-hot numbers, (rows, options).
         labels: Of the architectures, (rows,).
-        structure: As archgym/native/lives.cpp has it.
     """
 
     def __init__(self, evaluator: Tabular) -> None:
@@ -268,11 +293,10 @@ class Record:
         prices = np.array(evaluator.prices)
         rewards = np.clip(values - np.repeat(prices, each), *REWARD_LIMITS)
         rewards[column["diverged"]] = REWARD_LIMITS[0]
-        options = self.codes.shape[1]
-        seen = np.zeros((len(values), 3 * options + SCALARS), dtype=np.float32)
-        seen[:, :options] = np.repeat(self.codes, each, axis=0)
-        for place, (name, squash) in enumerate(ALONE, start=options + 4):
-            seen[:, place] = [squash(value) for value in column[name].tolist()]
+        alone = np.empty((len(values), len(ALONE)), dtype=np.float32)
+        for place, (name, squash) in enumerate(ALONE):
+            plain = squash is float
+            alone[:, place] = column[name] if plain else [squash(value) for value in column[name].tolist()]
         self._arrays = {
             "counts": np.array(space.counts),
             "row_of": self.row_of,
@@ -282,12 +306,15 @@ class Record:
             "rewards": rewards,
             "prices": prices,
             "diverged": column["diverged"],
-            "seen": seen,
+            "alone": alone,
         }
-        sizes = {"choices": len(space.counts), "options": options, "rows": len(self.labels), "width": seen.shape[1]}
+        sizes = {"choices": len(space.counts), "options": self.codes.shape[1], "rows": len(self.labels)}
         rules = {"own": evaluator.own, "improvement": problem.settings.reward == "improvement"}
-        lengths = {"seeds": self._seeds, "windows": self._windows}
-        self.structure = table_kernel.hand_over(table_kernel.RECORD, {**sizes, **lengths, **rules}, self._arrays)
+        self._numbers = {**sizes, "seeds": self._seeds, "windows": self._windows, **rules}
+
+    def hand_over(self) -> ctypes.Structure:
+        """Give it as archgym/native/lives.cpp has it; to be used as long as this is kept."""
+        return table_kernel.hand_over(table_kernel.RECORD, self._numbers, self._arrays)
 
     def code(self, architecture: NDArray[Any]) -> int:
         """Number an option vector."""

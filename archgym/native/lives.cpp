@@ -6,12 +6,12 @@
 
 namespace {
 
-constexpr int64_t REACH = 4, SCALARS = 11;
+constexpr int64_t REACH = 4, LIVED = 4, ALONE = 7;  // numbers about a lifetime, and about its last window alone
 constexpr double SHRINKAGE = 4.0, LOWEST = -1.0, HIGHEST = 2.0;
 
 // What is told of every recorded window, in the order of row, search seed and window; constant.
 struct Record {
-    int64_t choices, options, rows, seeds, windows, width;
+    int64_t choices, options, rows, seeds, windows;
     int64_t own, improvement;
     const int64_t* counts;    // options of every choice
     const int64_t* row_of;    // row of every option vector, by its number; -1: not known yet; none: `chosen` is given
@@ -21,7 +21,7 @@ struct Record {
     const double* rewards;    // what they earn by themselves
     const double* prices;     // of every row
     const bool* diverged;
-    const float* seen;        // (windows of all, width): observations without what depends on the lifetime
+    const float* alone;       // (windows of all, ALONE): what an observation tells of a window alone
 };
 
 // K lifetimes, one behind the other in every array.
@@ -85,10 +85,13 @@ void visit(const Record& record, Lives& lives, int64_t member, int64_t position)
 void observe(const Record& record, Lives& lives, int64_t member, int64_t position) {
     const int64_t options = record.options, done = lives.done[member];
     const double *shares = lives.shares + member * options, *settled = lives.settled + member * options;
-    const float* known = record.seen + lives.where[position] * record.width;
+    const float* alone = record.alone + lives.where[position] * ALONE;
+    const int64_t row = lives.chosen[position];
     double* totals = lives.totals;
-    float* seen = lives.seen + member * record.width;
-    std::copy(known, known + options + SCALARS, seen);
+    float* seen = lives.seen + member * (3 * options + LIVED + ALONE);
+    std::fill(seen, seen + options, 0.0f);
+    for (int64_t at = record.starts[row]; at < record.starts[row + 1]; ++at) seen[record.places[at]] = 1.0f;
+    std::copy(alone, alone + ALONE, seen + options + LIVED);
     std::copy(settled, settled + options, totals);
     for (int64_t window = std::max<int64_t>(done - REACH, 0); window < done; ++window)
         add_residual(totals, record, lives, member, window);
@@ -96,7 +99,7 @@ void observe(const Record& record, Lives& lives, int64_t member, int64_t positio
     seen[options + 1] = float(lives.best[member]);
     seen[options + 2] = float(1.0 - double(done) / double(lives.windows));
     seen[options + 3] = float(lives.since[member] / double(lives.windows));
-    float *share = seen + options + SCALARS, *mean = share + options;
+    float *share = seen + options + LIVED + ALONE, *mean = share + options;
     for (int64_t option = 0; option < options; ++option) {
         share[option] = float(shares[option] / double(done));
         mean[option] = float(totals[option] / (shares[option] + SHRINKAGE));
