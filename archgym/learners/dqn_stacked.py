@@ -21,6 +21,7 @@ from archgym.learners.dqn_torch import Learner, TorchLearners, values
 from archgym.learners.stacked_mlp import StackedMLP, layers
 from archgym.observations import Observations
 from archgym.replay import Replay
+from archgym.search_spaces.mlp import MLP
 from archgym.training import Group, Statistics
 
 
@@ -34,6 +35,7 @@ class Stack:
 
     def __init__(self, learner: Learner, span: slice) -> None:
         self.learner, self.span, network = learner, span, learner.subnets.network
+        assert isinstance(network, MLP), "who chooses the learner knows the family"
         tensors = (learner.subnets.views("weight"), learner.subnets.views("target"), learner.parts)
         self.weights, self.targets, self.gradient = (layers(network, one) for one in tensors)
         self.network = StackedMLP(network, self.weights[0].weight, learner.config.batch_size)

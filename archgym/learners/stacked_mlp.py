@@ -44,17 +44,27 @@ class Layer:
     """The tensors of one linear layer, and of the LayerNorm behind it where there is one."""
 
     weight: Tensor  # (G, features, inputs)
-    bias: Tensor  # (G, features)
-    gain: Tensor | None = None  # (G, features)
-    shift: Tensor | None = None  # (G, features)
+    bias: Tensor  # (G, features, 1), as are those below
+    gain: Tensor | None = None
+    shift: Tensor | None = None
 
 
 def layers(network: MLP, tensors: Mapping[str, Tensor]) -> list[Layer]:
     """Put tensors, named as the supernet names them, in the order in which they are used; the head comes last."""
-    names = [f"layer_{i}" for i in range(len(network.hidden))] + [f"head_{len(network.hidden)}"]
-    norms = [(tensors.get(f"norm_{i}.weight"), tensors.get(f"norm_{i}.bias")) for i in range(len(network.hidden))]
-    linear = [(tensors[f"{name}.weight"], tensors[f"{name}.bias"]) for name in names]
-    return [Layer(*one, *norm) for one, norm in zip(linear, [*norms, (None, None)], strict=True)]
+
+    def column(name: str) -> Tensor | None:
+        return tensors[name][..., None] if name in tensors else None
+
+    hidden = [(f"layer_{i}", f"norm_{i}") for i in range(len(network.hidden))]
+    return [
+        Layer(
+            tensors[f"{name}.weight"],
+            tensors[f"{name}.bias"][..., None],
+            column(f"{norm}.weight"),
+            column(f"{norm}.bias"),
+        )
+        for name, norm in [*hidden, (f"head_{len(network.hidden)}", "")]
+    ]
 
 
 class StackedMLP:
@@ -73,7 +83,7 @@ class StackedMLP:
             return [like.new_empty(members, width, batch) for width in network.hidden] if needed else []
 
         self.active = maps()  # what each activation gave
-        self.outputs = maps() if network.skip else self.active  # of each layer
+        self.outputs = [self.active[0], *maps()[1:]] if network.skip else self.active  # of each layer
         self.normed, self.scales = maps(network.layer_norm), [like.new_empty(0)] * len(network.hidden)
         self.gradients = maps()  # at the outputs of each layer
         self.errors = maps() if network.skip else self.gradients  # at the sums of each layer
@@ -84,17 +94,15 @@ class StackedMLP:
         *hidden, head = weights
         for i, layer in enumerate(hidden):
             y = torch.bmm(layer.weight, x, out=self.active[i])
-            y.add_(layer.bias[..., None])
+            y.add_(layer.bias)
             if layer.gain is not None and layer.shift is not None:
                 self._normalise(i, layer.gain, layer.shift)
             self.activation.apply(y)
-            if self.network.skip:
-                self.outputs[i].copy_(y)
-                if i:
-                    shared = min(self.network.hidden[i - 1 : i + 1])
-                    self.outputs[i][:, :shared] += x[:, :shared]
+            if self.network.skip and i:
+                shared = min(self.network.hidden[i - 1 : i + 1])
+                self.outputs[i].copy_(y)[:, :shared] += x[:, :shared]
             x = self.outputs[i]
-        return torch.bmm(head.weight, x, out=out).add_(head.bias[..., None])
+        return torch.bmm(head.weight, x, out=out).add_(head.bias)
 
     def backward(self, weights: list[Layer], x: Tensor, slope: Tensor, gradient: list[Layer]) -> None:
         """Write the gradient of what the newest `forward` computed into `gradient`.
@@ -107,14 +115,14 @@ class StackedMLP:
         """
         last = len(self.network.hidden) - 1
         torch.bmm(slope, self.outputs[last].transpose(1, 2), out=gradient[-1].weight)
-        torch.sum(slope, 2, out=gradient[-1].bias)
+        torch.sum(slope, 2, keepdim=True, out=gradient[-1].bias)
         torch.bmm(weights[-1].weight.transpose(1, 2), slope, out=self.gradients[last])
         for i in range(last, -1, -1):
             layer, own = weights[i], gradient[i]
             error = self.activation.backward(self.gradients[i], self.active[i], self.errors[i])
             if layer.gain is not None and own.gain is not None and own.shift is not None:
                 self._normalise_backward(i, layer.gain, own.gain, own.shift)
-            torch.sum(error, 2, out=own.bias)
+            torch.sum(error, 2, keepdim=True, out=own.bias)
             if i == 0:  # a product with few columns is slow, one with few rows is not
                 own.weight.copy_(torch.bmm(x, error.transpose(1, 2), out=self.first).transpose(1, 2))
                 return
@@ -130,13 +138,13 @@ class StackedMLP:
         torch.sub(y, y.mean(1, keepdim=True), out=normed)
         self.scales[i] = torch.mul(normed, normed, out=y).mean(1, keepdim=True).add_(EPSILON).rsqrt_()  # (G, 1, B)
         normed.mul_(self.scales[i])
-        torch.addcmul(shift[..., None], normed, gain[..., None], out=y)
+        torch.addcmul(shift, normed, gain, out=y)
 
     def _normalise_backward(self, i: int, gain: Tensor, gain_gradient: Tensor, shift_gradient: Tensor) -> None:
         """Turn `errors[i]` from the gradient behind the LayerNorm of layer i into that before it."""
         error, normed, product = self.errors[i], self.normed[i], self.active[i]  # the last is needed no more
-        torch.sum(error, 2, out=shift_gradient)
-        torch.sum(torch.mul(error, normed, out=product), 2, out=gain_gradient)
-        error.mul_(gain[..., None])
-        along = product.mul_(gain[..., None]).mean(1, keepdim=True)
+        torch.sum(error, 2, keepdim=True, out=shift_gradient)
+        torch.sum(torch.mul(error, normed, out=product), 2, keepdim=True, out=gain_gradient)
+        error.mul_(gain)
+        along = product.mul_(gain).mean(1, keepdim=True)
         error.sub_(error.mean(1, keepdim=True)).addcmul_(normed, along, value=-1).mul_(self.scales[i])
