@@ -1,4 +1,4 @@
-"""Whether a faster learner learns as well: its learning curves beside those of the torch reference.
+"""Whether a faster learner learns as well: its learning curves beside those of the reference.
 
 Hypothesis: they are the same in distribution. Method: ten members of the default network of `mlp` are trained from
 nothing on each task, by the default schedule, in windows; every learner gets the same seeds, but rounding drives them
@@ -19,7 +19,7 @@ import tyro
 from numpy.typing import NDArray
 
 from archgym.comparison_stats import iqm, stratified_interval
-from archgym.speed import learners
+from archgym.speed import learners as faster
 from benchmarks.environment import DQN, make
 from benchmarks.machine import describe
 
@@ -47,6 +47,11 @@ class Args:
 
 
 TOY = Args(members=3, tasks=("CartPole-v1",), share=0.05)
+
+
+def learners() -> dict[str, dict[str, Any]]:
+    """List the learners, the reference first."""
+    return {"reference": {"learner": "reference"}, **faster()}
 
 
 def curves(env_id: str, task: str, keywords: Mapping[str, Any], args: Args) -> NDArray[np.float64]:
