@@ -43,7 +43,14 @@ PLAN = [[A, B, A], [A, A, B], [B, A, B], [B, C, A]]
 
 
 def problem(trainer: str = "dqn", **keywords: Any) -> Problem:
-    given = {**SMALL, **OF_TRAINER[trainer], "trainer": trainer, "share_weights": True, "learner": "reference", **keywords}
+    given = {
+        **SMALL,
+        **OF_TRAINER[trainer],
+        "trainer": trainer,
+        "share_weights": True,
+        "learner": "reference",
+        **keywords,
+    }
     return Problem(Settings.from_keywords(given))
 
 
