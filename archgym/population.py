@@ -59,11 +59,11 @@ class Population:
                 f"share_weights: expected a trainer whose members can train one supernet (its SHARES_WEIGHTS), "
                 f"got {settings.trainer!r}."
             )
-        name = "torch" if self.shares and settings.learner == "auto" else settings.learner
+        name = "reference" if self.shares else settings.learner  # `native` is refused in the settings
         self.learner = find_learner(name, self.device, self.family, trainers)
         self.config = trainer_config(trainers.PRESETS, problem).resolved(problem.horizon, problem.learner_steps)
         check_learner(getattr(self.config, "precision", "float32"), self.learner, kind_of(problem.inputs) == IMAGES)
-        if settings.threads > 1 and self.learner == "torch":
+        if settings.threads > 1 and self.learner != "native":
             raise ValueError(
                 f"threads: expected 1 where torch computes the gradient steps (its threads: OMP_NUM_THREADS), "
                 f"got {settings.threads}."

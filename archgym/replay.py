@@ -66,11 +66,11 @@ class Replay:
             observations: (G, E, *observation shape), on which the actions are taken.
             actions: (G, E).
         """
-        head = self.head[members]
+        head, filled = self.head.index_select(0, members), self.filled.index_select(0, members)
         self.observations[members, head] = observations
         self.steps[members, head] = F.pad(actions.to(self.steps.dtype)[..., None], (0, 3))
-        self.head[members] = (head + 1) % self.slots
-        self.filled[members] = (self.filled[members] + 1).clamp_(max=self.slots)
+        self.head.index_copy_(0, members, (head + 1) % self.slots)
+        self.filled.index_copy_(0, members, (filled + 1).clamp_(max=self.slots))
 
     def complete(self, members: Tensor, results: Tensor) -> None:
         """Write down what came of the actions in the newest slot.
@@ -79,7 +79,7 @@ class Replay:
             members: (G,) int64.
             results: (G, E, 3): reward, terminated, valid.
         """
-        self.steps[members, self.head[members] - 1, :, 1:] = results
+        self.steps[members, self.head.index_select(0, members) - 1, :, 1:] = results
 
     def sample(self, members: Tensor, uniform: Tensor) -> Batch:
         """Draw transitions uniformly from all slots but the newest, whose successor is not there yet.
@@ -92,18 +92,17 @@ class Replay:
             The transitions, (G, B, ...).
         """
         # A member's ring laid out flat, (time x inner env): the successor lies `envs` positions on.
-        length, filled = self.slots * self.envs, self.filled[members][:, None]  # filled: (G, 1)
-        oldest = (self.head[members][:, None] - filled) * self.envs
+        length, filled = self.slots * self.envs, self.filled.index_select(0, members)[:, None]  # filled: (G, 1)
+        oldest = (self.head.index_select(0, members)[:, None] - filled) * self.envs
         position = oldest + (uniform * ((filled - 1) * self.envs)).long()  # (G, B)
-        ring = (members * length)[:, None]
-        here, following = ring + position % length, ring + (position + self.envs) % length
-        kept = self.observations.flatten(0, 2)  # (member x time x inner env, *observation shape)
-        rows = self.steps.view(-1, 4)[here]  # (G, B, 4)
+        places = torch.stack([position, position + self.envs]) % length + (members * length)[:, None]  # (2, G, B)
+        here, following = _rows(self.observations.flatten(0, 2), places)
+        rows = _rows(self.steps.view(-1, 4), places[0])  # (G, B, 4)
         return Batch(
-            observations=_rows(kept, here),
+            observations=here,
             actions=rows[..., ACTION].long(),
             rewards=rows[..., REWARD],
-            next_observations=_rows(kept, following),
+            next_observations=following,
             terminated=rows[..., TERMINATED],
             valid=rows[..., VALID],
         )
@@ -131,5 +130,5 @@ class Replay:
 
 
 def _rows(table: Tensor, places: Tensor) -> Tensor:
-    """Read rows (G, B, ...) at places (G, B); an index would do the same ten times slower where rows are images."""
+    """Read rows (*places, ...) at places; an index would do the same ten times slower where rows are images."""
     return table.index_select(0, places.flatten()).view(*places.shape, *table.shape[1:])

@@ -90,7 +90,7 @@ class _Scored:
         )
         own = Resamples(worlds, comparison.search_seeds(task), areas.shape[1], self.draws, rng)
         drawn = own.truth(areas)
-        lost = judged
+        lost = drawn[:, allowed].max(1, keepdims=True) - drawn
         return _Judged(plain.area, plain.last_fifth, plain.regret, own, drawn, lost)
 
     def steps(self, task: str) -> list[int]:

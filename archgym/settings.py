@@ -66,15 +66,16 @@ class Settings:
     device: str = "cpu"
     """Where networks and replay lie: a torch device."""
     learner: str = "auto"
-    """What computes the gradient steps: `native` (compiled, for multilayer perceptrons on the CPU), `torch` (the
-    reference), or `auto`: `native` where it can."""
+    """What computes the gradient steps: `native` (compiled, for multilayer perceptrons on the CPU), `torch` (without
+    autograd for those and DQN on any device, else the reference), `reference` (autograd), or `auto`: the first that
+    can."""
     threads: int = 1
     """Threads of the native learner; each trains members of its own, in inner environments of its own. The result does
     not depend on it."""
     share_weights: bool = False
     """Whether all members train one supernet, each its own architecture (`archgym.learners.sharing`); False gives every
-    member a supernet of its own. A member then is not the single environment of its seed. Needs `transfer="shared"`
-    and the torch learner, which `learner="auto"` gives."""
+    member a supernet of its own. A member then is not the single environment of its seed. Needs `transfer="shared"`;
+    the reference trains."""
     exact: bool = False
     """Whether every member is computed at its own shapes, so that its numbers do not depend, bit for bit, on how many
     members there are; False stacks members of equal architecture."""

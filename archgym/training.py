@@ -74,11 +74,11 @@ class WindowTrainer(Generic[C]):
         horizon: Environment steps that one learner lives for, H.
         episode_limit: Longest episode of the task.
         device: Where networks, and a replay if there is one, lie.
-        learner: What computes the gradient steps, `native` or `torch`.
+        learner: What computes the gradient steps, one of the trainer's `LEARNERS`.
     """
 
     def __init__(
-        self, config: C, horizon: int, episode_limit: int, device: torch.device, learner: str = "torch"
+        self, config: C, horizon: int, episode_limit: int, device: torch.device, learner: str = "reference"
     ) -> None:
         self.config, self.horizon, self.episode_limit = config, horizon, episode_limit
         self.device, self.learner = device, learner

@@ -1,4 +1,4 @@
-"""Whether a faster learner learns as well: its learning curves beside those of the torch reference.
+"""Whether a faster learner learns as well: its learning curves beside those of the reference.
 
 Hypothesis: they are the same in distribution. Method: ten members of the default network of `mlp` are trained from
 nothing on each task, by the default schedule, in windows; every learner gets the same seeds, but rounding drives them
@@ -25,7 +25,7 @@ from benchmarks.machine import describe
 
 PQN = "ArchSearch-PQN-v0"
 # Contenders, the reference first: keyword arguments of the environment.
-WAYS: Mapping[str, Mapping[str, Any]] = learners()
+WAYS: Mapping[str, Mapping[str, Any]] = {"reference": {"learner": "reference"}, **learners()}
 if "native" in WAYS:
     WAYS = {**WAYS, "native, bfloat16": {"learner": "native", "precision": "bfloat16"}}
 # Windows and their steps: where most members have learned what they can (README.md, "Does the inner DQN learn?").

@@ -55,6 +55,7 @@ class Way:
 LEARNERS = learners()
 WAYS: dict[str, Way] = {
     **{name: Way({**asdict(SETTINGS), **keywords}) for name, keywords in LEARNERS.items()},
+    "reference": Way({**asdict(SETTINGS), "learner": "reference"}, members=(8, 32), mixed=(8,)),
     "share_weights": Way({**asdict(SETTINGS), "share_weights": True}, members=(8,), mixed=(8,)),
     "PQN": Way(members=(1, 8), mixed=(8,), env_id="ArchSearch-PQN-v0"),
 }

@@ -33,17 +33,24 @@ LIVES = _structure(
 )
 
 
+VERSION = 2  # of lives.cpp
+
+
 @functools.cache
 def library() -> ctypes.CDLL | None:
-    """Load it; None, and one line in the log, where it was not built."""
-    folder = Path(archgym.__file__).parent / "native"
+    """Load it; None, and one line in the log, where it was not built, or from another lives.cpp."""
+    folder, reason = Path(archgym.__file__).parent / "native", "there was no C++ compiler when archgym was installed"
     for path in sorted(folder.glob("_lives*.so")):
         loaded = ctypes.CDLL(str(path))
+        if getattr(loaded, "lives_version", lambda: 0)() != VERSION:
+            reason = "archgym has changed since it was installed; install it again"
+            continue
         loaded.lives_step.restype, loaded.lives_step.argtypes = _integer, [_pointer, _pointer, _pointer, _integer]
         return loaded
     logging.getLogger("archgym").warning(
-        "archgym/native/lives.cpp was not built (there was no C++ compiler when archgym was installed): steps on "
-        "recorded tables are computed in Python, several times slower."
+        "archgym/native/lives.cpp was not built (%s): steps on recorded tables are computed in Python, several times "
+        "slower.",
+        reason,
     )
     return None
 

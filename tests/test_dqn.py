@@ -267,10 +267,10 @@ def test_each_number_takes_adams_step_of_its_own_age(ages: tuple[int, int]) -> N
 # A whole window.
 
 
-LEARNER = ["torch"]  # what trains in the tests below: each runs with either
+LEARNER = ["torch"]  # what trains in the tests below: each runs with any of them
 
 
-@pytest.fixture(params=["torch", "native"])
+@pytest.fixture(params=["reference", "torch", "native"])
 def learner(request: pytest.FixtureRequest) -> Iterator[str]:
     if request.param == "native" and library() is None:
         pytest.skip("the compiled learners were not built: no C++ compiler at installation")

@@ -116,8 +116,13 @@ def test_a_moment_that_overflowed_is_noticed_and_large_numbers_are_sound(kind: t
     assert adam.finish().tolist() == [False, True, False]
 
 
-def test_large_networks_are_fused_and_small_ones_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    subnets = subnets_of(stores(1), LARGE)
+def test_large_networks_are_fused_and_small_ones_where_all_numbers_are_of_one_age(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    subnets = subnets_of(stores(2), LARGE)
+    subnets.fields["steps"][0] += 7
+    assert type(adam_for(subnets, CPU)) is FusedAdam, "members may differ in age"
+    subnets.fields["steps"][0, 5] += 1
     assert type(adam_for(subnets, CPU)) is Adam
     monkeypatch.setattr(adam_fused, "LARGE", 1000)
     assert type(adam_for(subnets, CPU)) is FusedAdam

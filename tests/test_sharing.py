@@ -43,7 +43,14 @@ PLAN = [[A, B, A], [A, A, B], [B, A, B], [B, C, A]]
 
 
 def problem(trainer: str = "dqn", **keywords: Any) -> Problem:
-    given = {**SMALL, **OF_TRAINER[trainer], "trainer": trainer, "share_weights": True, "learner": "torch", **keywords}
+    given = {
+        **SMALL,
+        **OF_TRAINER[trainer],
+        "trainer": trainer,
+        "share_weights": True,
+        "learner": "reference",
+        **keywords,
+    }
     return Problem(Settings.from_keywords(given))
 
 
@@ -431,7 +438,7 @@ def test_architectures_drawn_at_random_learn_together_in_the_one_supernet() -> N
     drawn = [np.stack([made.problem.space.sample(rng) for _ in range(4)]) for _ in range(7)]
     returns = np.array([[one.raw_return for one in made.train_window(architectures)] for architectures in drawn])
     assert returns[-3:].mean() > 2.5 * returns[0].mean()
-    assert made.learner == "torch"
+    assert made.learner == "reference"
 
 
 # Refusals.

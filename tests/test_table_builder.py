@@ -433,16 +433,17 @@ def test_four_processes_that_are_killed_at_random_instants_build_the_table_of_on
     running = [start() for _ in range(4)]
     try:
         while lines() < 24 and kills < 6:
-            seen = lines()
-            while lines() < seen + rng.integers(1, 4) and any(process.poll() is None for process in running):
+            target = lines() + int(rng.integers(1, 4))
+            while lines() < target and all(process.poll() is None for process in running):
                 time.sleep(0.01)
             time.sleep(rng.uniform(0, 0.1))
+            if any(process.poll() is not None for process in running):
+                break  # all is trained, or one has failed
             place = int(rng.integers(4))
-            if running[place].poll() is None:
-                running[place].kill()
-                running[place].communicate()
-                kills += 1
-                running[place] = start()
+            running[place].kill()
+            running[place].communicate()
+            kills += 1
+            running[place] = start()
         for process in running:
             _, said = process.communicate()
             assert process.returncode == 0, said.decode()

@@ -28,6 +28,7 @@ from archgym.table import Table
 
 ID = "ArchSearch-DQN-Tabular-v0"
 MEMBERS = 7
+FOLDER = Path(archgym.__file__).parent
 Make = Callable[..., Table]
 
 compiled = pytest.mark.skipif(
@@ -418,7 +419,14 @@ def test_where_nothing_is_compiled_the_log_says_so_once(
     monkeypatch.setattr(archgym, "__file__", str(tmp_path / "__init__.py"))
     with caplog.at_level(logging.WARNING, logger="archgym"):
         assert table_kernel.library.__wrapped__() is None
-    assert "lives.cpp was not built" in caplog.text
+        assert "lives.cpp was not built (there was no C++ compiler" in caplog.text
+        (tmp_path / "native").mkdir()
+        own = next(iter(FOLDER.glob("native/_lives*.so")), None)
+        if own is not None:  # as it is after an update that was not installed
+            (tmp_path / "native" / own.name).write_bytes(own.read_bytes())
+            monkeypatch.setattr(table_kernel, "VERSION", table_kernel.VERSION + 1)
+            assert table_kernel.library.__wrapped__() is None
+            assert "archgym has changed since it was installed; install it again" in caplog.text
 
 
 def test_a_journal_records_every_step_and_resumes(path: str, tmp_path: Path) -> None:

@@ -58,6 +58,10 @@ class Adam:
         self.fields["weight"].addcdiv_(first, scale, value=-learning_rate)
         self.gradient_steps += 1
 
+    def ages(self) -> list[Tensor]:
+        """Give what a step changes beside the fields."""
+        return self.corrections
+
     @torch.no_grad()
     def finish(self) -> NDArray[np.bool_]:
         """Count the gradient steps and tell which members have a number that is not finite, (G,).

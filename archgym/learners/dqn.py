@@ -1,6 +1,7 @@
 """What a DQN learner is: its settings, and what the loop of a window asks of it.
 
-Two learners do the same: `dqn_torch`, the plain reference, on any device; and `dqn_native`, compiled, on the CPU.
+Three learners do the same: `dqn_torch`, the plain reference, for every network and device; `dqn_stacked`, without
+autograd, for multilayer perceptrons; and `dqn_native`, for these too, compiled, on the CPU.
 """
 
 from dataclasses import dataclass, replace

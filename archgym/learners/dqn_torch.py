@@ -1,4 +1,4 @@
-"""The reference DQN learner, in torch: members of equal architecture stacked, updated by batched products.
+"""The reference DQN learner, in torch's autograd: members of equal architecture stacked, updated by batched products.
 
 With networks this small the number of calls costs more than the arithmetic (benchmarks/README.md). So what treats all
 members alike is done once for all of them; only networks and Adam run group by group.
@@ -157,8 +157,7 @@ class TorchLearners:
 
     def record(self, observations: Observations, actions: NDArray[np.int64]) -> None:
         """Begin a time slot of the replay."""
-        told = (torch.from_numpy(array).to(self.device) for array in (observations, actions))
-        self.replay.write(self.ring, *told)
+        self.replay.write(self.ring, *(torch.from_numpy(array).to(self.device) for array in (observations, actions)))
 
     def complete(self, rewards: NDArray[np.float64], terminated: NDArray[np.bool_], valid: NDArray[np.bool_]) -> None:
         """Write down what came of the newest slot's actions."""
@@ -171,9 +170,13 @@ class TorchLearners:
             # Counted to `start`, for the newest slot has no successor yet.
             ready = [one for one in self.learners if one.group.steps + start >= self.learning_starts]
             if ready:
-                chosen, uniform = torch.cat([one.rows for one in ready]), torch.cat([one.draw() for one in ready])
-                gradient_step(ready, self.replay.sample(self.ring[chosen], uniform))
+                self.update(ready)
         sync_targets([one for one in self.learners if self._due(one.group.steps + start, one.group.steps + end)])
+
+    def update(self, ready: Sequence[Learner]) -> None:
+        """Make one gradient step of these learners."""
+        chosen, uniform = torch.cat([one.rows for one in ready]), torch.cat([one.draw() for one in ready])
+        gradient_step(ready, self.replay.sample(self.ring[chosen], uniform))
 
     def _due(self, before: int, after: int) -> bool:
         """Tell whether a learner's target is to be moved between two counts of its steps."""

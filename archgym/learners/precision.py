@@ -31,13 +31,13 @@ def check_learner(name: str, learner: str, images: bool) -> None:
 
     Args:
         name: A key of `PRECISIONS`.
-        learner: `native` or `torch`.
+        learner: `native`, `torch` or `reference`.
         images: Whether the networks are convolutional.
 
     Raises:
         ValueError: If it does not.
     """
-    if name != "float32" and learner == "torch" and not images:
+    if name != "float32" and learner != "native" and not images:
         raise ValueError(
             f"precision: expected 'float32' where torch trains (but for convolutional networks), "
             f"got {name!r}: it is for learner='native'."

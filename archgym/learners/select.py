@@ -1,4 +1,4 @@
-"""Which learner computes the gradient steps: the compiled one where it can, else torch."""
+"""Which learner computes the gradient steps: the compiled one where it can, else torch's, else the reference."""
 
 from types import ModuleType
 
@@ -9,37 +9,42 @@ from archgym.native import library
 from archgym.supernet import Family
 from archgym.supernets import mlp
 
-LEARNERS = ("auto", "native", "torch")
+LEARNERS = ("auto", "native", "torch", "reference")
 
 
 def find_learner(name: str, device: torch.device, family: Family | ModuleType, trainer: ModuleType) -> str:
     """Decide between the learners.
 
     Args:
-        name: `native`, `torch`, or `auto` for the compiled learner wherever it can train.
+        name: `native`, the compiled learner; `torch`, without autograd for multilayer perceptrons where the trainer
+            has that, else the reference; `reference`; or `auto` for the first of them that can train.
         device: Where networks and replay lie.
         family: What the networks are.
-        trainer: The inner algorithm; its `LEARNERS` name those that it has, torch alone where it names none.
+        trainer: The inner algorithm; its `LEARNERS` name those that it has, the reference alone where it names none.
 
     Returns:
-        `native` or `torch`.
+        `native`, `torch` or `reference`.
 
     Raises:
         ValueError: If the name is unknown, or the compiled learner is asked for where it cannot train.
     """
     if name not in LEARNERS:
         raise unknown("learner", name, LEARNERS)
-    if name == "torch":
+    if name == "reference":
         return name
+    had = getattr(trainer, "LEARNERS", ("reference",))
+    fallback = "torch" if family is mlp and "torch" in had else "reference"
+    if name == "torch":
+        return fallback
     reason = ""
     if device.type != "cpu":
         reason = f"it runs on the CPU, and device is {str(device)!r}"
     elif family is not mlp:
         reason = "it trains multilayer perceptrons, and the networks of this space are others"
-    elif "native" not in getattr(trainer, "LEARNERS", ("torch",)):
+    elif "native" not in had:
         reason = "this trainer has no compiled learner"
     elif library() is None:
         reason = "it was not built, for want of a C++ compiler when archgym was installed"
     if reason and name == "native":
         raise ValueError(f"learner: expected 'torch' or 'auto', got 'native': {reason}.")
-    return "torch" if reason else "native"
+    return fallback if reason else "native"

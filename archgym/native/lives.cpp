@@ -125,6 +125,9 @@ int64_t find(const Record& record, Lives& lives, int64_t count) {
 
 #define EXPORT extern "C" __attribute__((visibility("default")))
 
+// What archgym/envs/table_kernel.py must expect; to be counted up with every change of what is computed or handed over.
+EXPORT int64_t lives_version() { return 2; }
+
 // Live one window of these members (none given: of the first `count`), whose architectures are `actions`.
 // Where one of these is not known, or none of the space, nothing is done: gives the place of the first, else -1.
 EXPORT int64_t lives_step(const Record* record, Lives* lives, const int64_t* members, int64_t count) {

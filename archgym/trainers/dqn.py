@@ -14,13 +14,14 @@ from archgym.episodes import EpisodeCounter
 from archgym.inner_envs import InnerEnvs
 from archgym.learners.dqn import Config, Learners
 from archgym.learners.dqn_native import NativeLearners
+from archgym.learners.dqn_stacked import StackedLearners
 from archgym.learners.dqn_torch import TorchLearners
 from archgym.learners.exploration import Explorer
 from archgym.replay import Replay
 from archgym.seeding import Consumer, generator
 from archgym.training import Group, Outcome, WindowTrainer
 
-LEARNERS = ("native", "torch")
+LEARNERS = ("native", "torch", "reference")
 SHARES_WEIGHTS = True  # the torch learner's members can train one supernet
 PRESETS: dict[str, Config] = {
     "default": Config(),
@@ -74,7 +75,8 @@ class Trainer(WindowTrainer[Config]):
         if self.learner == "native":
             learners = NativeLearners(self.config, groups, members, replay, samplers)
         else:
-            learners = TorchLearners(self.config, groups, members, replay, samplers, self.device)
+            made = StackedLearners if self.learner == "torch" else TorchLearners
+            learners = made(self.config, groups, members, replay, samplers, self.device)
         before = np.empty(count, dtype=np.int64)
         for group in groups:
             before[group.rows] = group.steps

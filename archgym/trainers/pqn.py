@@ -23,7 +23,7 @@ from archgym.learners.pqn_torch import TorchLearners
 from archgym.seeding import Consumer, generator
 from archgym.training import Group, Outcome, WindowTrainer
 
-LEARNERS = ("native", "torch")
+LEARNERS = ("native", "reference")
 SHARES_WEIGHTS = True  # the torch learner's members can train one supernet
 PRESETS: dict[str, Config] = {
     "default": Config(),
