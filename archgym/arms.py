@@ -12,7 +12,10 @@ from archgym.search import SearchArgs, check
 
 @dataclass(frozen=True)
 class Args(SearchArgs):
-    """What is compared, on what; the settings of all arms."""
+    """What is compared, on what; the settings of all arms. On recorded tables other defaults hold: give the id as well.
+
+    (`--env-id ArchSearch-DQN-Tabular-v0 --help`.)
+    """
 
     task: str = "CartPole-v1"
     """The inner problems, separated by commas: the strata of every interval."""

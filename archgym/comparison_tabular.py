@@ -159,7 +159,7 @@ class TabularComparison(Comparison):
         path, table = self._world_path(task, world), self.table(task)
         if path.with_suffix(".json").exists():
             return
-        places = [*range(self.search_seeds(task)), *range(self.search_seeds(task), len(table.card.seeds))]
+        places = [*self.world_seeds(task, world), *range(self.search_seeds(task), len(table.card.seeds))]
         card = replace(table.card, seeds=[table.card.seeds[place] for place in places])
         columns = {name: column[:, places] for name, column in table.columns.items()}
         tables.save(Table(card, table.architectures, columns, table.evaluations[:, places], table.supernet), path)

@@ -113,11 +113,8 @@ class _About:
 
     def choices(self, kind: str) -> dict[str, Any]:
         """Share the variance between architectures out to the choices."""
-        space, vectors = self.table.space, self.table.architectures
-        levels = vectors.copy()
-        for level, vector in zip(levels, vectors, strict=True):
-            level[list(space.inactive_positions(vector))] = -1
-        design = Design(levels)
+        # An inactive choice has option 0: whether it is active is what other choices say, and belongs to them.
+        space, design = self.table.space, Design(self.table.architectures)
         keys = [*design.without, *design.with_pair]
         found = self.estimate(
             lambda scores: [design.shares(scores)[key] for key in keys], self.table.scores(kind), lowest=0.0

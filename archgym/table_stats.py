@@ -81,7 +81,7 @@ class Design:
     analysis of variance (Hutter et al. 2014, "An Efficient Approach for Assessing Hyperparameter Importance"), exactly.
 
     Args:
-        levels: (architectures, choices); an inactive choice has a level of its own.
+        levels: (architectures, choices), options.
     """
 
     def __init__(self, levels: ArrayLike) -> None:
@@ -177,8 +177,8 @@ def seeds_needed(difference: float, variances: Sequence[float]) -> float:
     """Count the seeds per side with which Welch's test tells two means apart: 80 % power, two-sided level of 5 %.
 
     The smallest n with n >= (t(97.5 %) + t(80 %))^2 * (sum of the variances) / difference^2, with quantiles of
-    Student's t at 2 (n - 1) degrees of freedom, the most that the test can have. For equal variances and differences of 0.3
-    to 4 standard deviations it is what the noncentral t says.
+    Student's t at 2 (n - 1) degrees of freedom, the most that the test can have. For equal variances and differences
+    of 0.3 to 4 standard deviations it is what the noncentral t says.
 
     Args:
         difference: Of the means.

@@ -141,23 +141,23 @@ def test_large_differences_take_few_seeds_and_none_takes_all(told: dict[str, Any
         assert row["seeds"]["high"] is None  # its difference may well be none
 
 
-def test_inactive_choices_have_a_level_of_their_own(planted_table: Callable[..., Table]) -> None:
-    """Depth alone decides; a layer that is not there must not pass for one of its first width."""
+def test_what_a_choice_leaves_inactive_is_put_down_to_that_choice(planted_table: Callable[..., Table]) -> None:
+    """Depth alone decides; the widths tell it too, by the layers that are not there."""
     drawn = planted_table(space="mlp-wide", rows=150, seeds=4, windows=5)
-    place = [choice.name for choice in drawn.space.choices].index("depth")
-    returns = (100.0 + 50 * drawn.architectures[:, place])[:, None, None] + np.random.default_rng(2).normal(
-        0, 1, (150, 4, 1)
-    )
-    if not drawn.is_valid(drawn.space.default_architecture):
-        vectors = drawn.architectures.copy()
-        vectors[0], returns[0] = drawn.space.default_architecture, 100.0 + 50 * drawn.space.default_architecture[place]
-        drawn = Table(drawn.card, vectors, drawn.columns, drawn.evaluations)
-    own = describe(with_returns(drawn, returns), "wide", draws=100)["choices"]["area"]
+    vectors, space = drawn.architectures.copy(), drawn.space
+    if not drawn.is_valid(space.default_architecture):
+        vectors[0] = space.default_architecture
+    place = [choice.name for choice in space.choices].index("depth")
+    rng = np.random.default_rng(2)
+    returns = (100.0 + 50 * vectors[:, place])[:, None, None] + rng.normal(0, 1, (150, 4, 1))
+    planted = with_returns(Table(drawn.card, vectors, drawn.columns, drawn.evaluations), returns)
+    content = describe(planted, "wide", draws=100)
+    own = content["choices"]["area"]
     assert not own["exact"]
+    assert "regression on a sample" in grids(content)[1][0]
     shares = {tuple(row["choices"]): row["value"] for row in own["shares"]}
-    pairs = {names: share for names, share in shares.items() if "depth" not in names}
-    assert max(pairs.values()) < 0.02
-    assert "regression on a sample" in grids({**describe(with_returns(drawn, returns), "wide", draws=100)})[1][0]
+    assert max(shares, key=lambda names: shares[names]) == ("depth",)
+    assert max(share for names, share in shares.items() if names != ("depth",)) < 0.02
 
 
 def test_the_same_seed_gives_the_same_numbers(by_width: Table, told: dict[str, Any]) -> None:
