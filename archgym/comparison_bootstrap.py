@@ -7,6 +7,10 @@ another table of as many seeds. A resample picks one world, draws a share of the
 the share makes the spread of the resampled means as large as that of the worlds, less what single searches explain
 (two-level resampling with shrinkage as in Davison and Hinkley 1997, "Bootstrap Methods and their Application", section
 3.8). Test seeds, on which recommendations are judged, are drawn anew as well.
+
+On simulated tables with 5 search and 5 test seeds, 200 searches and 20 worlds, the intervals of an arm's mean cover the
+truth in seven of eight cases or more, and those that draw searches alone in five of eight or fewer
+(tests/test_comparison_bootstrap.py).
 """
 
 from collections.abc import Sequence

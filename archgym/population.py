@@ -59,7 +59,9 @@ class Population:
                 f"share_weights: expected a trainer whose members can train one supernet (its SHARES_WEIGHTS), "
                 f"got {settings.trainer!r}."
             )
-        name = "reference" if self.shares else settings.learner  # `native` is refused in the settings
+        name = settings.learner
+        if self.shares and name in ("auto", "torch"):  # which would be learners that share nothing
+            name = "reference"
         self.learner = find_learner(name, self.device, self.family, trainers)
         self.config = trainer_config(trainers.PRESETS, problem).resolved(problem.horizon, problem.learner_steps)
         check_learner(getattr(self.config, "precision", "float32"), self.learner, kind_of(problem.inputs) == IMAGES)

@@ -62,7 +62,8 @@ class Lives:
         if path is not None:
             from archgym import journal as record  # here: most environments have none
 
-            settings = {**self.problem.settings.to_dict(), "num_envs": self.members}
+            known = {"num_envs": self.members, "task_settings": self.problem.task_settings}
+            settings = {**self.problem.settings.to_dict(), **known}
             self.evaluator = self._journal = record.Journal(self.evaluator, path, settings, resume)
         self.lifetimes = [Lifetime(self.problem) for _ in range(self.members)]
         self.begun = np.zeros(self.members, dtype=bool)

@@ -126,3 +126,32 @@ def test_intervals_around_an_estimate_forget_where_resampling_moved_it() -> None
     assert low.tolist() == [0]
     assert high == pytest.approx(0.5 + 1.96, abs=0.06)
     np.testing.assert_allclose(ends(values), [[5 - 1.96], [5 + 1.96]], atol=0.06)
+
+
+def test_intervals_cover_what_an_agent_reaches_on_tables_of_other_seeds() -> None:
+    """The best of nine rows by one learning curve each, judged on test seeds; searches alone would promise too much."""
+    rng, rows, noise = np.random.default_rng(9), 27, 0.5
+    means = np.linspace(-1, 1, rows)
+
+    def searches(curves: np.ndarray, count: int) -> np.ndarray:
+        drawn = np.stack([rng.choice(rows, 9, replace=False) for _ in range(count)])
+        met = curves[drawn, rng.integers(curves.shape[1], size=drawn.shape)]
+        return drawn[np.arange(count), met.argmax(1)]
+
+    def table() -> np.ndarray:
+        return np.asarray(means[:, None] + rng.normal(0, noise, (rows, 5)))
+
+    truth = np.mean([means[searches(table(), 10)].mean() for _ in range(1000)])
+    hits, alone = 0, 0
+    for trial in range(80):
+        search, test, own = table(), table(), resamples(200, seed=trial)
+        found = np.zeros(200, dtype=np.int64)
+        for world in range(20):
+            found[world == WORLDS] = searches(search[:, rng.integers(5, size=5)], 10)
+        scores = test.mean(1)[found]
+        drawn = np.take_along_axis(own.truth(test), found[own.searches(scores)], axis=1).mean(1)
+        low, high = ends(drawn)
+        hits += bool(low <= truth <= high)
+        alone += bool(abs(scores.mean() - truth) <= 1.96 * scores.std() / np.sqrt(200))
+    assert hits >= 70
+    assert alone <= 50

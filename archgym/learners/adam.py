@@ -35,15 +35,15 @@ class Adam:
     def __init__(self, subnets: Numbers, device: torch.device) -> None:
         self.fields, self.gradient_steps = subnets.fields, 0
         steps = self.fields["steps"]
-        if torch.equal(steps, steps[:, :1].expand_as(steps)):  # one correction per member, not one per number
+        if bool((steps == steps[:, :1]).all()):  # one correction per member, not one per number
             steps = steps[:, :1]
-        counts = steps.flatten().int()
+        counts = steps.flatten().cpu().int()
         present = counts.bincount().nonzero().flatten()  # a handful: powers of these alone
         self.corrections = []
         for beta in BETAS:
-            table = self.fields["weight"].new_empty(int(present[-1]) + 1)
+            table = torch.empty(int(present[-1]) + 1, dtype=self.fields["weight"].dtype)
             table[present] = (1 - beta ** present.double()).to(table)
-            self.corrections.append(table.index_select(0, counts).view_as(steps))
+            self.corrections.append(table.index_select(0, counts).view(steps.shape).to(self.fields["weight"]))
         self.one = torch.ones_like(self.fields["weight"][0, 0])
 
     @torch.no_grad()
