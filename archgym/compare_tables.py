@@ -78,9 +78,8 @@ def words(content: dict[str, Any]) -> dict[str, str]:
         "95 % interval": f"two-level bootstrap. The searches are dealt out to {found['worlds']} worlds, tables whose "
         "search seeds were drawn anew with replacement. A resample picks a world and draws a share of the searches "
         "from it, so large that resampled means spread as the worlds do, the rest from all; and it draws the test "
-        f"seeds anew. {found['draws']:,} resamples. On simulated tables "
-        "with 5 search seeds and 5 test seeds it covers the truth nearly as often as it should, one that draws searches "
-        "alone in five of eight cases or fewer.",
+        f"seeds anew. {found['draws']:,} resamples. On simulated tables with 5 search and 5 test seeds it covers the "
+        "truth nearly as often as it should, one that draws searches alone in five of eight cases or fewer.",
         "p and Holm": "two-sided, from the share of resamples on the other side of ½. Each board tests all its pairs; "
         f"Holm's correction keeps the probability of even one false verdict on a board at most {LEVEL}.",
         "Common random numbers": "all arms run on the same seeds in the same worlds, and are judged on the same test "

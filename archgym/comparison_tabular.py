@@ -84,7 +84,6 @@ class TabularComparison(Comparison):
         if len(set(self.tasks)) < len(self.tasks):
             raise ValueError(f"--task: expected each once, got {args.task}.")
         search.check(args)
-        warnings.filterwarnings("ignore", message=LONG)
         for task in self.tasks:
             card = self.table(task).card
             if min(card.search_seeds, len(card.seeds) - card.search_seeds) < 2:
@@ -92,7 +91,9 @@ class TabularComparison(Comparison):
                     f"table: expected at least 2 seeds for searches and 2 for tests, so that intervals can draw them "
                     f"anew; that of {task} has {len(card.seeds)} in all."
                 )
-            assert self.evaluation_steps[task] >= 0, "every arm has accepted its arguments"
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message=LONG)
+                assert self.evaluation_steps[task] >= 0, "every arm has accepted its arguments"
 
     def plan(self) -> dict[str, Any]:
         """Write down what is done; with the tables, which a resume must not change."""

@@ -40,6 +40,7 @@ from benchmarks.rounds import CLOCK, Contender, Makers, Measured, report, second
 ID = "ArchSearch-DQN-Tabular-v0"
 MAKE = f"import gymnasium; gymnasium.make('archgym:{ID}', table={{table!r}}, windows={{windows}})"
 IMPORT = "import gymnasium"
+FOLDER = tempfile.TemporaryDirectory(prefix="archgym-bench-")  # gone with the process
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def drawn() -> str:
         command="",
         seconds=0.0,
     )
-    path = Path(tempfile.mkdtemp(prefix="archgym-bench-")) / "drawn.npz"
+    path = Path(FOLDER.name) / "drawn.npz"
     tables.save(Table(card, architectures, columns, rng.uniform(9, 500, (*shape[:2], 1))), path)
     return str(path)
 

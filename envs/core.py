@@ -68,6 +68,7 @@ class Lives:
         self.lifetimes = [Lifetime(self.problem) for _ in range(self.members)]
         self.begun = np.zeros(self.members, dtype=bool)
         self.ready = False  # whether all have begun
+        self.everyone = list(range(self.members))
 
     @property
     def over(self) -> NDArray[np.bool_]:

@@ -51,7 +51,7 @@ class TableLives(core.Lives):
         self._own: list[Lifetime] = []
         super().__init__(members, keywords)
         self._record = Record(self.evaluator)
-        self._everyone, self._stale = list(range(self.members)), np.zeros(self.members, dtype=bool)
+        self._stale = np.zeros(self.members, dtype=bool)
         self._seeds = np.zeros(self.members, dtype=np.uint64)  # of lifetimes; stale: that the reference has not begun
         self._start = Lifetime(self.problem).observation()
         self._infos: dict[tuple[int, bool], dict[str, Any]] = {}
@@ -154,7 +154,7 @@ class TableLives(core.Lives):
         if not self.ready:
             self.need(range(self.members))
         count = len(members)
-        everyone = count == self.members and list(members) == self._everyone
+        everyone = members is self.everyone or list(members) == self.everyone
         chosen = None if everyone else np.array(members, dtype=np.int64)
         self._look_up(np.asarray(actions), chosen, count)
         rows, places = self._arrays["chosen"][:count], self._arrays["where"][:count]
@@ -204,7 +204,7 @@ class TableLives(core.Lives):
     def set_state(self, state: State, generators: Sequence[np.random.Generator]) -> None:
         """Do `core.Lives.set_state`."""
         super().set_state(state, generators)
-        self._take_over(self._everyone)
+        self._take_over(self.everyone)
 
     def _look_up(self, actions: NDArray[Any], members: NDArray[np.int64] | None, count: int) -> None:
         """Check architectures (M, choices) and live a window of each; raises as `SearchSpace.canonical`."""

@@ -44,7 +44,6 @@ class ArchSearchVectorEnv(core.Face, VectorEnv[NDArray[np.float32], Any, NDArray
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         drawn = [np_random() for _ in range(self.num_envs)]
         self._generators, self._seeds = [generator for generator, _ in drawn], [seed for _, seed in drawn]
-        self._everyone = list(range(self.num_envs))
         self._over = np.zeros(self.num_envs, dtype=bool)  # lifetimes that the next step resets
 
     def reset(
@@ -90,7 +89,7 @@ class ArchSearchVectorEnv(core.Face, VectorEnv[NDArray[np.float32], Any, NDArray
         if given.shape[:1] != (self.num_envs,):
             raise ValueError(f"actions: expected {self.num_envs} architectures, got an array of shape {given.shape}.")
         if not self._over.any():
-            return self.step_members(given, self._everyone)
+            return self.step_members(given, self._lives.everyone)
         training = np.flatnonzero(~self._over).tolist()
         return self.step_members(given[training], training)
 

@@ -151,7 +151,7 @@ def test_a_row_holds_what_was_asked_and_what_came_of_it(tmp_path: Path) -> None:
     rows = journal.read_rows(path.read_bytes(), path)[0]
     header, reset, train = rows[:3]
     assert header["call"] == "header"
-    assert header["settings"] == {**envs.problem.settings.to_dict(), "num_envs": 2}
+    assert header["settings"] == {**envs.problem.settings.to_dict(), "num_envs": 2, "task_settings": {}}
     assert header["versions"]["archgym"] == archgym.__version__
     assert header["versions"]["torch"].startswith(torch.__version__.split("+")[0])
     assert reset["call"] == "reset"
