@@ -68,7 +68,7 @@ class Settings:
     learner: str = "auto"
     """What computes the gradient steps: `native` (compiled, for multilayer perceptrons on the CPU), `torch` (without
     autograd for those and DQN on any device, else the reference), `reference` (autograd), or `auto`: the first that
-    can."""
+    can, and the reference on other devices than the CPU."""
     threads: int = 1
     """Threads of the native learner; each trains members of its own, in inner environments of its own. The result does
     not depend on it."""

@@ -66,8 +66,10 @@ def lived(device: str, **keywords: Any) -> Population:
     "keywords",
     [
         {"space": "mlp-wide"},
+        {"space": "mlp-wide", "learner": "torch"},
+        {"space": "mlp-wide", "transfer": "own", "double": True, "learner": "torch"},
         {"space": "mlp-wide", "transfer": "own", "double": True},
-        {"space": "mlp", "transfer": "fresh", "exact": True, "tau": 0.1},
+        {"space": "mlp", "transfer": "fresh", "exact": True, "tau": 0.1, "learner": "torch"},
         {"space": "mlp", "reward": "evaluation", "evaluation_episodes": 1},
         {"trainer": "pqn", "space": "mlp-wide"},
         {"trainer": "pqn", "space": "mlp", "transfer": "own", "exact": True},
@@ -95,10 +97,10 @@ def test_the_stand_in_refuses_to_be_mixed_with_the_cpu() -> None:
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
-@pytest.mark.parametrize("trainer", sorted(OF_TRAINER))
-def test_a_gpu_gives_the_windows_of_the_cpu(trainer: str) -> None:
+@pytest.mark.parametrize(("trainer", "learner"), [("dqn", "reference"), ("dqn", "torch"), ("pqn", "reference")])
+def test_a_gpu_gives_the_windows_of_the_cpu(trainer: str, learner: str) -> None:
     def rewards(device: str) -> list[float]:
-        problem = problem_on(device, trainer)
+        problem = problem_on(device, trainer, learner=learner)
         made = Population(problem, 2)
         made.reset([1, 2])
         actions = np.tile(problem.space.default_architecture, (2, 1))

@@ -261,7 +261,8 @@ def test_torch_is_the_reference_where_there_is_nothing_faster(
     name: str, family: Any, trainer: Any, expected: str
 ) -> None:
     assert find_learner(name, CPU, family, trainer) == expected
-    assert find_learner("auto", torch.device("meta"), mlp, dqn) == "torch"
+    assert find_learner("auto", torch.device("meta"), mlp, dqn) == "reference"
+    assert find_learner("torch", torch.device("meta"), mlp, dqn) == "torch"
 
 
 @pytest.mark.parametrize("name", ["auto", "torch", "reference"])

@@ -17,7 +17,8 @@ def find_learner(name: str, device: torch.device, family: Family | ModuleType, t
 
     Args:
         name: `native`, the compiled learner; `torch`, without autograd for multilayer perceptrons where the trainer
-            has that, else the reference; `reference`; or `auto` for the first of them that can train.
+            has that, else the reference; `reference`; or `auto` for the first of them that can train, on another
+            device than the CPU the reference (no GPU has run the graphs of `torch` yet).
         device: Where networks and replay lie.
         family: What the networks are.
         trainer: The inner algorithm; its `LEARNERS` name those that it has, the reference alone where it names none.
@@ -47,4 +48,6 @@ def find_learner(name: str, device: torch.device, family: Family | ModuleType, t
         reason = "it was not built, for want of a C++ compiler when archgym was installed"
     if reason and name == "native":
         raise ValueError(f"learner: expected 'torch' or 'auto', got 'native': {reason}.")
+    if device.type != "cpu":
+        return "reference"
     return fallback if reason else "native"
