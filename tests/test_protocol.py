@@ -331,7 +331,11 @@ def test_the_winner_is_exported_with_the_weights_of_its_best_seed(
 
 
 def rows_of_settings(folder: Path) -> dict[str, Any]:
-    return {name: value for name, value in rows_of(folder)[0]["settings"].items() if name != "num_envs"}
+    return {
+        name: value
+        for name, value in rows_of(folder)[0]["settings"].items()
+        if name not in ("num_envs", "task_settings")
+    }
 
 
 @pytest.mark.filterwarnings("ignore:window_steps=60 is shorter")
