@@ -18,18 +18,12 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import tyro
 
 from archgym import compare
-from archgym import table as tables
 from archgym.arms import TabularArgs
-from archgym.settings import Problem
-from archgym.table import COLUMNS, Table
-from archgym.table_card import Card
-from archgym.table_plan import settings_of
+from benchmarks import drawn_table
 from benchmarks.machine import describe
 
 
@@ -55,34 +49,6 @@ class Args:
 TOY = Args(arms=("random-search", "fixed"), searches=4, windows=4, jobs=1)
 
 
-def plant(path: Path, count: int) -> None:
-    """Write a table of drawn numbers: 10 seeds, 40 windows."""
-    rng = np.random.default_rng(0)
-    settings = settings_of({"space": "mlp" if count <= 27 else "mlp-wide", "windows": 40, "window_steps": 2_500})
-    space = Problem(settings).space
-    vectors = np.stack(list(space.enumerate()))
-    architectures = vectors if len(vectors) == count else rng.permutation(vectors)[:count]
-    shape = (len(architectures), 10, 40)
-    columns: dict[str, Any] = {name: rng.random(shape).astype(kind) for name, kind in COLUMNS.items()}
-    columns |= {"raw_return": rng.uniform(20, 500, shape), "diverged": np.zeros(shape, dtype=np.bool_)}
-    columns["env_steps"][...] = 2_500
-    card = Card(
-        settings=json.loads(json.dumps(settings.to_dict())),
-        choices=[(choice.name, list(choice.options)) for choice in space.choices],
-        architectures=len(architectures),
-        sample="drawn numbers",
-        seed=0,
-        seeds=list(range(10)),
-        ages=[40],
-        episodes=10,
-        supernet={},
-        computed={},
-        command="benchmarks.bench_compare",
-        seconds=0.0,
-    )
-    tables.save(Table(card, architectures, columns, rng.uniform(20, 500, (*shape[:2], 1))), path)
-
-
 def spent() -> float:
     """CPU seconds of this process and of those that ended."""
     kinds = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
@@ -92,7 +58,7 @@ def spent() -> float:
 def main(args: Args) -> None:
     print(describe())
     with tempfile.TemporaryDirectory() as folder:
-        plant(Path(folder) / "planted.npz", args.architectures)
+        drawn_table.write(Path(folder) / "planted.npz", args.architectures)
         own = TabularArgs(
             env_id="ArchSearch-DQN-Tabular-v0",
             space="mlp" if args.architectures <= 27 else "mlp-wide",

@@ -11,7 +11,6 @@ is named; drawn numbers compress less well than recorded ones.
     python -m pytest benchmarks/bench_table.py --benchmark-only
 """
 
-import json
 import os
 import subprocess
 import sys
@@ -31,9 +30,7 @@ import tyro
 
 from archgym import table as tables
 from archgym.envs import table_kernel
-from archgym.settings import Problem, Settings
-from archgym.table import COLUMNS, Table
-from archgym.table_card import Card
+from benchmarks import drawn_table
 from benchmarks.environment import make
 from benchmarks.rounds import CLOCK, Contender, Makers, Measured, report, seconds, show, take_turns
 
@@ -64,28 +61,8 @@ SIZE = TOY if "ARCHGYM_TOY" in os.environ else Args()  # of the runs under pytes
 @cache
 def drawn() -> str:
     """Write a table of drawn numbers in the size of one that ships."""
-    settings = Settings(windows=40, window_steps=2_500, transfer="own")
-    space, rng = Problem(settings).space, np.random.default_rng(0)
-    architectures = np.stack(list(space.enumerate()))
-    shape = (len(architectures), 10, 40)
-    columns: dict[str, Any] = {name: rng.random(shape).astype(kind) for name, kind in COLUMNS.items()}
-    columns |= {"raw_return": rng.uniform(9, 500, shape), "diverged": np.zeros(shape, dtype=bool)}
-    card = Card(
-        settings=json.loads(json.dumps(settings.to_dict())),
-        choices=[(choice.name, list(choice.options)) for choice in space.choices],
-        architectures=len(architectures),
-        sample="all",
-        seed=0,
-        seeds=list(range(10)),
-        ages=[40],
-        episodes=10,
-        supernet={},
-        computed={},
-        command="",
-        seconds=0.0,
-    )
     path = Path(FOLDER.name) / "drawn.npz"
-    tables.save(Table(card, architectures, columns, rng.uniform(9, 500, (*shape[:2], 1))), path)
+    drawn_table.write(path)
     return str(path)
 
 
