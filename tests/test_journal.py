@@ -1,7 +1,6 @@
 """The record of a search: what stands in it, that it resumes bit for bit, and what is wrong with a damaged one."""
 
 import json
-import resource
 import shutil
 import signal
 import subprocess
@@ -9,7 +8,7 @@ import sys
 import warnings
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from archgym.native import library
 
 SHORT = {"windows": 3, "envs_per_member": 2, "window_steps": 24, "learning_starts": 6, "batch_size": 8}
 KEYWORDS = {**SHORT, "evaluation_episodes": 2}
+Room = Callable[[int], AbstractContextManager[None]]
 
 pytestmark = pytest.mark.filterwarnings("ignore:window_steps=.* is shorter")
 
@@ -631,20 +631,9 @@ def test_windows_that_differ_on_another_machine_warn_and_the_record_counts(
 # Nowhere to write
 
 
-@contextmanager
-def room(size: int) -> Iterator[None]:
-    """Let no file grow beyond a size, as a full disk does; Python ignores the signal and gets the error."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 6, 9])
 def test_a_full_disk_ends_the_run_with_a_sentence_and_an_intact_record(
-    count: int, whole: tuple[list[Any], list[Any]], tmp_path: Path
+    count: int, whole: tuple[list[Any], list[Any]], tmp_path: Path, room: Room
 ) -> None:
     path = tmp_path / "journal.jsonl"
     envs = make(path)
@@ -660,7 +649,7 @@ def test_a_full_disk_ends_the_run_with_a_sentence_and_an_intact_record(
     assert rows_of(path) == whole[1]
 
 
-def test_a_window_whose_row_found_no_room_is_trained_again_when_there_is_some(tmp_path: Path) -> None:
+def test_a_window_whose_row_found_no_room_is_trained_again_when_there_is_some(tmp_path: Path, room: Room) -> None:
     straight = list(windows(make(None)))
     path = tmp_path / "journal.jsonl"
     envs = make(path)
@@ -676,7 +665,7 @@ def test_a_window_whose_row_found_no_room_is_trained_again_when_there_is_some(tm
 
 
 def test_a_checkpoint_without_room_ends_the_run_and_leaves_the_one_before(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: Room
 ) -> None:
     monkeypatch.setattr(journal, "CHECKPOINT_SECONDS", 0.0)
     path = tmp_path / "journal.jsonl"

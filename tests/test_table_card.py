@@ -4,10 +4,9 @@ import dataclasses
 import io
 import itertools
 import json
-import resource
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from archgym.table import Table
 from archgym.table_card import SCHEMA, Card
 
 Make = Callable[..., Table]
+Room = Callable[[int], AbstractContextManager[None]]
 SETTINGS = {"trainer": "dqn", "space": "mlp", "task": "CartPole-v1"}
 ALTERED = {  # of every field of a card, a value of the right type that is not the recorded one
     "choices": [["depth", [2, 3]]],
@@ -295,18 +295,7 @@ def test_who_reads_while_a_table_is_replaced_gets_one_of_the_two(planted_table: 
     assert seen == {4, 6}
 
 
-@contextmanager
-def room(size: int) -> Iterator[None]:
-    """Let no file grow beyond a size, as a full disk does; Python ignores the signal and gets the error."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
-def test_a_full_disk_leaves_the_old_table_and_nothing_half_written(planted_table: Make, file: Path) -> None:
+def test_a_full_disk_leaves_the_old_table_and_nothing_half_written(planted_table: Make, file: Path, room: Room) -> None:
     before = {one.name: one.read_bytes() for one in file.parent.iterdir()}
     with room(2000), pytest.raises(OSError, match="File too large"):
         tables.save(planted_table(seeds=6), file)

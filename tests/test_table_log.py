@@ -2,13 +2,12 @@
 
 import json
 import os
-import resource
 import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,8 @@ log = Log(Path(sys.argv[1]), {plan!r}, {{"settings": {{"momentum": 0.0}}}})
 for line in sys.stdin:
     print(eval(line), flush=True)
 """
+
+Room = Callable[[int], AbstractContextManager[None]]
 
 
 def opened(path: Path, plan: Any = PLAN) -> Log:
@@ -285,18 +286,7 @@ def test_a_folder_is_no_log(tmp_path: Path) -> None:
 # A full disk
 
 
-@contextmanager
-def room(size: int) -> Iterator[None]:
-    """Let no file grow beyond a size, as a full disk does; Python ignores the signal and gets the error."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
-def test_a_full_disk_is_told_and_the_log_goes_on_when_there_is_room(path: Path) -> None:
+def test_a_full_disk_is_told_and_the_log_goes_on_when_there_is_room(path: Path, room: Room) -> None:
     with opened(path) as log:
         log.claim(2)
         first, second = log.claim(6), log.claim(6)
