@@ -80,6 +80,7 @@ ARROWS: dict[str, set[str]] = {
     "claim": {"search"},
     "protocol": VIEWED | {"progress", "report", "scratch", "search", "workers"},
     "launch": {"lookup", "protocol", "search"},
+    "jobs": {"progress", "protocol", "search", "workers"},
     "agents": {"lookup", "search_space", "stats", "search", "launch"},
     "table_build": TABLES
     | {"launch", "progress", "search", "settings", "table_builder", "table_log", "table_plan", "workers"},
@@ -96,8 +97,8 @@ ARROWS: dict[str, set[str]] = {
         "claim",
         "comparison_stats",
         "evaluators",
+        "jobs",
         "journal",
-        "progress",
         "protocol",
         "provenance",
         "scratch",
