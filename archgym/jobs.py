@@ -1,12 +1,13 @@
 """Work of a comparison or a study: searches on several processes, with a view of how far they are, each resumable."""
 
 import shutil
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 from archgym import protocol, workers
-from archgym.progress import Progress
+from archgym.progress import Progress, left
 from archgym.search import SearchArgs
 
 
@@ -30,14 +31,17 @@ def work(
     failures: list[dict[str, str]] = []
     if not jobs:
         return failures
-    done = 0
+    done, begun = 0, time.monotonic()
     with Progress(title, len(jobs)) as progress:
 
         def show(running: list[workers.Job]) -> None:
             shares = {job.name: share(job) for job in running}
-            names = "; ".join(f"{name}{f' ({part:.0%})' if part else ''}" for name, part in shares.items())
-            failed = f"; {len(failures)} failed" if failures else ""
-            progress.update(done + sum(shares.values()), f"{names}{failed}")
+            reached = done + sum(shares.values())
+            words = ["; ".join(f"{name}{f' ({part:.0%})' if part else ''}" for name, part in shares.items())]
+            words += [f"{len(failures)} failed"] if failures else []
+            if done:  # before a job has ended, its start-up is most of what was timed
+                words += [left((time.monotonic() - begun) * (len(jobs) - reached) / reached)]
+            progress.update(reached, "; ".join(filter(None, words)))
 
         for job, result in pool.run(jobs, show):
             done += 1
