@@ -102,7 +102,7 @@ def list_names() -> None:
     """Print everything that has a name."""
     import gymnasium as gym
 
-    from archgym import table_card
+    from archgym import papers, table_card
     from archgym.inner_envs import dimensions
     from archgym.observations import described
     from archgym.tasks import TASKS
@@ -128,6 +128,9 @@ def list_names() -> None:
     for name in gym.registry:
         if name.startswith("ArchSearch-"):
             print(f"  {name}")
+    print("\npapers' experiments (--paper)")
+    for line in papers.lines():
+        print(line)
     print("\nrecorded tables")
     for line in table_card.lines():
         print(line)

@@ -67,6 +67,8 @@ class SearchArgs:
     table: str | None = None
     """A recorded table that windows are looked up in, not trained: a file (.npz) or a name of `archgym list`; None: as
     the environment says. With the ids of tables (`ArchSearch-DQN-Tabular-v0`)."""
+    paper: str | None = None
+    """A paper's experiment (`archgym list`): its task, space and settings hold where no flag says otherwise."""
     out: Path | None = None
     """Run folder; None: runs/<env>__<agent>__<seed>__<time>."""
     resume: bool = False
@@ -86,8 +88,8 @@ class SearchArgs:
             if name in SearchArgs.__dataclass_fields__ or name in ("journal", "illegal"):
                 raise ValueError(f"--inner: expected settings without a flag of their own, got {name}.")
         given = {name: getattr(self, name) for name in names}
-        optional = {name: getattr(self, name) for name in ("transfer", "table") if getattr(self, name) is not None}
-        return given | optional | inner
+        asked = {name: getattr(self, name) for name in ("transfer", "table", "paper")}
+        return given | {name: value for name, value in asked.items() if value is not None} | inner
 
     @property
     def transfer_rule(self) -> str:

@@ -40,7 +40,8 @@ ARROWS: dict[str, set[str]] = {
     "window": {"lookup", "search_space"},
     "search_spaces": SPACES,
     "table_card": set(),
-    "settings": SPACES | INNER | {"table_card"},
+    "papers": {"lookup"},
+    "settings": SPACES | INNER | {"papers", "table_card"},
     "budget": {"settings"},
     "supernets": NETS,
     "supernet": NETS,
@@ -79,7 +80,7 @@ ARROWS: dict[str, set[str]] = {
     "scratch": VIEWED | {"search"},
     "claim": {"search"},
     "protocol": VIEWED | {"progress", "report", "scratch", "search", "workers"},
-    "launch": {"lookup", "protocol", "search"},
+    "launch": {"lookup", "papers", "protocol", "search"},
     "jobs": {"progress", "protocol", "search", "workers"},
     "agents": {"lookup", "search_space", "stats", "search", "launch"},
     "table_build": TABLES
@@ -121,7 +122,9 @@ ARROWS: dict[str, set[str]] = {
     "compare": {
         *("arms", "compare_page", "comparison", "comparison_tabular", "scoreboard", "scoreboard_tabular", "search"),
     },
-    "__main__": VIEWED | {"table_command", "report", "doctor", "launch", "compare", "compare_page", "arms"},
+    "__main__": VIEWED
+    | {"table_command", "report", "doctor", "launch", "compare", "compare_page", "arms"}
+    | {"papers"},
 }
 TOGETHER = [{"pendulum", "orchard", "inner_envs", "tasks"}, {"supernets", "supernet"}]  # may know each other, both ways
 # Importing archgym registers the ids; every consumer of random numbers needs seeds; what an observation is, is a type.
@@ -130,7 +133,7 @@ EVERYWHERE = {"archgym", "seeding", "observations"}
 # Imported in milliseconds, wherever they are imported: without torch, also by way of other modules.
 TORCH_FREE = {"archgym", "lookup", "seeding", "search_space", "search_spaces", "stats", "episodes", "window"}
 TORCH_FREE |= {"comparison_stats", "observations", "orchard", "pendulum", "tasks", "journal"}
-TORCH_FREE |= {"table", "table_card", "table_command", "table_export", "table_log", "table_plan"}
+TORCH_FREE |= {"papers", "table", "table_card", "table_command", "table_export", "table_log", "table_plan"}
 HEAVY = ("torch", "envpool", "safetensors.torch", "stable_baselines3")
 
 
