@@ -362,8 +362,8 @@ def as_json(args: SearchArgs) -> dict[str, Any]:
     return content
 
 
-def flags(args: SearchArgs) -> list[str]:
-    """Write the arguments that differ from their defaults as flags, but not where and whether to resume."""
+def flags(args: Any) -> list[str]:
+    """Write arguments, a dataclass, that differ from their defaults as flags, but not where and whether to resume."""
     words: list[str] = []
     for item in fields(args):
         value = getattr(args, item.name)

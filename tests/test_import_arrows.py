@@ -122,9 +122,17 @@ ARROWS: dict[str, set[str]] = {
     "compare": {
         *("arms", "compare_page", "comparison", "comparison_tabular", "scoreboard", "scoreboard_tabular", "search"),
     },
+    "study_stats": {"comparison_stats", "stats"},
+    "study_page": {"compare_drawing", "drawing", "page"},
+    "study": SPACES
+    | {"arms", "claim", "jobs", "provenance", "run_folder", "scoreboard", "search", "study_page", "workers"},
+    "studies": SPACES
+    | TABLES
+    | {"papers", "run_folder", "scratch", "settings", "stats", "study", "study_page", "study_stats", "table_stats"}
+    | {"workers"},
     "__main__": VIEWED
     | {"table_command", "report", "doctor", "launch", "compare", "compare_page", "arms"}
-    | {"papers"},
+    | {"papers", "study", "study_page"},
 }
 TOGETHER = [{"pendulum", "orchard", "inner_envs", "tasks"}, {"supernets", "supernet"}]  # may know each other, both ways
 # Importing archgym registers the ids; every consumer of random numbers needs seeds; what an observation is, is a type.
