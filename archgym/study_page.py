@@ -142,7 +142,7 @@ def _figure(own: Mapping[str, Any], style: Mapping[str, Look]) -> str:
     rows = own["rows"]
     draw: Callable[[Axes], None]
     if own["kind"] == "curves":
-        curves = {arm: Curve(*(None if one is None else np.array(one) for one in curve)) for arm, curve in rows.items()}
+        curves = {arm: _curve(*lines) for arm, lines in rows.items()}
         draw = partial(draw_curves, curves=curves, style=style, across=own["across"], up=own["up"])
         return figure(own["title"], own["caption"], draw, (WIDE, 3.8))
     ends = {name: tuple(row[:3]) for name, row in rows.items()}
@@ -152,6 +152,11 @@ def _figure(own: Mapping[str, Any], style: Mapping[str, Look]) -> str:
     else:
         draw = partial(draw_differences, intervals=ends, label=own["label"])
     return figure(own["title"], own["caption"], draw, (HALF, height(list(rows))))
+
+
+def _curve(x: list[float], mean: list[float], low: list[float] | None, high: list[float] | None) -> Curve:
+    ends = (None if one is None else np.array(one, dtype=np.float64) for one in (low, high))
+    return Curve(np.array(x, dtype=np.float64), np.array(mean, dtype=np.float64), *ends)
 
 
 def _answer(one: Mapping[str, Any]) -> str:

@@ -203,7 +203,7 @@ class Study(study.Study):
     def measures(self) -> dict[str, dict[str, NDArray[np.float64]]]:
         """Every measure by arm, (seeds,)."""
         stayed = self.curves(SIZES[1])
-        found: dict[str, dict[str, list[float]]] = {}
+        found: dict[str, dict[str, NDArray[np.float64]]] = {}
         for arm in self.arms:
             rows: dict[str, list[float]] = {}
             for place, (run, curve) in enumerate(zip(self.chosen(arm), self.curves(arm), strict=True)):
@@ -226,7 +226,7 @@ class Study(study.Study):
                 }
                 for name, value in own.items():
                     rows.setdefault(name, []).append(value)
-            found[arm] = {name: np.array(values) for name, values in rows.items()}
+            found[arm] = {name: np.array(values, dtype=np.float64) for name, values in rows.items()}
         for one in found.values():
             one["overhead"] = one["decision"] + one["switch"] - found[SIZES[1]]["switch"].mean()
         return found
@@ -299,7 +299,7 @@ class Study(study.Study):
         others = "; ".join(f"{arm}: {study_stats.answer(rows(arm))}" for arm in controllers[1:])
         return {
             "claim": "The controller's overhead is negligible",
-            "measured": "The share of the wall-clock that its decisions, its learning and the exchange of networks take, "
+            "measured": "The share of the wall-clock that decisions, learning from them and exchanging networks take, "
             f"less what that takes where the network stays ({SIZES[1]}); and the learning lost: the normalised return "
             f"that a window after a switch lacks beside {SIZES[1]}, which goes on. Negligible is less than "
             f"{100 * NEGLIGIBLE:g} %.",
