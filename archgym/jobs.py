@@ -39,7 +39,7 @@ def work(
             reached = done + sum(shares.values())
             words = ["; ".join(f"{name}{f' ({part:.0%})' if part else ''}" for name, part in shares.items())]
             words += [f"{len(failures)} failed"] if failures else []
-            if done:  # before a job has ended, its start-up is most of what was timed
+            if 0 < done < len(jobs):  # before a job has ended, its start-up is most of what was timed
                 words += [left((time.monotonic() - begun) * (len(jobs) - reached) / reached)]
             progress.update(reached, "; ".join(filter(None, words)))
 

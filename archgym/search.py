@@ -67,6 +67,8 @@ class SearchArgs:
     table: str | None = None
     """A recorded table that windows are looked up in, not trained: a file (.npz) or a name of `archgym list`; None: as
     the environment says. With the ids of tables (`ArchSearch-DQN-Tabular-v0`)."""
+    recommendations: int = RECOMMENDATIONS
+    """How many architectures the search recommends at its end, best first."""
     paper: str | None = None
     """A paper's experiment (`archgym list`): its task, space and settings hold where no flag says otherwise."""
     out: Path | None = None
@@ -168,7 +170,7 @@ def run(
     agent = agent_class(envs, args)
     begun(folder)
     act(envs, agent, args, name, folder)
-    finish(envs, agent, folder, page)
+    finish(envs, agent, folder, args.recommendations, page)
     return folder
 
 
@@ -255,12 +257,12 @@ def windows(
             seconds = 0.0
 
 
-def finish(envs: Any, agent: Agent, folder: Path, page: bool) -> None:
+def finish(envs: Any, agent: Agent, folder: Path, count: int, page: bool) -> None:
     """Write down what the search came to."""
     space: SearchSpace = envs.unwrapped.search_space
     histories = envs.unwrapped.histories
     incumbent = incumbents(histories, 1)[0]
-    chosen = agent.recommend(RECOMMENDATIONS) if hasattr(agent, "recommend") else incumbents(histories, RECOMMENDATIONS)
+    chosen = agent.recommend(count) if hasattr(agent, "recommend") else incumbents(histories, count)
     chosen = [space.canonical(architecture) for architecture in chosen]
     scores = envs.unwrapped.evaluate_rest(np.tile(incumbent, (envs.num_envs, 1)))
     if envs.unwrapped.trains:  # the weights of the member that does best are exported
@@ -312,6 +314,8 @@ def check(args: SearchArgs) -> None:
         raise ValueError(f"--seed: expected an integer of at least 0, got {args.seed}.")
     if args.retrain is not None and args.retrain < 1:
         raise ValueError(f"--retrain: expected a positive number of steps, got {args.retrain}.")
+    if args.recommendations < 1:
+        raise ValueError(f"--recommendations: expected a positive number, got {args.recommendations}.")
     module, _, name = args.env_id.rpartition(":")
     if module and importlib.util.find_spec(module.split(".")[0]) is None:
         raise ValueError(f"unknown environment {args.env_id!r}: there is no module {module!r} to import.")

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from archgym import arms, jobs, lookup, run_folder, search, study_page, workers
+from archgym import arms, jobs, lookup, run_folder, search, study_page, study_stats, workers
 from archgym.claim import Claim
 from archgym.provenance import processor, versions
 from archgym.run_folder import Run
@@ -196,9 +197,35 @@ class Study:
         """Tell whether a run has ended."""
         return (_folder(self.search_args(arm, seed)) / "recommendation.json").exists()
 
-    def read(self, arm: Arm, seed: int) -> Run | None:
-        """Read a run; None if it failed."""
-        return run_folder.read(_folder(self.search_args(arm, seed))) if self.is_done(arm, seed) else None
+    def read(self, arm: Arm, seed: int) -> Run:
+        """Read a finished run."""
+        return run_folder.read(_folder(self.search_args(arm, seed)))
+
+    @property
+    def judged(self) -> list[str]:
+        """The arms that are compared with each other, by name."""
+        return list(self.arms)
+
+    @cached_property
+    def complete(self) -> list[int]:
+        """The seeds for which all arms that are compared have ended: only they are compared.
+
+        Raises:
+            ValueError: If there is none.
+        """
+        found = [seed for seed in self.seeds if all(self.is_done(self.arms[name], seed) for name in self.judged)]
+        if not found:
+            raise ValueError(f"{self.name}: there is no repeat that all arms have ended; {self._first_failure()}")
+        return found
+
+    @cached_property
+    def runs(self) -> dict[str, list[Run]]:
+        """The runs that are compared, by arm."""
+        return {name: [self.read(self.arms[name], seed) for seed in self.complete] for name in self.judged}
+
+    def _first_failure(self) -> str:
+        one = next(iter(self.failures), None)
+        return f"the first failure was that of {one['job']}: {one['reason']}" if one else "none failed."
 
     def recommended(self, arm: Arm, seed: int) -> list[list[int]] | None:
         """Read the architectures that a run recommends, best first; None if it failed."""
@@ -277,6 +304,28 @@ def print_tables(content: Mapping[str, Any]) -> None:
             console.print(f"  {study_page.comparison_said(row)}", markup=False, highlight=False)
     for failure in content["failures"]:
         console.print(f"failed: {failure['job']}: {failure['reason']}", markup=False)
+
+
+def mean_lines(x: NDArray[np.float64], curves: NDArray[np.float64]) -> list[Any]:
+    """Give a line of a figure: x, the mean over repeats, and the ends of Student's 95 % interval where there are some.
+
+    Args:
+        x: (points,).
+        curves: (repeats, points).
+    """
+    found = [study_stats.mean(column) for column in curves.T]
+    lines = [[one[name] for one in found] for name in ("value", "low", "high")]
+    return [_rounded(x.tolist()), *(None if line[0] is None else _rounded(line) for line in lines)]
+
+
+def value_row(values: NDArray[np.float64]) -> list[Any]:
+    """Give a row of a figure: the ends of an interval around the mean, and the single values."""
+    found = study_stats.mean(values)
+    return [found["low"], found["value"], found["high"], _rounded(values.tolist())]
+
+
+def _rounded(values: Sequence[Any]) -> list[float]:
+    return [round(float(value), 4) for value in values]
 
 
 def _place(arm: Arm) -> tuple[str, str]:

@@ -125,7 +125,8 @@ ARROWS: dict[str, set[str]] = {
     "study_stats": {"comparison_stats", "stats"},
     "study_page": {"compare_drawing", "drawing", "page"},
     "study": SPACES
-    | {"arms", "claim", "jobs", "provenance", "run_folder", "scoreboard", "search", "study_page", "workers"},
+    | {"arms", "claim", "jobs", "provenance", "run_folder", "scoreboard", "search", "study_page", "study_stats"}
+    | {"workers"},
     "studies": SPACES
     | TABLES
     | {"papers", "run_folder", "scratch", "settings", "stats", "study", "study_page", "study_stats", "table_stats"}

@@ -17,10 +17,8 @@ from numpy.typing import NDArray
 from archgym import study, study_stats, table_card, workers
 from archgym import table as tables
 from archgym.papers import PAPERS
-from archgym.run_folder import Run
 from archgym.search_space import Architecture
 from archgym.settings import Problem
-from archgym.stats import mean_interval
 from archgym.study import Arm, make_arm
 from archgym.study_page import interval
 
@@ -180,24 +178,9 @@ class Study(study.Study):
 
     # What came of it
 
-    @cached_property
-    def runs(self) -> dict[str, list[Run | None]]:
-        """The runs, by arm and seed."""
-        return {arm.name: [self.read(arm, seed) for seed in self.seeds] for arm in self.arms.values()}
-
-    @cached_property
-    def complete(self) -> list[int]:
-        """The places of the seeds whose runs have all ended: only they are compared."""
-        return [place for place in range(len(self.seeds)) if all(runs[place] for runs in self.runs.values())]
-
     def curves(self, arm: str) -> NDArray[np.float64]:
         """Normalised returns, (seeds, windows)."""
-        return np.array([run.columns["normalised_return"][:, 0] for run in self.chosen(arm)])
-
-    def chosen(self, arm: str) -> list[Run]:
-        """The runs of an arm that are compared."""
-        found = [self.runs[arm][place] for place in self.complete]
-        return [run for run in found if run is not None]
+        return np.array([run.columns["normalised_return"][:, 0] for run in self.runs[arm]])
 
     @cached_property
     def measures(self) -> dict[str, dict[str, NDArray[np.float64]]]:
@@ -206,10 +189,10 @@ class Study(study.Study):
         found: dict[str, dict[str, NDArray[np.float64]]] = {}
         for arm in self.arms:
             rows: dict[str, list[float]] = {}
-            for place, (run, curve) in enumerate(zip(self.chosen(arm), self.curves(arm), strict=True)):
+            for place, (run, curve) in enumerate(zip(self.runs[arm], self.curves(arm), strict=True)):
                 switched = run.columns["switched"][:, 0] > 0
                 steps, wall = run.columns["env_steps"][:, 0], sum(run.seconds.values())
-                decided = self.decision_seconds(self.arms[arm], self.seeds[self.complete[place]])
+                decided = self.decision_seconds(self.arms[arm], self.complete[place])
                 own = {
                     "final": study_stats.last_fifth(curve),
                     "area": float(curve.mean()),
@@ -310,13 +293,7 @@ class Study(study.Study):
         }
 
     def content(self) -> dict[str, Any]:
-        """Work everything out.
-
-        Raises:
-            ValueError: If there is no seed for which all arms have ended.
-        """
-        if not self.complete:
-            raise ValueError(f"{self.name}: there is no repeat that all arms have ended: see log.txt in the folders.")
+        """Work everything out."""
         return {
             "title": f"NAS-DQN's claims on {self.args.task}",
             "source": f"{PAPER.title}, {PAPER.source}",
@@ -402,13 +379,9 @@ class Study(study.Study):
         """Curves, values by arm, and the differences that answer the claims."""
         curves, values = {}, {}
         for arm in self.arms:
-            own = self.curves(arm)
-            steps = np.mean([run.columns["env_steps"][:, 0] for run in self.chosen(arm)], axis=0).cumsum()
-            ends = np.array([mean_interval(column) for column in own.T]).T if len(own) > 1 else [None, None]
-            lines = [steps, own.mean(0), *ends]
-            curves[arm] = [None if line is None else np.round(line, 4).tolist() for line in lines]
-            found = study_stats.mean(self.measures[arm]["final"])
-            values[arm] = [found["low"], found["value"], found["high"], self.measures[arm]["final"].tolist()]
+            steps = np.mean([run.columns["env_steps"][:, 0] for run in self.runs[arm]], axis=0).cumsum()
+            curves[arm] = study.mean_lines(steps, self.curves(arm))
+            values[arm] = study.value_row(self.measures[arm]["final"])
         figures = [
             {
                 "kind": "curves",
