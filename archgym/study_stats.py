@@ -9,11 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from archgym.comparison_stats import stratified_interval
-from archgym.stats import mean_interval
+from archgym.stats import bootstrap_interval, mean_interval
 
 FAMILY = 0.05  # chance that any of the intervals of one claim misses
-DRAWS = 10_000  # resamples; the ends of intervals that hold together lie far out
 
 
 def last_fifth(curve: ArrayLike) -> float:
@@ -79,7 +77,7 @@ def paired(first: ArrayLike, second: ArrayLike, level: float) -> dict[str, float
     x, y = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
     low, high = (None, None)
     if decides(len(x), level):
-        low, high = stratified_interval(_difference, x, y, level=level, draws=DRAWS, paired=True)
+        low, high = bootstrap_interval(x - y, level=level)
     return {"value": float((x - y).mean()), "low": low, "high": high}
 
 
@@ -171,7 +169,3 @@ def best_of_drawn(
 def drawn_sets(rng: np.random.Generator, population: int, count: int, draws: int) -> NDArray[np.int64]:
     """Draw sets of distinct architectures, (draws, count)."""
     return np.asarray(rng.random((draws, population)).argsort(axis=1)[:, :count])
-
-
-def _difference(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
-    return float(x.mean() - y.mean())

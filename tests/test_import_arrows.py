@@ -122,7 +122,7 @@ ARROWS: dict[str, set[str]] = {
     "compare": {
         *("arms", "compare_page", "comparison", "comparison_tabular", "scoreboard", "scoreboard_tabular", "search"),
     },
-    "study_stats": {"comparison_stats", "stats"},
+    "study_stats": {"stats"},
     "study_page": {"compare_drawing", "drawing", "page"},
     "study": SPACES
     | {"arms", "claim", "jobs", "provenance", "run_folder", "scoreboard", "search", "study_page", "study_stats"}

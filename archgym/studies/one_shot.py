@@ -393,9 +393,9 @@ class Study(study.Study):
             ],
             "rows": rows,
             "note": "Score: from scratch, on the seeds that judge, of the chosen one; for random sets the middle 95 % "
-            f"of the {self.args.draws:,} draws instead of an interval. Regret: distance of the score to the best of all "
-            "architectures with known scores. Beats random sets: share of the sets whose chosen one is worse. Tau, and "
-            f"the distance to the best of the best one among the {self.args.top} ranked highest: of the proxy.",
+            f"of the {self.args.draws:,} draws instead of an interval. Regret: distance of the score to the best of "
+            "all architectures with known scores. Beats random sets: share of the sets whose chosen one is worse. Tau, "
+            f"and the distance to the best of the best one among the {self.args.top} ranked highest: of the proxy.",
         }
 
     def figures(self) -> list[dict[str, Any]]:
