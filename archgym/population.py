@@ -1,7 +1,8 @@
 """K lifetimes side by side: reset, train one window, evaluate, fork, state. There is no Gymnasium in here.
 
 Between windows there are no live inner environments: each window opens fresh ones whose seeds derive from (seed,
-window). So the state is tensors and a few numbers, and copying it copies the lifetime.
+window). So the state is tensors and a few numbers, and copying it copies the lifetime. `inner_envs="carry"` keeps them
+alive instead (`archgym.carried`), and then a lifetime cannot be copied.
 """
 
 import copy
@@ -14,9 +15,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from archgym.carried import Carried, Fresh, Source
 from archgym.evaluator import State
 from archgym.greedy import play
-from archgym.inner_envs import look, open_inner_envs
+from archgym.inner_envs import look
 from archgym.learners import sharing
 from archgym.learners.precision import check_learner
 from archgym.learners.select import find_learner
@@ -30,7 +32,7 @@ from archgym.settings import Problem, trainer_config
 from archgym.shards import Shard, share_out, train_side_by_side
 from archgym.state import capture, restore
 from archgym.supernet import Layout, Subnets, check_in, check_out, family_of, variants
-from archgym.training import Group, Outcome
+from archgym.training import Group, Outcome, Window
 from archgym.transfer import Lifetime, Store, Transfer
 from archgym.window import WindowResult
 
@@ -70,8 +72,12 @@ class Population:
                 f"threads: expected 1 where torch computes the gradient steps (its threads: OMP_NUM_THREADS), "
                 f"got {settings.threads}."
             )
-        arguments = (self.config, problem.horizon, problem.task.episode_limit, self.device, self.learner)
-        self.trainers = [trainers.Trainer(*arguments) for _ in range(min(settings.threads, members))]
+        arguments = (self.config, problem.horizon, self.device, self.learner)
+        shards = members if settings.window_episodes else min(settings.threads, members)
+        self.trainers = [trainers.Trainer(*arguments) for _ in range(shards)]
+        self.alone = settings.exact or settings.window_episodes is not None  # whether members are never stacked
+        source = Carried if problem.carries else Fresh
+        self.inner_envs: Source = source(problem.window_task, settings.envs_per_member, problem.task.episode_limit)
         self._layouts: dict[Network | None, Layout] = {}
         self.transfer = Transfer(settings.transfer, self._layout, self.device)
         self.lifetimes: list[Lifetime] = []
@@ -104,6 +110,7 @@ class Population:
             self.lifetimes[member] = Lifetime(int(seed))
             if self.replay is not None:
                 self.replay.set(member, None)
+        self.inner_envs.begin(members)
 
     def train_window(
         self, architectures: NDArray[np.int64], members: Sequence[int] | None = None
@@ -135,11 +142,11 @@ class Population:
         clock = time.perf_counter()
         self._check_in(shards, union, stores, outcome)
         for row, (life, store, label) in enumerate(zip(lives, stores, labels, strict=True)):
-            store.steps += self.problem.window_steps
+            store.steps += int(outcome.env_steps[row])
             store.windows += 1
             life.last = life.last if outcome.diverged[row] else label
         self._took("switch", clock)
-        env_steps = [self.problem.window_steps] * len(members)
+        env_steps = outcome.env_steps.tolist()
         raw = outcome.returns.copy()
         if self.problem.settings.reward == "evaluation":
             episodes = self.problem.settings.evaluation_episodes
@@ -177,24 +184,24 @@ class Population:
         return shards, union
 
     def _train(self, shards: Sequence[Shard], members: Sequence[int], streams: Sequence[tuple[int, int]]) -> Outcome:
-        """Train what was checked out, in fresh inner environments."""
-        clock, per_member = time.perf_counter(), self.problem.settings.envs_per_member
-        seeds = [env_seeds(root, Consumer.INNER_ENVS, window, count=per_member) for root, window in streams]
-        pools = [
-            open_inner_envs(self.problem.task, [seed for row in shard.rows for seed in seeds[row]]) for shard in shards
-        ]
+        """Train what was checked out."""
+        clock, settings = time.perf_counter(), self.problem.settings
+        slots = self.problem.window_steps // settings.envs_per_member
+        own = [[members[row] for row in shard.rows] for shard in shards]
+        roots = [[streams[row] for row in shard.rows] for shard in shards]
+        opened = [self.inner_envs.open(*one) for one in zip(own, roots, strict=True)]
         self._took("open", clock)
-        slots = self.problem.window_steps // per_member
 
         def train(number: int, shard: Shard) -> Outcome:
-            own, roots = [members[row] for row in shard.rows], [streams[row] for row in shard.rows]
-            trained: Outcome = self.trainers[number].train(shard.groups, own, self.replay, pools[number], roots, slots)
+            envs, counter = opened[number]
+            place = (own[number], self.replay, envs, roots[number], Window(slots, counter, settings.window_episodes))
+            trained: Outcome = self.trainers[number].train(shard.groups, *place)
             return trained
 
-        outcome = train_side_by_side(train, shards)
+        outcome = train_side_by_side(train, shards, settings.threads)
         clock = time.perf_counter()
-        for envs in pools:
-            envs.close()
+        for one in zip(own, opened, strict=True):
+            self.inner_envs.end(*one)
         self._took("open", clock)
         return outcome
 
@@ -291,13 +298,15 @@ class Population:
                 on with it.
 
         Raises:
-            ValueError: If the source has no learner of that architecture, or members share their weights.
+            ValueError: If the source has no learner of that architecture, members share their weights, or inner
+                environments are kept and would have to be copied.
         """
         if self.shares:
             raise ValueError("fork: expected members with weights of their own, got share_weights=True.")
         if architecture is not None:
             self._fork_learner(self.lifetimes[source], source, target, self.problem.space.label(architecture))
             return
+        self._need_copyable("fork")
         self.lifetimes[target] = copy.deepcopy(self.lifetimes[source])
         if self.replay is not None:
             self.replay.set(target, self.replay.get(source))
@@ -334,16 +343,34 @@ class Population:
         raise ValueError("regret: expected a planted landscape, whose optimum is known; got networks that are trained.")
 
     def get_state(self) -> State:
-        """Copy out everything that the future depends on."""
+        """Copy out everything that the future depends on.
+
+        Raises:
+            ValueError: If inner environments are kept, which cannot be copied.
+        """
+        self._need_copyable("get_state")
         return capture(self.lifetimes, self.replay)
 
     def set_state(self, state: State) -> None:
         """Go on from a state of a population with the same problem and number of members.
 
         Raises:
-            ValueError: If it is another population's.
+            ValueError: If it is another population's, or inner environments are kept.
         """
+        self._need_copyable("set_state")
         self.lifetimes = restore(state, self.members, self.problem.space, self.transfer, self.replay, self.shares)
+
+    def close(self) -> None:
+        """Give back the inner environments that are kept."""
+        self.inner_envs.close()
+
+    def _need_copyable(self, call: str) -> None:
+        """Refuse to copy a lifetime that running games belong to."""
+        if self.problem.carries:
+            raise ValueError(
+                f"{call}: expected inner_envs='fresh', got 'carry': inner environments that are kept alive between "
+                "windows cannot be copied."
+            )
 
     def _layout(self, network: Network | None) -> Layout:
         if network not in self._layouts:
@@ -368,8 +395,8 @@ class Population:
         life.active = key
 
     def _partition(self, keys: Sequence[object]) -> list[list[int]]:
-        """Group equal keys, in order of appearance; `exact` leaves every row alone."""
-        if self.problem.settings.exact:
+        """Group equal keys, in order of appearance, unless every row stays alone."""
+        if self.alone:
             return [[row] for row in range(len(keys))]
         groups: dict[object, list[int]] = {}
         for row, key in enumerate(keys):

@@ -158,6 +158,9 @@ class Synthetic:
         """Refuse: nothing is trained."""
         raise ValueError("weights: expected an environment that trains networks, got a planted landscape.")
 
+    def close(self) -> None:
+        """Do nothing: nothing is held."""
+
     def get_state(self) -> State:
         """Copy out everything that the future depends on."""
         return State({"lives": [asdict(life) for life in self.lives]}, {})

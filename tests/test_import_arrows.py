@@ -17,7 +17,7 @@ NETS = SPACES | {"supernets", "supernet"}
 INNER = {"lookup", "pendulum", "orchard", "inner_envs", "tasks"}
 PARTS = NETS | INNER | {"settings", "window", "replay", "stats", "episodes"}
 SCORING = PARTS | {"evaluator", "transfer", "state", "greedy", "rewards", "training", "native", "learners", "trainers"}
-SCORING |= {"shards"}
+SCORING |= {"shards", "carried"}
 TABLES = {"table_card", "table"}
 WORLD = SCORING | TABLES | {"population", "synthetic", "tabular", "evaluators"}
 VIEWED = WORLD | {"budget", "export", "checkpoint", "journal", "drawing"}
@@ -49,7 +49,8 @@ ARROWS: dict[str, set[str]] = {
     "state": NETS | {"evaluator", "replay", "transfer"},
     "greedy": NETS | INNER,
     "rewards": SPACES | {"settings"},
-    "training": NETS,
+    "training": NETS | {"episodes"},
+    "carried": INNER | {"episodes"},
     "shards": {"training"},
     "native": set(),
     "learners": NETS | {"replay", "training", "learners", "native"},
