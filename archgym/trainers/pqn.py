@@ -21,7 +21,7 @@ from archgym.learners.pqn import Config, Learners, Rollout, lambda_returns
 from archgym.learners.pqn_native import NativeLearners
 from archgym.learners.pqn_torch import TorchLearners
 from archgym.seeding import Consumer, generator
-from archgym.training import Group, Outcome, WindowTrainer
+from archgym.training import Group, Outcome, WindowTrainer, ages
 
 LEARNERS = ("native", "reference")
 SHARES_WEIGHTS = True  # the torch learner's members can train one supernet
@@ -78,10 +78,8 @@ class Trainer(WindowTrainer[Config]):
             learners = NativeLearners(config, groups, envs.inputs, per_member, slots)
         else:
             learners = TorchLearners(config, groups, envs.action_count, self.device)
-        before = np.empty(count, dtype=np.int64)
-        for group in groups:
-            before[group.rows] = group.steps
-        explorer = Explorer(config, self.horizon, before, streams, per_member, envs.action_count)
+        before, explored = ages(groups)
+        explorer = Explorer(config, self.horizon, explored, streams, per_member, envs.action_count)
         episodes = EpisodeCounter(count, per_member, self.episode_limit)
 
         clock = time.perf_counter()
@@ -126,6 +124,6 @@ class Trainer(WindowTrainer[Config]):
             gradient_steps=statistics.gradient_steps,
             loss=statistics.loss,
             value=statistics.value,
-            epsilon=config.epsilon(before + slot * per_member, self.horizon),
+            epsilon=config.epsilon(explored + slot * per_member, self.horizon),
             diverged=statistics.diverged,
         )
