@@ -18,8 +18,10 @@ from torch import Tensor
 from archgym.carried import Carried, Fresh, Source
 from archgym.evaluator import State
 from archgym.greedy import play
+from archgym.inheritance import blocks
 from archgym.inner_envs import look
 from archgym.learners import sharing
+from archgym.learners.exploration import Exploration
 from archgym.learners.precision import check_learner
 from archgym.learners.select import find_learner
 from archgym.lookup import load
@@ -31,9 +33,9 @@ from archgym.seeding import Consumer, env_seeds
 from archgym.settings import Problem, trainer_config
 from archgym.shards import Shard, share_out, train_side_by_side
 from archgym.state import capture, restore
-from archgym.supernet import Layout, Subnets, check_in, check_out, family_of, variants
+from archgym.supernet import Layout, Subnets, Supernet, check_in, check_out, family_of, variants
 from archgym.training import Group, Outcome, Window
-from archgym.transfer import Lifetime, Store, Transfer
+from archgym.transfer import Lifetime, Schedule, Store, Transfer
 from archgym.window import WindowResult
 
 
@@ -79,12 +81,13 @@ class Population:
         source = Carried if problem.carries else Fresh
         self.inner_envs: Source = source(problem.window_task, settings.envs_per_member, problem.task.episode_limit)
         self._layouts: dict[Network | None, Layout] = {}
-        self.transfer = Transfer(settings.transfer, self._layout, self.device)
         self.lifetimes: list[Lifetime] = []
         self.replay: Replay | None = None  # for trainers that have one: a buffer_size says so
         if hasattr(self.config, "buffer_size"):
             size = self.config.buffer_size
             self.replay = Replay(members, settings.envs_per_member, problem.inputs, size, self.device)
+        self._check_inheritance()
+        self.transfer = Transfer(settings, self._layout, self._network, self._schedule(), self.device)
         self._seconds = {"open": 0.0, "switch": 0.0, "evaluate": 0.0}
 
     trains = True
@@ -130,21 +133,25 @@ class Population:
         lives, space = [self.lifetimes[member] for member in members], self.problem.space
         labels = [space.label(architecture) for architecture in architectures]
         networks = [space.network_of(architecture) for architecture in architectures]
-        stores = [self._store_to_train(*one) for one in zip(members, labels, networks, strict=True)]
+        switched = [life.last not in (None, label) for life, label in zip(lives, labels, strict=True)]
+        stores = [self._store_to_train(*one) for one in zip(members, labels, switched, strict=True)]
         if self.shares:
             for store in stores:
                 store.supernet = stores[0].supernet
         streams = [(life.seed, self.transfer.stream(life, own)) for life, own in zip(lives, stores, strict=True)]
-        switched = [life.last not in (None, label) for life, label in zip(lives, labels, strict=True)]
-        shards, union = self._check_out(labels, networks, stores, switched)
+        weights = [self.transfer.weights_to_train(*one) for one in zip(lives, labels, switched, strict=True)]
+        shards, union = self._check_out(labels, networks, weights, stores, switched)
         self._took("switch", clock)
         outcome = self._train(shards, members, streams)
         clock = time.perf_counter()
-        self._check_in(shards, union, stores, outcome)
+        self._check_in(shards, union, weights, outcome)
         for row, (life, store, label) in enumerate(zip(lives, stores, labels, strict=True)):
             store.steps += int(outcome.env_steps[row])
+            store.explored += int(outcome.env_steps[row])
             store.windows += 1
-            life.last = life.last if outcome.diverged[row] else label
+            if not outcome.diverged[row]:
+                self.transfer.keep(store, label, weights[row])
+                life.last = label
         self._took("switch", clock)
         env_steps = outcome.env_steps.tolist()
         raw = outcome.returns.copy()
@@ -157,30 +164,40 @@ class Population:
             for row, member in enumerate(members)
         ]
 
-    def _store_to_train(self, member: int, label: str, network: Network) -> Store:
+    def _store_to_train(self, member: int, label: str, switched: bool) -> Store:
         """Find the store that a member's architecture is trained in, with its replay in the member's ring."""
-        store = self.transfer.store_to_train(self.lifetimes[member], label, network)
+        life = self.lifetimes[member]
+        store = self.transfer.store_to_train(life, label)
         self._activate(member, self.transfer.key(label), store)
+        if self.transfer.acts(life, switched):
+            self.transfer.cut_back(store, self.replay, member)
         return store
 
     def _check_out(
-        self, labels: Sequence[str], networks: Sequence[Network], stores: Sequence[Store], switched: Sequence[bool]
+        self,
+        labels: Sequence[str],
+        networks: Sequence[Network],
+        weights: Sequence[Supernet],
+        stores: Sequence[Store],
+        switched: Sequence[bool],
     ) -> tuple[list[Shard], sharing.Union | None]:
         """Check out the subnets of all rows, a shard per thread; where weights are shared, of one union."""
         costs = [network.flops(self.problem.inputs, self.problem.outputs) for network in networks]
         shards, union = [], None
         for rows in share_out(costs, len(self.trainers)):
-            parts = self._partition([(labels[row], stores[row].steps) for row in rows])
+            ages = [(stores[row].steps, stores[row].explored) for row in rows]
+            parts = self._partition([(labels[row], *age) for row, age in zip(rows, ages, strict=True)])
             owned = [[rows[position] for position in part] for part in parts]
-            plain, steps = zip(*[(networks[own[0]], stores[own[0]].steps) for own in owned], strict=True)
+            plain = [networks[own[0]] for own in owned]
             syncs = [[self.transfer.syncs_target(switched[row]) for row in own] for own in owned]
             subnets: Sequence[Subnets]
             if self.shares:  # all rows: threads are for the compiled learner
-                union, subnets = sharing.check_out(stores[0].supernet, plain, syncs)
+                union, subnets = sharing.check_out(weights[0], plain, syncs)
             else:
-                nets = [[stores[row].supernet for row in own] for own in owned]
+                nets = [[weights[row] for row in own] for own in owned]
                 subnets = [check_out(*one) for one in zip(nets, plain, syncs, strict=True)]
-            shards.append(Shard(rows, [Group(*one) for one in zip(parts, subnets, steps, strict=True)]))
+            groups = [Group(part, own, *ages[part[0]]) for part, own in zip(parts, subnets, strict=True)]
+            shards.append(Shard(rows, groups))
         return shards, union
 
     def _train(self, shards: Sequence[Shard], members: Sequence[int], streams: Sequence[tuple[int, int]]) -> Outcome:
@@ -206,19 +223,19 @@ class Population:
         return outcome
 
     def _check_in(
-        self, shards: Sequence[Shard], union: sharing.Union | None, stores: Sequence[Store], outcome: Outcome
+        self, shards: Sequence[Shard], union: sharing.Union | None, weights: Sequence[Supernet], outcome: Outcome
     ) -> None:
         """Write back what was trained, but not what diverged."""
         if union is not None:
             outcome.diverged[:] = outcome.diverged.any()
             if not outcome.diverged.any():
-                union.check_in(stores[0].supernet)
+                union.check_in(weights[0])
             return
         for shard in shards:
             for group in shard.groups:
                 own = [shard.rows[position] for position in group.rows]
                 kept = [not outcome.diverged[row] for row in own]
-                check_in([stores[row].supernet for row in own], group.subnets, kept)
+                check_in([weights[row] for row in own], group.subnets, kept)
 
     def _result(
         self,
@@ -272,12 +289,12 @@ class Population:
         space = self.problem.space
         networks = [space.network_of(architecture) for architecture in architectures]
         lives = [self.lifetimes[member] for member in members]
-        stores = [
-            self.transfer.store(self._keeper(member), space.label(architecture), network)
-            for member, architecture, network in zip(members, architectures, networks, strict=True)
+        weights = [
+            self.transfer.weights(self._keeper(member), space.label(architecture))
+            for member, architecture in zip(members, architectures, strict=True)
         ]
         groups = [
-            (rows, check_out([stores[row].supernet for row in rows], networks[rows[0]], [False] * len(rows)))
+            (rows, check_out([weights[row] for row in rows], networks[rows[0]], [False] * len(rows)))
             for rows in self._partition(networks)
         ]
         counts = np.broadcast_to(episodes, len(lives)).tolist()
@@ -330,8 +347,7 @@ class Population:
     def weights(self, member: int, architecture: Architecture) -> dict[str, Tensor]:
         """Copy the member's present weights of an architecture out, by name."""
         label, network = self.problem.space.label(architecture), self.problem.space.network_of(architecture)
-        store = self.transfer.store(self._keeper(member), label, network)
-        subnets = check_out([store.supernet], network, [False])
+        subnets = check_out([self.transfer.weights(self._keeper(member), label)], network, [False])
         return {name: view[0] for name, view in subnets.views("weight").items()}
 
     def best(self) -> Architecture:
@@ -358,7 +374,41 @@ class Population:
             ValueError: If it is another population's, or inner environments are kept.
         """
         self._need_copyable("set_state")
-        self.lifetimes = restore(state, self.members, self.problem.space, self.transfer, self.replay, self.shares)
+        self.lifetimes = restore(state, self.members, self.transfer, self.replay, self.shares)
+
+    def _check_inheritance(self) -> None:
+        """Refuse what the trainer or the networks know nothing of."""
+        settings = self.problem.settings
+        if settings.replay_keep != 1 and self.replay is None:
+            raise ValueError(
+                f"replay_keep: expected 1.0 with trainer {settings.trainer!r}, which has no replay, "
+                f"got {settings.replay_keep!r}."
+            )
+        if settings.exploration != "continue" and not isinstance(self.config, Exploration):
+            raise ValueError(
+                f"exploration: expected 'continue' with trainer {settings.trainer!r}, which has no exploration rate, "
+                f"got {settings.exploration!r}."
+            )
+        if settings.reset_layers:
+            networks = variants(self.problem.space)
+            sizes = (self.problem.inputs, self.problem.outputs)
+            fewest = min(len(blocks(self.family.crop(network, *sizes))) for network in networks)
+            if settings.reset_layers > fewest:
+                raise ValueError(
+                    f"reset_layers: expected at most {fewest}, the layers of the shallowest network of "
+                    f"{self.problem.space.name!r}, got {settings.reset_layers}."
+                )
+
+    def _schedule(self) -> Schedule:
+        """Read what transfer needs to know of the learners."""
+        halfway = self.config.halfway(self.problem.horizon) if isinstance(self.config, Exploration) else 0
+        if self.replay is None:
+            return Schedule(halfway)
+        return Schedule(halfway, self.config.learning_starts, self.config.batch_size)
+
+    def _network(self, label: str) -> Network:
+        """Give the network of a label."""
+        return self.problem.space.network_of(self.problem.space.parse(label))
 
     def close(self) -> None:
         """Give back the inner environments that are kept."""

@@ -18,7 +18,7 @@ from archgym.journal import read_rows
 from archgym.lookup import unknown
 from archgym.provenance import versions
 from archgym.search_space import Architecture, SearchSpace
-from archgym.settings import Problem, Settings
+from archgym.settings import INHERITED, Problem, Settings
 from archgym.stats import ranking
 from archgym.window import WindowResult
 
@@ -47,8 +47,16 @@ class SearchArgs:
     num_envs: int = 1
     """Lifetimes side by side, K."""
     transfer: str | None = None
-    """What an architecture inherits at a switch: shared, own or fresh; None: as the environment says, shared where
-    networks are trained and own on a table."""
+    """What an architecture inherits at a switch: shared, matching, own or fresh; None: as the environment says, shared
+    where networks are trained and own on a table."""
+    optimizer: str | None = None
+    """Adam's moments of what is inherited at a switch: keep or reset; None: as the environment says (keep)."""
+    replay_keep: float | None = None
+    """Share of the replay that is kept at a switch; None: as the environment says (1)."""
+    exploration: str | None = None
+    """The exploration rate at a switch: continue, bump or restart; None: as the environment says (continue)."""
+    reset_layers: int | None = None
+    """So many of the last layers begin anew in every window; None: as the environment says (0)."""
     reward: str = "return"
     """What a window earns: return, improvement or evaluation."""
     evaluation_steps: int | None = None
@@ -88,8 +96,8 @@ class SearchArgs:
             if name in SearchArgs.__dataclass_fields__ or name in ("journal", "illegal"):
                 raise ValueError(f"--inner: expected settings without a flag of their own, got {name}.")
         given = {name: getattr(self, name) for name in names}
-        optional = {name: getattr(self, name) for name in ("transfer", "table", "window_episodes")}
-        return given | {name: value for name, value in optional.items() if value is not None} | inner
+        asked = {name: getattr(self, name) for name in ("transfer", *INHERITED, "table", "window_episodes")}
+        return given | {name: value for name, value in asked.items() if value is not None} | inner
 
     @property
     def transfer_rule(self) -> str:

@@ -19,7 +19,11 @@ from archgym.observations import Inputs, described, kind_of
 from archgym.search_space import Network, Option, SearchSpace, max_params
 from archgym.tasks import Task, get_task
 
-TRANSFERS = ("fresh", "own", "shared")
+TRANSFERS = ("fresh", "matching", "own", "shared")
+SEPARATE = ("fresh", "own")  # transfers under which no architecture inherits anything from another
+OPTIMIZERS = ("keep", "reset")
+EXPLORATIONS = ("bump", "continue", "restart")
+INHERITED = ("optimizer", "replay_keep", "exploration", "reset_layers")  # what act at a switch beside `transfer`
 REWARDS = ("evaluation", "improvement", "return")
 INNER_ENVS = ("carry", "fresh")
 
@@ -56,8 +60,20 @@ class Settings:
     envs_per_member: int = 4
     """Inner environments of one member."""
     transfer: str = "shared"
-    """What an architecture inherits at a switch: `shared` (overlapping slices of a supernet, and the replay), `own`
-    (every architecture continues its own weights, replay and exploration), `fresh` (nothing)."""
+    """What an architecture inherits at a switch: `shared` (overlapping slices of a supernet, and the replay),
+    `matching` (layers whose shape matches, of a learner that has one network at a time, and the replay), `own` (every
+    architecture continues its own weights, replay and exploration), `fresh` (nothing)."""
+    optimizer: str = "keep"
+    """Adam's moments and step counts of the weights that are inherited at a switch: `keep` or `reset`."""
+    replay_keep: float = 1.0
+    """Share of the replay that is kept at a switch, the newest transitions; 0 clears it. Learning then waits until the
+    replay holds a minibatch, or `learning_starts` steps where these are fewer."""
+    exploration: str = "continue"
+    """The exploration rate at a switch: `continue`, `bump` (back to the middle between start_e and end_e, if it is
+    below) or `restart` (its schedule begins anew)."""
+    reset_layers: int = 0
+    """So many of the last layers begin anew at the start of every window but the first, whatever the architecture; what
+    `optimizer`, `replay_keep` and `exploration` say happens then too, and not only at a switch."""
     reward: str = "return"
     """`return` (mean return of the window's episodes), `improvement` (over the window before) or `evaluation` (greedy
     episodes on seeds held apart, after the window); normalised, 0 = random policy and 1 = reference."""
@@ -140,7 +156,10 @@ class Settings:
         steps = self.evaluation_steps
         if steps is not None and (isinstance(steps, bool) or not isinstance(steps, int) or steps < 0):
             raise ValueError(f"evaluation_steps: expected None or an integer of at least 0, got {steps!r}.")
-        for kind, known in (("transfer", TRANSFERS), ("reward", REWARDS), ("inner_envs", INNER_ENVS)):
+        for kind, known in (
+            *(("transfer", TRANSFERS), ("reward", REWARDS), ("inner_envs", INNER_ENVS)),
+            *(("optimizer", OPTIMIZERS), ("exploration", EXPLORATIONS)),
+        ):
             if getattr(self, kind) not in known:
                 raise unknown(kind, getattr(self, kind), known)
         for name in ("task", "space", "device", "trainer", "preset", "learner", "table"):
@@ -160,6 +179,26 @@ class Settings:
             self._check_sharing()
         if self.table or self.trainer == "synthetic":
             self._check_played()
+        self._check_inheritance()
+
+    def _check_inheritance(self) -> None:
+        """Refuse what says how things are inherited where nothing is."""
+        if not _is_number(self.replay_keep) or not 0 <= self.replay_keep <= 1:
+            raise ValueError(f"replay_keep: expected a number from 0 to 1, got {self.replay_keep!r}.")
+        layers = self.reset_layers
+        if isinstance(layers, bool) or not isinstance(layers, int) or layers < 0:
+            raise ValueError(f"reset_layers: expected an integer of at least 0, got {layers!r}.")
+        reason = ""
+        if self.trainer == "synthetic":
+            reason = "on a planted landscape, where nothing is trained"
+        elif self.share_weights:
+            reason = "with share_weights=True, whose members switch at different times"
+        elif self.transfer in SEPARATE:
+            reason = f"with transfer={self.transfer!r}, which hands nothing over at a switch"
+        for item in dataclasses.fields(self):
+            given = getattr(self, item.name)
+            if reason and item.name in INHERITED and given != item.default:
+                raise ValueError(f"{item.name}: expected {item.default!r} {reason}, got {given!r}.")
 
     def _check_sharing(self) -> None:
         """Refuse what does not go with one supernet for all members."""

@@ -219,7 +219,7 @@ class Synthetic:
         transfer, windows = self.problem.settings.transfer, self.problem.settings.windows
         if transfer == "fresh":
             return 1.0
-        done = life.windows if transfer == "shared" else life.visits.get(label, 0)
+        done = life.visits.get(label, 0) if transfer == "own" else life.windows
         return min(1.0, done / max(1, windows - 1))
 
     def _raw(self, value: float) -> float:

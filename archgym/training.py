@@ -21,11 +21,23 @@ class Group:
         rows: Which of the window's members they are, positions in (0, ..., M - 1).
         subnets: Their checked-out numbers.
         steps: Environment steps that their learners had before the window.
+        explored: Environment steps that their exploration rates go by; None: `steps`.
     """
 
     rows: list[int]
     subnets: Subnets
     steps: int
+    explored: int | None = None
+
+
+def ages(groups: Sequence[Group]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Give the steps of all members before the window, and those that their exploration rates go by, (M,) each."""
+    count = sum(len(group.rows) for group in groups)
+    steps, explored = np.empty(count, dtype=np.int64), np.empty(count, dtype=np.int64)
+    for group in groups:
+        steps[group.rows] = group.steps
+        explored[group.rows] = group.steps if group.explored is None else group.explored
+    return steps, explored
 
 
 @dataclass

@@ -18,7 +18,7 @@ from archgym.learners.dqn_torch import TorchLearners
 from archgym.learners.exploration import Explorer
 from archgym.replay import Replay
 from archgym.seeding import Consumer, generator
-from archgym.training import Group, Outcome, Window, WindowTrainer
+from archgym.training import Group, Outcome, Window, WindowTrainer, ages
 
 LEARNERS = ("native", "torch", "reference")
 SHARES_WEIGHTS = True  # the torch learner's members can train one supernet
@@ -76,10 +76,8 @@ class Trainer(WindowTrainer[Config]):
         else:
             made = StackedLearners if self.learner == "torch" else TorchLearners
             learners = made(self.config, groups, members, replay, samplers, self.device)
-        before = np.empty(count, dtype=np.int64)
-        for group in groups:
-            before[group.rows] = group.steps
-        explorer = Explorer(self.config, self.horizon, before, streams, per_member, envs.action_count)
+        _, explored = ages(groups)
+        explorer = Explorer(self.config, self.horizon, explored, streams, per_member, envs.action_count)
 
         clock = time.perf_counter()
         start, steps = envs.begin(), 0
@@ -116,7 +114,7 @@ class Trainer(WindowTrainer[Config]):
             gradient_steps=statistics.gradient_steps,
             loss=statistics.loss,
             value=statistics.value,
-            epsilon=self.config.epsilon(before + steps, self.horizon),
+            epsilon=self.config.epsilon(explored + steps, self.horizon),
             diverged=statistics.diverged,
             env_steps=np.full(count, steps),
         )

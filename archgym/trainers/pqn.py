@@ -20,7 +20,7 @@ from archgym.learners.pqn import Config, Learners, Rollout, lambda_returns
 from archgym.learners.pqn_native import NativeLearners
 from archgym.learners.pqn_torch import TorchLearners
 from archgym.seeding import Consumer, generator
-from archgym.training import Group, Outcome, Window, WindowTrainer
+from archgym.training import Group, Outcome, Window, WindowTrainer, ages
 
 LEARNERS = ("native", "reference")
 SHARES_WEIGHTS = True  # the torch learner's members can train one supernet
@@ -77,10 +77,8 @@ class Trainer(WindowTrainer[Config]):
             learners = NativeLearners(config, groups, envs.inputs, per_member, window.slots)
         else:
             learners = TorchLearners(config, groups, envs.action_count, self.device)
-        before = np.empty(count, dtype=np.int64)
-        for group in groups:
-            before[group.rows] = group.steps
-        explorer = Explorer(config, self.horizon, before, streams, per_member, envs.action_count)
+        before, explored = ages(groups)
+        explorer = Explorer(config, self.horizon, explored, streams, per_member, envs.action_count)
 
         clock = time.perf_counter()
         first = envs.begin()
@@ -127,7 +125,7 @@ class Trainer(WindowTrainer[Config]):
             gradient_steps=statistics.gradient_steps,
             loss=statistics.loss,
             value=statistics.value,
-            epsilon=config.epsilon(before + steps, self.horizon),
+            epsilon=config.epsilon(explored + steps, self.horizon),
             diverged=statistics.diverged,
             env_steps=np.full(count, steps),
         )
