@@ -14,8 +14,8 @@ which a few hundred samples cannot feed, but ridge regression on the options and
 (refitted every 10 samples; the paper's 100 are most of a search here). Rewards rise while the inner learner learns, so
 a smooth trend over the windows is fitted together with it, and r and p are free of it; fitted together, the trend does
 not take away what the search itself gained. The exploration constant is 0.1 and not 0.5: a search of a few
-hundred windows would otherwise spend them evenly on the first choices (`--exploration 0.5` for the paper's). What is
-recommended are trained architectures by (their shrunken mean score + their prediction) / 2.
+hundred windows would otherwise spend them evenly on the first choices (`--exploration-weight 0.5` for the paper's).
+What is recommended are trained architectures by (their shrunken mean score + their prediction) / 2.
 """
 
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ TREND, NOISE = 1.0, 1.0  # variances of trend and noise, relative to that of the
 
 @dataclass(frozen=True)
 class Args(search.SearchArgs):
-    exploration: float = 0.1
+    exploration_weight: float = 0.1
     """c of the selection rule."""
     predicted: int = 10
     """Rollouts of a simulation that the predictor scores, k; 0: plain tree search."""
@@ -84,8 +84,8 @@ class Predictor:
 
 class Agent:
     def __init__(self, envs: Any, args: Args) -> None:
-        if not args.exploration >= 0:
-            raise ValueError(f"exploration: expected a number of at least 0, got {args.exploration}.")
+        if not args.exploration_weight >= 0:
+            raise ValueError(f"exploration_weight: expected a number of at least 0, got {args.exploration_weight}.")
         for name, least in (("predicted", 0), ("refit", 1)):
             if getattr(args, name) < least:
                 raise ValueError(f"{name}: expected an integer of at least {least}, got {getattr(args, name)}.")
@@ -141,7 +141,7 @@ class Agent:
         """Score visited children by X + 2 c sqrt(2 ln N / N')."""
         visits = self.visits[children]
         bonus = np.sqrt(2 * np.log(self.visits[parent]) / visits)
-        return np.asarray(self.totals[children] / visits + 2 * self.args.exploration * bonus)
+        return np.asarray(self.totals[children] / visits + 2 * self.args.exploration_weight * bonus)
 
     def complete(self, prefix: tuple[int, ...]) -> Architecture:
         """Decide the remaining choices at random."""

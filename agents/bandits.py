@@ -39,7 +39,7 @@ BEAM = 32  # partial architectures that a recommendation is looked for among, at
 class Args(search.SearchArgs):
     bandit: str = "exp3"
     """How options are chosen: exp3, ucb or ultho."""
-    exploration: float = 1.0
+    exploration_weight: float = 1.0
     """c of ucb and ultho."""
     mixing: float = 0.1
     """g of exp3 and ucb, the share of uniform draws."""
@@ -81,8 +81,8 @@ class Agent:
     def __init__(self, envs: Any, args: Args) -> None:
         if args.bandit not in BANDITS:
             raise unknown("bandit", args.bandit, BANDITS)
-        if not args.exploration >= 0:
-            raise ValueError(f"exploration: expected a number of at least 0, got {args.exploration}.")
+        if not args.exploration_weight >= 0:
+            raise ValueError(f"exploration_weight: expected a number of at least 0, got {args.exploration_weight}.")
         if not 0 < args.mixing <= 1:
             raise ValueError(f"mixing: expected a number above 0 and up to 1, got {args.mixing}.")
         if args.rate is not None and not args.rate > 0:
@@ -134,12 +134,12 @@ class Agent:
         if self.rng.random() < self.args.mixing:
             return int(self.rng.choice(allowed)), 1.0
         means = arms.sums / np.maximum(1.0, arms.pulls)
-        bounds = arms.upper(allowed, means, self.args.exploration * math.sqrt(2), arms.pulls.sum())
+        bounds = arms.upper(allowed, means, self.args.exploration_weight * math.sqrt(2), arms.pulls.sum())
         return self.best(allowed, bounds), 1.0
 
     def change(self, member: int) -> Architecture:
         """Change one choice of what has the highest recent means; what has none yet is drawn at random."""
-        scale, level = self.args.exploration, self.choices
+        scale, level = self.args.exploration_weight, self.choices
         wanted = [arms.recent_best() for arms in self.arms]
         base = self.complete([], wanted)
         options = [np.flatnonzero(self.space.mask(base[:choice])) for choice in range(len(base))]

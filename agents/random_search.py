@@ -24,10 +24,10 @@ from numpy.typing import NDArray
 from archgym import launch, search
 from archgym.lookup import unknown
 from archgym.search_space import Architecture, SearchSpace
+from archgym.settings import SEPARATE
 
 Key = tuple[int, ...]  # an architecture
 SELECTIONS = ("incumbent", "shared")
-SEPARATE = ("fresh", "own")  # transfers under which architectures share no weights
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,7 @@ from numpy.typing import NDArray
 from archgym import launch, search
 from archgym.lookup import unknown
 from archgym.search_space import Architecture, SearchSpace
+from archgym.settings import SEPARATE
 
 SCHEDULERS = ("asha", "halving", "hyperband")
 SAMPLERS = ("model", "uniform")
@@ -133,7 +134,7 @@ class Agent:
                 trial.reached = trial.goal
                 del self.running[member]
         self.window += 1
-        if self.args.transfer_rule == "shared":
+        if self.args.transfer_rule not in SEPARATE:
             self.trend = self.smoothed()
         return {"charts/architectures": float(len(self.trials))}
 

@@ -129,6 +129,27 @@ def planned(problem: Problem, members: int, given: int | None, asked: int) -> in
 
 def search_steps(problem: Problem, members: int, evaluation_steps: int) -> int:
     """Count all inner environment steps of a search: its windows, their evaluations, and its budget of evaluations."""
+    return members * problem.settings.windows * (problem.window_steps + played(problem)) + evaluation_steps
+
+
+def played(problem: Problem) -> int:
+    """Count the inner environment steps of the greedy evaluation that belongs to a window; 0 where none does."""
     settings = problem.settings
-    played = settings.evaluation_episodes * problem.task.episode_limit if settings.reward == "evaluation" else 0
-    return members * settings.windows * (problem.window_steps + played) + evaluation_steps
+    return settings.evaluation_episodes * problem.task.episode_limit if settings.reward == "evaluation" else 0
+
+
+def check_equal_windows(problem: Problem, call: str) -> None:
+    """Refuse windows that end with episodes where searches are to take equally many steps.
+
+    Args:
+        problem: What is searched.
+        call: What is asked for, as its caller knows it.
+
+    Raises:
+        ValueError: If `window_episodes` is set.
+    """
+    if problem.settings.window_episodes is not None:
+        raise ValueError(
+            f"{call}: expected windows of equally many steps (--window-steps), as equal budgets need; got "
+            f"window_episodes={problem.settings.window_episodes}."
+        )

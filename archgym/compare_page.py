@@ -39,6 +39,7 @@ from archgym.scoreboard import verdict
 MOST_NAMED = 5  # agents that the summary names one by one
 TRANSFERS = {
     "shared": "a new architecture inherits the weights that it shares with those before it",
+    "matching": "a new architecture inherits the layers whose shape matches, and starts afresh in all others",
     "own": "every architecture keeps weights of its own and goes on with them when it comes back",
     "fresh": "nothing is carried over",
 }

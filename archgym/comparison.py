@@ -107,6 +107,7 @@ class Comparison:
             listed = ", ".join(f"{task} {steps}" for task, steps in lengths.items())
             raise ValueError(f"--window-steps: expected one length of a window for all tasks; theirs are {listed}.")
         for task in self.tasks:
+            budget.check_equal_windows(self.problem(task), "compare")
             assert self.evaluation_steps[task] >= 0, "every arm has accepted its arguments"
             protocol.check(replace(args, task=task))
             drawn = self.drawn_jobs(task, self.seeds[0])

@@ -76,3 +76,6 @@ class Evaluator(Protocol):
 
     def set_state(self, state: State) -> None:
         """Go on from a state."""
+
+    def close(self) -> None:
+        """Give back what is held between windows; weights can still be asked for."""

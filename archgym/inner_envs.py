@@ -67,6 +67,7 @@ class InnerEnvs:
         self._sends = backend(task) == "envpool"
         # EnvPool is seeded when it is made, Gymnasium by its first reset.
         self._first_reset = {} if self._sends else {"seed": list(seeds)}
+        self._seen: Observations | None = None
 
     def reset(self) -> Observations:
         """Start all episodes: the first time from the seeds, later on with what their generators then give.
@@ -76,7 +77,16 @@ class InnerEnvs:
         """
         observation, _ = self._engine.reset(**self._first_reset)
         self._first_reset = {}
-        return self._own(observation)
+        self._seen = self._own(observation)
+        return self._seen
+
+    def begin(self) -> Observations:
+        """Give what a window begins with: what was seen last, or in fresh environments what a reset gives.
+
+        Returns:
+            Observations, as in `Step`; where the step before ended an episode, still its last one.
+        """
+        return self.reset() if self._seen is None else self._seen
 
     def step(self, actions: NDArray[np.int64]) -> Step:
         """Take one step in every environment.
@@ -114,7 +124,8 @@ class InnerEnvs:
         """End the step that was begun, and give what it gave."""
         told = self._engine.recv() if self._sends else self._engine.step(self._sent)
         observation, reward, terminated, truncated, _ = told
-        return Step(self._own(observation), np.array(reward, dtype=np.float64), terminated, truncated)
+        self._seen = self._own(observation)
+        return Step(self._seen, np.array(reward, dtype=np.float64), terminated, truncated)
 
     def _own(self, observation: NDArray[Any]) -> Observations:
         """Copy observations, with the channels of images first."""

@@ -3,7 +3,8 @@
 One JSON line per call that changes or asks the evaluator, with inputs and results as numbers and a checksum chained
 over all lines before it. Resuming re-runs the agent from its seed: calls are answered from the record until it is used
 up, then the evaluator is brought to that point (from the last checkpoint; later windows are trained again and must
-give the recorded results) and the search goes on.
+give the recorded results) and the search goes on. Where inner environments are kept alive between windows there is no
+checkpoint, for nobody can copy them: all windows are trained again.
 """
 
 import fcntl
@@ -166,7 +167,7 @@ class Journal:
         return self.evaluator.regret(architecture)
 
     def close(self) -> None:
-        """Write a last checkpoint if windows were trained since the one before, and close the file."""
+        """Write a last checkpoint if windows were trained since the one before; close the file and the evaluator."""
         if self._file.closed:
             return
         try:
@@ -174,6 +175,7 @@ class Journal:
                 self._checkpoint()
         finally:
             self._file.close()
+            self.evaluator.close()
 
     def _members(self, members: Sequence[int] | None) -> list[int]:
         return list(range(self.evaluator.members)) if members is None else [int(member) for member in members]
@@ -314,6 +316,8 @@ class Journal:
             self._checkpoint()
 
     def _checkpoint(self) -> None:
+        if self.problem.carries:
+            return
         checkpoint.save(self.checkpoint_path, self.evaluator.get_state(), self.cursor, self._checks[self.cursor])
         self._saved_at, self._saved_rows = time.monotonic(), self.cursor
 

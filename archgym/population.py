@@ -1,7 +1,8 @@
 """K lifetimes side by side: reset, train one window, evaluate, fork, state. There is no Gymnasium in here.
 
 Between windows there are no live inner environments: each window opens fresh ones whose seeds derive from (seed,
-window). So the state is tensors and a few numbers, and copying it copies the lifetime.
+window). So the state is tensors and a few numbers, and copying it copies the lifetime. `inner_envs="carry"` keeps them
+alive instead (`archgym.carried`), and then a lifetime cannot be copied.
 """
 
 import copy
@@ -14,10 +15,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from archgym.carried import Carried, Fresh, Source
 from archgym.evaluator import State
 from archgym.greedy import play
-from archgym.inner_envs import look, open_inner_envs
+from archgym.inheritance import blocks
+from archgym.inner_envs import look
 from archgym.learners import sharing
+from archgym.learners.exploration import Exploration
 from archgym.learners.precision import check_learner
 from archgym.learners.select import find_learner
 from archgym.lookup import load
@@ -29,9 +33,9 @@ from archgym.seeding import Consumer, env_seeds
 from archgym.settings import Problem, trainer_config
 from archgym.shards import Shard, share_out, train_side_by_side
 from archgym.state import capture, restore
-from archgym.supernet import Layout, Subnets, check_in, check_out, family_of, variants
-from archgym.training import Group, Outcome
-from archgym.transfer import Lifetime, Store, Transfer
+from archgym.supernet import Layout, Subnets, Supernet, check_in, check_out, family_of, variants
+from archgym.training import Group, Outcome, Window
+from archgym.transfer import Lifetime, Schedule, Store, Transfer
 from archgym.window import WindowResult
 
 
@@ -70,15 +74,20 @@ class Population:
                 f"threads: expected 1 where torch computes the gradient steps (its threads: OMP_NUM_THREADS), "
                 f"got {settings.threads}."
             )
-        arguments = (self.config, problem.horizon, problem.task.episode_limit, self.device, self.learner)
-        self.trainers = [trainers.Trainer(*arguments) for _ in range(min(settings.threads, members))]
+        arguments = (self.config, problem.horizon, self.device, self.learner)
+        shards = members if settings.window_episodes else min(settings.threads, members)
+        self.trainers = [trainers.Trainer(*arguments) for _ in range(shards)]
+        self.alone = settings.exact or settings.window_episodes is not None  # whether members are never stacked
+        source = Carried if problem.carries else Fresh
+        self.inner_envs: Source = source(problem.window_task, settings.envs_per_member, problem.task.episode_limit)
         self._layouts: dict[Network | None, Layout] = {}
-        self.transfer = Transfer(settings.transfer, self._layout, self.device)
         self.lifetimes: list[Lifetime] = []
         self.replay: Replay | None = None  # for trainers that have one: a buffer_size says so
         if hasattr(self.config, "buffer_size"):
             size = self.config.buffer_size
             self.replay = Replay(members, settings.envs_per_member, problem.inputs, size, self.device)
+        self._check_inheritance()
+        self.transfer = Transfer(settings, self._layout, self._network, self._schedule(), self.device)
         self._seconds = {"open": 0.0, "switch": 0.0, "evaluate": 0.0}
 
     trains = True
@@ -104,6 +113,7 @@ class Population:
             self.lifetimes[member] = Lifetime(int(seed))
             if self.replay is not None:
                 self.replay.set(member, None)
+        self.inner_envs.begin(members)
 
     def train_window(
         self, architectures: NDArray[np.int64], members: Sequence[int] | None = None
@@ -123,23 +133,27 @@ class Population:
         lives, space = [self.lifetimes[member] for member in members], self.problem.space
         labels = [space.label(architecture) for architecture in architectures]
         networks = [space.network_of(architecture) for architecture in architectures]
-        stores = [self._store_to_train(*one) for one in zip(members, labels, networks, strict=True)]
+        switched = [life.last not in (None, label) for life, label in zip(lives, labels, strict=True)]
+        stores = [self._store_to_train(*one) for one in zip(members, labels, switched, strict=True)]
         if self.shares:
             for store in stores:
                 store.supernet = stores[0].supernet
         streams = [(life.seed, self.transfer.stream(life, own)) for life, own in zip(lives, stores, strict=True)]
-        switched = [life.last not in (None, label) for life, label in zip(lives, labels, strict=True)]
-        shards, union = self._check_out(labels, networks, stores, switched)
+        weights = [self.transfer.weights_to_train(*one) for one in zip(lives, labels, switched, strict=True)]
+        shards, union = self._check_out(labels, networks, weights, stores, switched)
         self._took("switch", clock)
         outcome = self._train(shards, members, streams)
         clock = time.perf_counter()
-        self._check_in(shards, union, stores, outcome)
+        self._check_in(shards, union, weights, outcome)
         for row, (life, store, label) in enumerate(zip(lives, stores, labels, strict=True)):
-            store.steps += self.problem.window_steps
+            store.steps += int(outcome.env_steps[row])
+            store.explored += int(outcome.env_steps[row])
             store.windows += 1
-            life.last = life.last if outcome.diverged[row] else label
+            if not outcome.diverged[row]:
+                self.transfer.keep(store, label, weights[row])
+                life.last = label
         self._took("switch", clock)
-        env_steps = [self.problem.window_steps] * len(members)
+        env_steps = outcome.env_steps.tolist()
         raw = outcome.returns.copy()
         if self.problem.settings.reward == "evaluation":
             episodes = self.problem.settings.evaluation_episodes
@@ -150,68 +164,78 @@ class Population:
             for row, member in enumerate(members)
         ]
 
-    def _store_to_train(self, member: int, label: str, network: Network) -> Store:
+    def _store_to_train(self, member: int, label: str, switched: bool) -> Store:
         """Find the store that a member's architecture is trained in, with its replay in the member's ring."""
-        store = self.transfer.store_to_train(self.lifetimes[member], label, network)
+        life = self.lifetimes[member]
+        store = self.transfer.store_to_train(life, label)
         self._activate(member, self.transfer.key(label), store)
+        if self.transfer.acts(life, switched):
+            self.transfer.cut_back(store, self.replay, member)
         return store
 
     def _check_out(
-        self, labels: Sequence[str], networks: Sequence[Network], stores: Sequence[Store], switched: Sequence[bool]
+        self,
+        labels: Sequence[str],
+        networks: Sequence[Network],
+        weights: Sequence[Supernet],
+        stores: Sequence[Store],
+        switched: Sequence[bool],
     ) -> tuple[list[Shard], sharing.Union | None]:
         """Check out the subnets of all rows, a shard per thread; where weights are shared, of one union."""
         costs = [network.flops(self.problem.inputs, self.problem.outputs) for network in networks]
         shards, union = [], None
         for rows in share_out(costs, len(self.trainers)):
-            parts = self._partition([(labels[row], stores[row].steps) for row in rows])
+            ages = [(stores[row].steps, stores[row].explored) for row in rows]
+            parts = self._partition([(labels[row], *age) for row, age in zip(rows, ages, strict=True)])
             owned = [[rows[position] for position in part] for part in parts]
-            plain, steps = zip(*[(networks[own[0]], stores[own[0]].steps) for own in owned], strict=True)
+            plain = [networks[own[0]] for own in owned]
             syncs = [[self.transfer.syncs_target(switched[row]) for row in own] for own in owned]
             subnets: Sequence[Subnets]
             if self.shares:  # all rows: threads are for the compiled learner
-                union, subnets = sharing.check_out(stores[0].supernet, plain, syncs)
+                union, subnets = sharing.check_out(weights[0], plain, syncs)
             else:
-                nets = [[stores[row].supernet for row in own] for own in owned]
+                nets = [[weights[row] for row in own] for own in owned]
                 subnets = [check_out(*one) for one in zip(nets, plain, syncs, strict=True)]
-            shards.append(Shard(rows, [Group(*one) for one in zip(parts, subnets, steps, strict=True)]))
+            groups = [Group(part, own, *ages[part[0]]) for part, own in zip(parts, subnets, strict=True)]
+            shards.append(Shard(rows, groups))
         return shards, union
 
     def _train(self, shards: Sequence[Shard], members: Sequence[int], streams: Sequence[tuple[int, int]]) -> Outcome:
-        """Train what was checked out, in fresh inner environments."""
-        clock, per_member = time.perf_counter(), self.problem.settings.envs_per_member
-        seeds = [env_seeds(root, Consumer.INNER_ENVS, window, count=per_member) for root, window in streams]
-        pools = [
-            open_inner_envs(self.problem.task, [seed for row in shard.rows for seed in seeds[row]]) for shard in shards
-        ]
+        """Train what was checked out."""
+        clock, settings = time.perf_counter(), self.problem.settings
+        slots = self.problem.window_steps // settings.envs_per_member
+        own = [[members[row] for row in shard.rows] for shard in shards]
+        roots = [[streams[row] for row in shard.rows] for shard in shards]
+        opened = [self.inner_envs.open(*one) for one in zip(own, roots, strict=True)]
         self._took("open", clock)
-        slots = self.problem.window_steps // per_member
 
         def train(number: int, shard: Shard) -> Outcome:
-            own, roots = [members[row] for row in shard.rows], [streams[row] for row in shard.rows]
-            trained: Outcome = self.trainers[number].train(shard.groups, own, self.replay, pools[number], roots, slots)
+            envs, counter = opened[number]
+            place = (own[number], self.replay, envs, roots[number], Window(slots, counter, settings.window_episodes))
+            trained: Outcome = self.trainers[number].train(shard.groups, *place)
             return trained
 
-        outcome = train_side_by_side(train, shards)
+        outcome = train_side_by_side(train, shards, settings.threads)
         clock = time.perf_counter()
-        for envs in pools:
-            envs.close()
+        for one in zip(own, opened, strict=True):
+            self.inner_envs.end(*one)
         self._took("open", clock)
         return outcome
 
     def _check_in(
-        self, shards: Sequence[Shard], union: sharing.Union | None, stores: Sequence[Store], outcome: Outcome
+        self, shards: Sequence[Shard], union: sharing.Union | None, weights: Sequence[Supernet], outcome: Outcome
     ) -> None:
         """Write back what was trained, but not what diverged."""
         if union is not None:
             outcome.diverged[:] = outcome.diverged.any()
             if not outcome.diverged.any():
-                union.check_in(stores[0].supernet)
+                union.check_in(weights[0])
             return
         for shard in shards:
             for group in shard.groups:
                 own = [shard.rows[position] for position in group.rows]
                 kept = [not outcome.diverged[row] for row in own]
-                check_in([stores[row].supernet for row in own], group.subnets, kept)
+                check_in([weights[row] for row in own], group.subnets, kept)
 
     def _result(
         self,
@@ -265,12 +289,12 @@ class Population:
         space = self.problem.space
         networks = [space.network_of(architecture) for architecture in architectures]
         lives = [self.lifetimes[member] for member in members]
-        stores = [
-            self.transfer.store(self._keeper(member), space.label(architecture), network)
-            for member, architecture, network in zip(members, architectures, networks, strict=True)
+        weights = [
+            self.transfer.weights(self._keeper(member), space.label(architecture))
+            for member, architecture in zip(members, architectures, strict=True)
         ]
         groups = [
-            (rows, check_out([stores[row].supernet for row in rows], networks[rows[0]], [False] * len(rows)))
+            (rows, check_out([weights[row] for row in rows], networks[rows[0]], [False] * len(rows)))
             for rows in self._partition(networks)
         ]
         counts = np.broadcast_to(episodes, len(lives)).tolist()
@@ -291,13 +315,15 @@ class Population:
                 on with it.
 
         Raises:
-            ValueError: If the source has no learner of that architecture, or members share their weights.
+            ValueError: If the source has no learner of that architecture, members share their weights, or inner
+                environments are kept and would have to be copied.
         """
         if self.shares:
             raise ValueError("fork: expected members with weights of their own, got share_weights=True.")
         if architecture is not None:
             self._fork_learner(self.lifetimes[source], source, target, self.problem.space.label(architecture))
             return
+        self._need_copyable("fork")
         self.lifetimes[target] = copy.deepcopy(self.lifetimes[source])
         if self.replay is not None:
             self.replay.set(target, self.replay.get(source))
@@ -321,8 +347,7 @@ class Population:
     def weights(self, member: int, architecture: Architecture) -> dict[str, Tensor]:
         """Copy the member's present weights of an architecture out, by name."""
         label, network = self.problem.space.label(architecture), self.problem.space.network_of(architecture)
-        store = self.transfer.store(self._keeper(member), label, network)
-        subnets = check_out([store.supernet], network, [False])
+        subnets = check_out([self.transfer.weights(self._keeper(member), label)], network, [False])
         return {name: view[0] for name, view in subnets.views("weight").items()}
 
     def best(self) -> Architecture:
@@ -334,16 +359,68 @@ class Population:
         raise ValueError("regret: expected a planted landscape, whose optimum is known; got networks that are trained.")
 
     def get_state(self) -> State:
-        """Copy out everything that the future depends on."""
+        """Copy out everything that the future depends on.
+
+        Raises:
+            ValueError: If inner environments are kept, which cannot be copied.
+        """
+        self._need_copyable("get_state")
         return capture(self.lifetimes, self.replay)
 
     def set_state(self, state: State) -> None:
         """Go on from a state of a population with the same problem and number of members.
 
         Raises:
-            ValueError: If it is another population's.
+            ValueError: If it is another population's, or inner environments are kept.
         """
-        self.lifetimes = restore(state, self.members, self.problem.space, self.transfer, self.replay, self.shares)
+        self._need_copyable("set_state")
+        self.lifetimes = restore(state, self.members, self.transfer, self.replay, self.shares)
+
+    def _check_inheritance(self) -> None:
+        """Refuse what the trainer or the networks know nothing of."""
+        settings = self.problem.settings
+        if settings.replay_keep != 1 and self.replay is None:
+            raise ValueError(
+                f"replay_keep: expected 1.0 with trainer {settings.trainer!r}, which has no replay, "
+                f"got {settings.replay_keep!r}."
+            )
+        if settings.exploration != "continue" and not isinstance(self.config, Exploration):
+            raise ValueError(
+                f"exploration: expected 'continue' with trainer {settings.trainer!r}, which has no exploration rate, "
+                f"got {settings.exploration!r}."
+            )
+        if settings.reset_layers:
+            networks = variants(self.problem.space)
+            sizes = (self.problem.inputs, self.problem.outputs)
+            fewest = min(len(blocks(self.family.crop(network, *sizes))) for network in networks)
+            if settings.reset_layers > fewest:
+                raise ValueError(
+                    f"reset_layers: expected at most {fewest}, the layers of the shallowest network of "
+                    f"{self.problem.space.name!r}, got {settings.reset_layers}."
+                )
+
+    def _schedule(self) -> Schedule:
+        """Read what transfer needs to know of the learners."""
+        halfway = self.config.halfway(self.problem.horizon) if isinstance(self.config, Exploration) else 0
+        if self.replay is None:
+            return Schedule(halfway)
+        return Schedule(halfway, self.config.learning_starts, self.config.batch_size)
+
+    def _network(self, label: str) -> Network:
+        """Give the network of a label."""
+        return self.problem.space.network_of(self.problem.space.parse(label))
+
+    def close(self) -> None:
+        """Give back the inner environments that are kept."""
+        self.inner_envs.close()
+
+    def _need_copyable(self, call: str) -> None:
+        """Refuse to copy a lifetime that running games belong to."""
+        if self.problem.carries:
+            raise ValueError(
+                f"{call}: expected inner_envs='fresh', got 'carry': inner environments that are kept alive between "
+                "windows cannot be copied."
+            )
 
     def _layout(self, network: Network | None) -> Layout:
         if network not in self._layouts:
@@ -368,8 +445,8 @@ class Population:
         life.active = key
 
     def _partition(self, keys: Sequence[object]) -> list[list[int]]:
-        """Group equal keys, in order of appearance; `exact` leaves every row alone."""
-        if self.problem.settings.exact:
+        """Group equal keys, in order of appearance, unless every row stays alone."""
+        if self.alone:
             return [[row] for row in range(len(keys))]
         groups: dict[object, list[int]] = {}
         for row, key in enumerate(keys):

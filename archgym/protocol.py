@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from archgym import lookup, report, scratch, search, workers
+from archgym import budget, lookup, report, scratch, search, workers
 from archgym.evaluators import open_evaluator
 from archgym.progress import Progress
 from archgym.search import SearchArgs, write_json
@@ -101,7 +101,8 @@ def check(args: SearchArgs) -> None:
     """Refuse what training from scratch could not do, before the search and not after it.
 
     Raises:
-        ValueError: If a setting of the trainer does not fit so few steps, or windows are looked up in a table.
+        ValueError: If a setting of the trainer does not fit so few steps, windows are looked up in a table, or searches
+            could not be given equal budgets.
     """
     assert args.retrain is not None
     if args.settings().table:
@@ -109,6 +110,7 @@ def check(args: SearchArgs) -> None:
             "--retrain: expected an environment that trains networks, got a recorded table, which knows the regret of "
             "every recommendation without."
         )
+    budget.check_equal_windows(Problem(args.settings()), "--retrain")
     open_evaluator(Problem(scratch.retraining(args.settings(), args.retrain)[0]), 1)
 
 

@@ -107,6 +107,16 @@ class Replay:
             valid=rows[..., VALID],
         )
 
+    def keep(self, member: int, share: float) -> int:
+        """Forget all but the newest share of one member's slots that have a successor; of none, the newest slot too.
+
+        Returns:
+            How many transitions are left, those that only reset an environment included.
+        """
+        left = int(share * (int(self.filled[member]) - 1))
+        self.filled[member] = left + 1 if left > 0 else 0
+        return max(0, left) * self.envs
+
     def get(self, member: int) -> Content:
         """Copy one member's ring out."""
         return Content(

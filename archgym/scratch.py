@@ -104,6 +104,7 @@ def exact_retraining(settings: Settings, steps: int) -> tuple[Settings, int]:
 
 
 def _from_scratch(settings: Settings, window: int, windows: int) -> Settings:
-    """Let every architecture have a learner of its own, and count nothing but its training."""
+    """Let every architecture have a learner of its own, and count nothing but its training, in equal windows."""
     own = replace(settings, transfer="own", share_weights=False, reward="return", cost_weight=0.0)
-    return replace(own, evaluation_steps=None, window_steps=window, windows=windows)
+    counted = replace(own, evaluation_steps=None, window_episodes=None, inner_envs="fresh")
+    return replace(counted, window_steps=window, windows=windows)

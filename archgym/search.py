@@ -18,7 +18,7 @@ from archgym.journal import read_rows
 from archgym.lookup import unknown
 from archgym.provenance import versions
 from archgym.search_space import Architecture, SearchSpace
-from archgym.settings import Problem, Settings
+from archgym.settings import INHERITED, Problem, Settings
 from archgym.stats import ranking
 from archgym.window import WindowResult
 
@@ -42,11 +42,21 @@ class SearchArgs:
     """Windows in a lifetime: how many architectures a member tries."""
     window_steps: int | None = None
     """Inner environment steps of one member in a window; None: follows from the task."""
+    window_episodes: int | None = None
+    """A window lasts until so many of its member's episodes have ended, or --window-steps are taken; None: these."""
     num_envs: int = 1
     """Lifetimes side by side, K."""
     transfer: str | None = None
-    """What an architecture inherits at a switch: shared, own or fresh; None: as the environment says, shared where
-    networks are trained and own on a table."""
+    """What an architecture inherits at a switch: shared, matching, own or fresh; None: as the environment says, shared
+    where networks are trained and own on a table."""
+    optimizer: str | None = None
+    """Adam's moments of what is inherited at a switch: keep or reset; None: as the environment says (keep)."""
+    replay_keep: float | None = None
+    """Share of the replay that is kept at a switch; None: as the environment says (1)."""
+    exploration: str | None = None
+    """The exploration rate at a switch: continue, bump or restart; None: as the environment says (continue)."""
+    reset_layers: int | None = None
+    """So many of the last layers begin anew in every window; None: as the environment says (0)."""
     reward: str = "return"
     """What a window earns: return, improvement or evaluation."""
     evaluation_steps: int | None = None
@@ -90,7 +100,7 @@ class SearchArgs:
             if name in SearchArgs.__dataclass_fields__ or name in ("journal", "illegal"):
                 raise ValueError(f"--inner: expected settings without a flag of their own, got {name}.")
         given = {name: getattr(self, name) for name in names}
-        asked = {name: getattr(self, name) for name in ("transfer", "table", "paper")}
+        asked = {name: getattr(self, name) for name in ("transfer", *INHERITED, "table", "window_episodes", "paper")}
         return given | {name: value for name, value in asked.items() if value is not None} | inner
 
     @property
@@ -279,15 +289,18 @@ def finish(envs: Any, agent: Agent, folder: Path, count: int, page: bool) -> Non
     print(f"\nRecommended: {'; '.join(content['labels'])}")
     if envs.unwrapped.problem.settings.table:
         print(f"Regret of the first, on the table's test seeds: {envs.unwrapped.regret(chosen[0]):.3f}.")
-    returns = np.array([[result.normalised_return for result in history] for history in histories]).T
-    print(reached(envs.unwrapped.problem, returns))
+    print(reached(envs.unwrapped.problem, histories))
 
 
-def reached(problem: Problem, returns: NDArray[np.float64]) -> str:
-    """Tell how many members came up to the reference, and when, from normalised returns (windows, members)."""
-    solved = returns >= 1
-    first = (np.argmax(solved, axis=0) + 1)[solved.any(axis=0)] * problem.window_steps
-    text = f"{len(first)} of {returns.shape[1]} members had a window with a return of {problem.reference_return:g}"
+def reached(problem: Problem, histories: Sequence[Sequence[WindowResult]]) -> str:
+    """Tell how many members came up to the reference, and after how many steps of training, from their windows."""
+    first = []
+    for history in histories:
+        solved = [result.normalised_return >= 1 for result in history]
+        if any(solved):
+            until = history[: solved.index(True) + 1]
+            first.append(sum(result.env_steps - budget.played(problem) for result in until))
+    text = f"{len(first)} of {len(histories)} members had a window with a return of {problem.reference_return:g}"
     return text + (f", the reference; the median of them after {np.median(first):,.0f} steps." if len(first) else ".")
 
 

@@ -19,8 +19,13 @@ from archgym.observations import Inputs, described, kind_of
 from archgym.search_space import Network, Option, SearchSpace, max_params
 from archgym.tasks import Task, get_task
 
-TRANSFERS = ("fresh", "own", "shared")
+TRANSFERS = ("fresh", "matching", "own", "shared")
+SEPARATE = ("fresh", "own")  # transfers under which no architecture inherits anything from another
+OPTIMIZERS = ("keep", "reset")
+EXPLORATIONS = ("bump", "continue", "restart")
+INHERITED = ("optimizer", "replay_keep", "exploration", "reset_layers")  # what act at a switch beside `transfer`
 REWARDS = ("evaluation", "improvement", "return")
+INNER_ENVS = ("carry", "fresh")
 
 
 @dataclass(frozen=True)
@@ -37,15 +42,38 @@ class Settings:
     """Windows in a lifetime."""
     window_steps: int | None = None
     """Inner environment steps of one member in a window; None: enough for an episode of the longest length in every
-    inner environment (envs_per_member x the task's limit, and a quarter more)."""
+    inner environment (envs_per_member x the task's limit, and a quarter more). With `window_episodes` the most that a
+    window may take; None: enough for these episodes, however long they are."""
+    window_episodes: int | None = None
+    """A window lasts until so many episodes of its member have ended, over all inner environments (DQN looks behind
+    every step of these, PQN behind every rollout), or until it has taken `window_steps`; None: until it has taken
+    these. Members then take different numbers of steps, and are trained one after the other. Schedules count the true
+    steps, and are laid out for windows of the most steps unless `horizon` says for how many."""
+    inner_envs: str = "fresh"
+    """`fresh` (new ones in every window) or `carry`: a member's inner environments stay alive between windows, and its
+    episodes go on, up to the task's own limit (not its `search_episode_limit`), so that late states of long games are
+    trained on. Such a lifetime cannot be copied (`get_state`, `set_state`, `fork` of a member), and a resume trains all
+    its windows again."""
     horizon: int | None = None
     """Environment steps H that a learner's schedule is laid out for, counted in the steps that the learner itself has
     been trained for (with `own` every architecture begins at 0); None: the lifetime, or the window with `fresh`."""
     envs_per_member: int = 4
     """Inner environments of one member."""
     transfer: str = "shared"
-    """What an architecture inherits at a switch: `shared` (overlapping slices of a supernet, and the replay), `own`
-    (every architecture continues its own weights, replay and exploration), `fresh` (nothing)."""
+    """What an architecture inherits at a switch: `shared` (overlapping slices of a supernet, and the replay),
+    `matching` (layers whose shape matches, of a learner that has one network at a time, and the replay), `own` (every
+    architecture continues its own weights, replay and exploration), `fresh` (nothing)."""
+    optimizer: str = "keep"
+    """Adam's moments and step counts of the weights that are inherited at a switch: `keep` or `reset`."""
+    replay_keep: float = 1.0
+    """Share of the replay that is kept at a switch, the newest transitions; 0 clears it. Learning then waits until the
+    replay holds a minibatch, or `learning_starts` steps where these are fewer."""
+    exploration: str = "continue"
+    """The exploration rate at a switch: `continue`, `bump` (back to the middle between start_e and end_e, if it is
+    below) or `restart` (its schedule begins anew)."""
+    reset_layers: int = 0
+    """So many of the last layers begin anew at the start of every window but the first, whatever the architecture; what
+    `optimizer`, `replay_keep` and `exploration` say happens then too, and not only at a switch."""
     reward: str = "return"
     """`return` (mean return of the window's episodes), `improvement` (over the window before) or `evaluation` (greedy
     episodes on seeds held apart, after the window); normalised, 0 = random policy and 1 = reference."""
@@ -116,6 +144,7 @@ class Settings:
         counts = (
             "windows",
             "window_steps",
+            "window_episodes",
             "horizon",
             "envs_per_member",
             "evaluation_episodes",
@@ -124,14 +153,17 @@ class Settings:
         )
         for name in counts:
             value = getattr(self, name)
-            optional = name in ("window_steps", "horizon", "max_params")
+            optional = name in ("window_steps", "window_episodes", "horizon", "max_params")
             whole = isinstance(value, int) and not isinstance(value, bool)
             if not (optional and value is None) and not (whole and value > 0):
                 raise ValueError(f"{name}: expected a positive integer, got {value!r}.")
         steps = self.evaluation_steps
         if steps is not None and (isinstance(steps, bool) or not isinstance(steps, int) or steps < 0):
             raise ValueError(f"evaluation_steps: expected None or an integer of at least 0, got {steps!r}.")
-        for kind, known in (("transfer", TRANSFERS), ("reward", REWARDS)):
+        for kind, known in (
+            *(("transfer", TRANSFERS), ("reward", REWARDS), ("inner_envs", INNER_ENVS)),
+            *(("optimizer", OPTIMIZERS), ("exploration", EXPLORATIONS)),
+        ):
             if getattr(self, kind) not in known:
                 raise unknown(kind, getattr(self, kind), known)
         for name in ("task", "space", "device", "trainer", "preset", "learner", "table", "paper"):
@@ -151,6 +183,28 @@ class Settings:
             self._check_table()
         if self.share_weights:
             self._check_sharing()
+        if self.table or self.trainer == "synthetic":
+            self._check_played()
+        self._check_inheritance()
+
+    def _check_inheritance(self) -> None:
+        """Refuse what says how things are inherited where nothing is."""
+        if not _is_number(self.replay_keep) or not 0 <= self.replay_keep <= 1:
+            raise ValueError(f"replay_keep: expected a number from 0 to 1, got {self.replay_keep!r}.")
+        layers = self.reset_layers
+        if isinstance(layers, bool) or not isinstance(layers, int) or layers < 0:
+            raise ValueError(f"reset_layers: expected an integer of at least 0, got {layers!r}.")
+        reason = ""
+        if self.trainer == "synthetic":
+            reason = "on a planted landscape, where nothing is trained"
+        elif self.share_weights:
+            reason = "with share_weights=True, whose members switch at different times"
+        elif self.transfer in SEPARATE:
+            reason = f"with transfer={self.transfer!r}, which hands nothing over at a switch"
+        for item in dataclasses.fields(self):
+            given = getattr(self, item.name)
+            if reason and item.name in INHERITED and given != item.default:
+                raise ValueError(f"{item.name}: expected {item.default!r} {reason}, got {given!r}.")
 
     def _check_sharing(self) -> None:
         """Refuse what does not go with one supernet for all members."""
@@ -162,6 +216,21 @@ class Settings:
             )
         if self.trainer == "synthetic":
             raise ValueError("share_weights: expected networks that are trained, got a planted landscape.")
+        if self.window_episodes is not None:
+            raise ValueError(
+                "share_weights: expected windows of equally many steps (window_steps), for its members make every "
+                f"gradient step together; got window_episodes={self.window_episodes}."
+            )
+
+    def _check_played(self) -> None:
+        """Refuse what episodes are needed for where none is played."""
+        looked_up = "a table" if self.table else "a planted landscape"
+        for name, none in (("window_episodes", None), ("inner_envs", "fresh")):
+            if getattr(self, name) != none:
+                raise ValueError(
+                    f"{name}: expected {none!r} with {looked_up}, where windows are looked up and no episode is "
+                    f"played; got {getattr(self, name)!r}."
+                )
 
     def _check_table(self) -> None:
         """Refuse what learning curves from scratch cannot answer."""
@@ -207,6 +276,11 @@ class Problem:
                 f"window_steps: expected a multiple of envs_per_member ({per_member}), so that every inner environment "
                 f"gets the same number of steps and at least one; got {self.window_steps}. Nearest: {nearest}."
             )
+        if self.carries and self.window_steps < 2 * per_member:
+            raise ValueError(
+                f"window_steps: expected at least {2 * per_member} with inner_envs='carry', for the first step of an "
+                f"inner environment may be the reset that the window before left to it; got {self.window_steps}."
+            )
         if self.reference_return <= self.random_return:
             raise ValueError(
                 f"reference_return: expected a value above random_return ({self.random_return}), "
@@ -219,6 +293,16 @@ class Problem:
     def task(self) -> Task:
         """The inner problem, with the episode limit of searches."""
         return get_task(self.settings.task).in_search()
+
+    @cached_property
+    def window_task(self) -> Task:
+        """The inner problem as windows play it: carried over, its episodes are as long as the task's own."""
+        return get_task(self.settings.task) if self.carries else self.task
+
+    @property
+    def carries(self) -> bool:
+        """Whether inner environments stay alive between windows."""
+        return self.settings.inner_envs == "carry"
 
     @cached_property
     def space(self) -> SearchSpace:
@@ -263,14 +347,20 @@ class Problem:
 
     @cached_property
     def window_steps(self) -> int:
-        """Inner environment steps of one member in a window."""
+        """Inner environment steps of one member in a window; the most of them with `window_episodes`.
+
+        By default these episodes end then, however long they are: each inner environment plays its share, and resets.
+        """
+        per_member, episodes = self.settings.envs_per_member, self.settings.window_episodes
         if self.settings.window_steps is not None:
             return int(self.settings.window_steps)
+        if episodes is not None:
+            return per_member * -(-episodes // per_member) * (self.window_task.episode_limit + 1)
         return self.full_window_steps
 
     @cached_property
     def learner_steps(self) -> int:
-        """Environment steps that one learner can get: those of a window with `fresh`, else of a lifetime."""
+        """Environment steps that one learner can get at most: those of a window with `fresh`, else of a lifetime."""
         return self.window_steps * (1 if self.settings.transfer == "fresh" else self.settings.windows)
 
     @cached_property

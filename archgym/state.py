@@ -10,11 +10,11 @@ from torch import Tensor
 
 from archgym.evaluator import State
 from archgym.replay import Content, Replay
-from archgym.search_space import SearchSpace
 from archgym.supernet import FIELDS, Supernet
 from archgym.transfer import Lifetime, Store, Transfer
 
 PLAIN = ("seed", "windows", "last", "active", "last_return")  # what a lifetime has beside its stores
+OF_STORE = ("network", "steps", "explored", "windows")  # what a store has beside weights and replay
 
 
 def capture(lifetimes: Sequence[Lifetime], replay: Replay | None) -> State:
@@ -27,7 +27,7 @@ def capture(lifetimes: Sequence[Lifetime], replay: Replay | None) -> State:
         for number, (key, store) in enumerate(life.stores.items()):
             content = replay.get(member) if replay is not None and key == life.active else store.replay
             name = f"{member}/{number}"
-            stores[key] = {"name": name, "steps": store.steps, "windows": store.windows}
+            stores[key] = {"name": name, **{field: getattr(store, field) for field in OF_STORE}}
             owner = kept.setdefault(id(store.supernet), name)
             if owner == name:
                 arrays |= {f"{name}/{field}": _copy(store.supernet.fields[field]) for field in FIELDS}
@@ -42,14 +42,13 @@ def capture(lifetimes: Sequence[Lifetime], replay: Replay | None) -> State:
 
 
 def restore(
-    state: State, members: int, space: SearchSpace, transfer: Transfer, replay: Replay | None, shares: bool = False
+    state: State, members: int, transfer: Transfer, replay: Replay | None, shares: bool = False
 ) -> list[Lifetime]:
     """Build the lifetimes of a state, and fill the rings once everything is known to fit.
 
     Args:
         state: What `capture` gave, for a population with the same problem.
         members: How many the population has.
-        space: Its search space.
         transfer: Its rule.
         replay: Its rings, if it has any.
         shares: Whether its members train one supernet.
@@ -64,7 +63,7 @@ def restore(
     for plain in state.meta["lifetimes"]:
         life = Lifetime(**{name: plain[name] for name in PLAIN})
         for key, entry in plain["stores"].items():
-            life.stores[key] = _store(state, key, entry, space, transfer, replay, supernets)
+            life.stores[key] = _store(state, key, entry, transfer, replay, supernets)
         lifetimes.append(life)
     trained = sum(len(life.stores) for life in lifetimes)
     if len(supernets) != (min(1, trained) if shares else trained):
@@ -83,20 +82,19 @@ def _store(
     state: State,
     key: str,
     entry: dict[str, Any],
-    space: SearchSpace,
     transfer: Transfer,
     replay: Replay | None,
     supernets: dict[str, Supernet],
 ) -> Store:
-    shared, device = transfer.name == "shared", transfer.device
-    if shared != (key == ""):
+    label, device = entry["network"], transfer.device
+    if transfer.key(label) != key or (transfer.name == "shared") != (label == ""):
         raise ValueError(f"state: it belongs to another transfer than {transfer.name!r}.")
     owner = entry.get("supernet", entry["name"])
     if owner not in supernets:
-        layout = transfer.layout(None if shared else space.network_of(space.parse(key)))
+        layout = transfer.layout(transfer.network_of(label) if label else None)
         supernets[owner] = _supernet(state, owner, Supernet(layout, np.random.default_rng(0), device), device)
     supernet = supernets[owner]
-    store = Store(supernet, None, entry["steps"], entry["windows"])
+    store = Store(supernet, replay=None, **{field: entry[field] for field in OF_STORE})
     if ("head" in entry) != (replay is not None):
         raise ValueError("state: it belongs to another trainer.")
     if replay is not None:

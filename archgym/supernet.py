@@ -58,7 +58,11 @@ class Family(Protocol):
         """Name the tensors that hold all these networks."""
 
     def crop(self, network: Network, inputs: Inputs, outputs: int) -> dict[str, Slices]:
-        """Name the tensors of one network and the part of each that it uses."""
+        """Name the tensors of one network, layer by layer from the observation on, and the part of each that it uses.
+
+        Tensors of one layer have one name before the last dot; a name that begins with `norm_` belongs to the layer
+        before it.
+        """
 
     def forward(self, network: Network, weights: Mapping[str, Tensor], observations: Tensor) -> Tensor:
         """Map observations (G, B, *shape) to values (G, B, outputs) with weights (G, *cropped shape)."""
@@ -121,10 +125,14 @@ class Layout:
         """Share it among copies of a supernet: it never changes."""
         return self
 
+    def places(self, network: Network) -> dict[str, Tensor]:
+        """Positions in the flat vector of each of a network's tensors, in its shape, int64."""
+        cuts, _ = self._cut(network)
+        return {name: self._positions[name][spans] for name, spans in cuts.items()}
+
     def positions(self, network: Network) -> Tensor:
         """Positions of a network's numbers in the flat vector, (network's parameter count,) int64."""
-        cuts, _ = self._cut(network)
-        return torch.cat([self._positions[name][spans].flatten() for name, spans in cuts.items()])
+        return torch.cat([place.flatten() for place in self.places(network).values()])
 
     def views(self, network: Network, flat: Tensor) -> dict[str, Tensor]:
         """Cut a network's flat numbers (G, parameter count) into its tensors (G, *shape), without copying."""

@@ -158,6 +158,9 @@ class Synthetic:
         """Refuse: nothing is trained."""
         raise ValueError("weights: expected an environment that trains networks, got a planted landscape.")
 
+    def close(self) -> None:
+        """Do nothing: nothing is held."""
+
     def get_state(self) -> State:
         """Copy out everything that the future depends on."""
         return State({"lives": [asdict(life) for life in self.lives]}, {})
@@ -216,7 +219,7 @@ class Synthetic:
         transfer, windows = self.problem.settings.transfer, self.problem.settings.windows
         if transfer == "fresh":
             return 1.0
-        done = life.windows if transfer == "shared" else life.visits.get(label, 0)
+        done = life.visits.get(label, 0) if transfer == "own" else life.windows
         return min(1.0, done / max(1, windows - 1))
 
     def _raw(self, value: float) -> float:

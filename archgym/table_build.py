@@ -21,7 +21,7 @@ from archgym.workers import Failure, Job, Workers
 WAIT_SECONDS = 1.0  # between two looks at what other processes still train
 # Settings that a table answers for, or that have no meaning where nobody searches.
 SETTLED = {"table", "transfer", "exact", "share_weights", "reward", "cost_weight", "max_params", "journal"}
-SETTLED |= {"evaluation_steps", "evaluation_episodes", "trainer_settings"}
+SETTLED |= {"evaluation_steps", "evaluation_episodes", "trainer_settings", "window_episodes", "inner_envs"}
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,14 @@ A learner of a table lives alone: a lifetime with `transfer="own"` in which one 
 So a live search with `own` meets the very numbers that are recorded here.
 """
 
+import fcntl
 import json
+import os
 import shutil
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from functools import cached_property
 from itertools import product
@@ -122,11 +125,6 @@ class Builder:
         """
         self.check_covers(table)
         card = table.card
-        was = {"ages": card.ages, "episodes": card.episodes, **Settings(**card.settings).to_dict()}
-        now = {"ages": self.plan.ages, "episodes": self.plan.episodes, **self.plan.settings.to_dict()}
-        if odd := differing(was, json.loads(json.dumps(now))):
-            raise ValueError(f"--out: the table there was recorded with {odd}. Another table needs another file.")
-        check_trainer("--out: the table there", card.computed, self.computed)
         if odd := differing(card.computed, self.computed):
             warnings.warn(f"the rows that are there were computed with {odd}; the card will name both.", stacklevel=2)
         places = {seed: number for number, seed in enumerate(card.seeds)}
@@ -145,12 +143,18 @@ class Builder:
         return len(records)
 
     def check_covers(self, table: Table) -> None:
-        """Refuse to write this table in the place of one that holds more.
+        """Refuse to write this table in the place of another one, or of one that holds more.
 
         Raises:
-            ValueError: If that one has seeds, architectures or shared-weight scores that this one will not have.
+            ValueError: If that one was recorded with other settings, or has seeds, architectures or shared-weight
+                scores that this one will not have.
         """
         card, known = table.card, {one.tobytes() for one in self.architectures}
+        was = {"ages": card.ages, "episodes": card.episodes, **Settings(**card.settings).to_dict()}
+        now = {"ages": self.plan.ages, "episodes": self.plan.episodes, **self.plan.settings.to_dict()}
+        if odd := differing(was, json.loads(json.dumps(now))):
+            raise ValueError(f"--out: the table there was recorded with {odd}. Another table needs another file.")
+        check_trainer("--out: the table there", card.computed, self.computed)
         supernet = card.supernet or {"seeds": [], "ages": self.plan.supernet_ages}
         held = {
             "seeds": (len(card.seeds), not {*card.seeds} <= {*self.seeds}),
@@ -217,16 +221,29 @@ class Builder:
 
 
 def write(builder: Builder, path: Path) -> Card:
-    """Write the finished table; of several processes on one log one after the other.
+    """Write the finished table; of several processes, on one log or on logs of their own, one after the other.
 
     Raises:
-        ValueError: If cells are missing, or another process has written a table meanwhile that holds more.
+        ValueError: If cells are missing, or another process has written another table meanwhile, or one that holds
+            more.
         OSError: If the disk is full; everything stays in the log.
     """
-    with builder.log.alone():
+    with builder.log.alone(), _alone_in(path.parent):
         if path.exists():
             builder.check_covers(tables.load(path))
         return tables.save(builder.table(), path)
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Hold a folder against other processes that would write a table there; they wait."""
+    folder.mkdir(parents=True, exist_ok=True)
+    held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(held)  # which frees it
 
 
 def train_curves(

@@ -244,6 +244,9 @@ class Tabular:
         """Refuse: nothing is trained."""
         raise ValueError("weights: expected an environment that trains networks, got a recorded table.")
 
+    def close(self) -> None:
+        """Do nothing: nothing is held."""
+
     def get_state(self) -> State:
         """Copy out everything that the future depends on."""
         return State({"lives": [asdict(life) for life in self.lives]}, {})

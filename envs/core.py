@@ -21,8 +21,6 @@ from archgym.window import WindowResult
 if TYPE_CHECKING:
     from torch import nn
 
-    from archgym.journal import Journal
-
 
 JOURNAL_VARIABLE = "ARCHGYM_JOURNAL"
 RENDER_MODES = ("ansi", "human", "rgb_array")
@@ -48,14 +46,13 @@ class Lives:
             raise ValueError(f"num_envs: expected a positive integer, got {members!r}.")
         self.members, self.problem = int(members), Problem(Settings.from_keywords(keywords))
         self.evaluator: Evaluator = open_evaluator(self.problem, self.members)
-        if not self.problem.settings.table and self.problem.window_steps < self.problem.full_window_steps:
+        if _is_short(self.problem):
             warnings.warn(
                 f"window_steps={self.problem.window_steps} is shorter than {self.problem.full_window_steps}, in which "
                 "every inner environment can finish an episode: it caps the return that can be measured.",
                 stacklevel=4,
             )
         self.evaluations = Evaluations(self.problem, self.members)
-        self._journal: Journal | None = None
         path = _journal_path(journal)
         if resume and path is None:
             raise ValueError("resume: expected a journal to resume (journal=...), got none.")
@@ -64,7 +61,7 @@ class Lives:
 
             known = {"num_envs": self.members, "task_settings": self.problem.task_settings}
             settings = {**self.problem.settings.to_dict(), **known}
-            self.evaluator = self._journal = record.Journal(self.evaluator, path, settings, resume)
+            self.evaluator = record.Journal(self.evaluator, path, settings, resume)
         self.lifetimes = [Lifetime(self.problem) for _ in range(self.members)]
         self.begun = np.zeros(self.members, dtype=bool)
         self.ready = False  # whether all have begun
@@ -202,9 +199,8 @@ class Lives:
         self.begun[:] = self.ready = True
 
     def close(self) -> None:
-        """Close the journal."""
-        if self._journal is not None:
-            self._journal.close()
+        """Close the evaluator, and the journal if there is one."""
+        self.evaluator.close()
 
 
 class Face:
@@ -288,6 +284,12 @@ def action_space(problem: Problem) -> gym.spaces.MultiDiscrete:
 def is_recorded(journal: str | None) -> bool:
     """Tell whether an environment with this keyword writes a journal."""
     return bool(os.environ.get(JOURNAL_VARIABLE) if journal is None else journal)
+
+
+def _is_short(problem: Problem) -> bool:
+    """Tell whether somebody wants windows too short to finish an episode, which the next window does not go on with."""
+    given = problem.settings.window_steps is not None and not problem.settings.table
+    return given and not problem.carries and problem.window_steps < problem.full_window_steps
 
 
 def _journal_path(given: str | None) -> Path | None:

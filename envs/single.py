@@ -158,7 +158,7 @@ class ArchSearchEnv(core.Face, gym.Env[NDArray[Any], Any]):
         return list(self._life.history)
 
     def close(self) -> None:
-        """Close the journal."""
+        """Close the journal, and inner environments that are kept alive."""
         self._lives.close()
 
     @property

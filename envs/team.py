@@ -55,6 +55,10 @@ class Team:
                 raise ValueError(
                     "share_weights: expected False with credit='difference', whose members are copies; got True."
                 )
+            if problem.carries:
+                raise ValueError(
+                    "inner_envs: expected 'fresh' with credit='difference', whose members are copies; got 'carry'."
+                )
             self.base = ArchSearchVectorEnv(len(problem.space.choices) + 1, inner, **keywords)
         else:
             self.base = ArchSearchEnv(inner, **keywords)
@@ -98,7 +102,7 @@ class Team:
         return None if self.render_mode == "human" else self._picture()
 
     def close(self) -> None:
-        """Close the journal."""
+        """Close the journal, and inner environments that are kept alive."""
         self.base.close()
 
     def _begin(self, seed: int | None) -> None:

@@ -200,7 +200,7 @@ class ArchSearchVectorEnv(core.Face, VectorEnv[NDArray[np.float32], Any, NDArray
             raise gym.error.ClosedEnvironmentError("expected an open environment, got one after close().")
 
     def close_extras(self, **kwargs: Any) -> None:
-        """Close the journal."""
+        """Close the journal, and inner environments that are kept alive."""
         self._lives.close()
 
     def _train(

@@ -34,11 +34,11 @@ def one_hot(space: SearchSpace, architectures: Any) -> np.ndarray:
 
 
 def test_the_selection_rule_is_mean_plus_2c_times_the_root() -> None:
-    agent = agent_on(TINY, exploration=0.5)
+    agent = agent_on(TINY, exploration_weight=0.5)
     agent.visits, agent.totals = np.array([8.0, 6.0, 2.0]), np.array([0.0, 3.0, 0.5])
     expected = [0.5 + np.sqrt(2 * np.log(8) / 6), 0.25 + np.sqrt(2 * np.log(8) / 2)]
     assert agent.upper_bounds(0, [1, 2]) == pytest.approx(expected)
-    agent = agent_on(TINY, exploration=0.0)
+    agent = agent_on(TINY, exploration_weight=0.0)
     agent.visits, agent.totals = np.array([8.0, 6.0, 2.0]), np.array([0.0, 3.0, 0.5])
     assert agent.upper_bounds(0, [1, 2]).tolist() == [0.5, 0.25]
 
@@ -55,7 +55,7 @@ def test_children_that_were_never_visited_come_first_and_one_is_added_at_a_time(
 
 
 def test_selections_under_way_count_as_visits_with_the_lowest_value() -> None:
-    agent = agent_on(sized("3x2"), num_envs=1, exploration=0.01)
+    agent = agent_on(sized("3x2"), num_envs=1, exploration_weight=0.01)
     agent.nodes = {(): 0, (0,): 1, (1,): 2}
     agent.visits, agent.totals = np.array([4.0, 2.0, 2.0]), np.array([2.0, 1.2, 1.0])
     agent.act(observations(2))
@@ -214,7 +214,7 @@ def test_a_search_repeats_under_its_seed() -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ({"exploration": -1.0}, "exploration: expected a number of at least 0, got -1.0"),
+        ({"exploration_weight": -1.0}, "exploration_weight: expected a number of at least 0, got -1.0"),
         ({"predicted": -1}, "predicted: expected an integer of at least 0, got -1"),
         ({"refit": 0}, "refit: expected an integer of at least 1, got 0"),
     ],

@@ -149,7 +149,7 @@ def test_draws_follow_the_probabilities() -> None:
 
 
 def test_ucb_takes_the_highest_mean_and_bonus() -> None:
-    agent = agent_on(GRID, bandit="ucb", exploration=1.0, mixing=1e-12)
+    agent = agent_on(GRID, bandit="ucb", exploration_weight=1.0, mixing=1e-12)
     arms = agent.arms[0]
     arms.pulls[:], arms.sums[:] = [10, 5, 4, 1], [8.3, 3.0, 0.0, -1.0]
     means = np.array([0.83, 0.6, 0.0, -1.0])
@@ -166,14 +166,14 @@ def test_ucb_tries_every_option_of_every_choice_before_any_again() -> None:
 
 
 def test_ucb_draws_uniformly_as_often_as_the_mixing_says() -> None:
-    agent = agent_on(GRID, bandit="ucb", exploration=0.0, mixing=0.4)
+    agent = agent_on(GRID, bandit="ucb", exploration_weight=0.0, mixing=0.4)
     agent.arms[0].pulls[:], agent.arms[0].sums[:] = 1, [9.0, 0.0, 0.0, 0.0]
     others = sum(agent.ucb(agent.arms[0], np.arange(4))[0] > 0 for _ in range(1000))
     assert 240 < others < 360  # 0.4 * 3 / 4
 
 
 def test_a_pull_counts_for_the_next_member_before_its_reward_is_known() -> None:
-    agent = agent_on(sized("1x2"), bandit="ucb", exploration=1.0, mixing=1e-12)
+    agent = agent_on(sized("1x2"), bandit="ucb", exploration_weight=1.0, mixing=1e-12)
     arms = agent.arms[0]
     arms.pulls[:], arms.sums[:] = [2, 2], [0.2, 0.0]
     assert agent.act(observations(2)).ravel().tolist() == [0, 1]
@@ -209,7 +209,7 @@ def test_ultho_forgets_all_but_the_last_scores() -> None:
 
 
 def test_ultho_picks_the_choice_and_then_the_option_by_their_upper_bounds() -> None:
-    agent = agent_on(GRID, bandit="ultho", num_envs=1, exploration=0.5)
+    agent = agent_on(GRID, bandit="ultho", num_envs=1, exploration_weight=0.5)
     agent.choices.pulls[:] = [3, 3, 3]
     for choice, mean in enumerate((0.1, 0.4, 0.2)):
         agent.choices.last[choice].append(mean)
@@ -248,7 +248,10 @@ def test_what_the_earlier_choices_force_is_no_merit_of_a_recommendation() -> Non
 
 @pytest.mark.parametrize(
     "arguments",
-    [{"bandit": "ulthos"}, {"exploration": -1.0}, {"mixing": 0.0}, {"mixing": 1.5}, {"rate": 0.0}, {"recent": 0}],
+    [
+        *({"bandit": "ulthos"}, {"exploration_weight": -1.0}, {"mixing": 0.0}, {"mixing": 1.5}),
+        *({"rate": 0.0}, {"recent": 0}),
+    ],
 )
 def test_a_wrong_setting_is_refused_with_a_sentence(arguments: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(arguments))):

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from archgym.episodes import EpisodeCounter
 from archgym.inner_envs import open_inner_envs
 from archgym.learners.dqn import Config
 from archgym.learners.dqn_torch import DRAWS, Learner
@@ -22,7 +23,7 @@ from archgym.seeding import Consumer, env_seeds, generator
 from archgym.supernet import FIELDS, Layout, Subnets, Supernet, check_in, check_out, family_of, variants
 from archgym.tasks import TASKS
 from archgym.trainers.dqn import PRESETS, Trainer
-from archgym.training import Group, Outcome
+from archgym.training import Group, Outcome, Window
 
 CPU = torch.device("cpu")
 SPACE: SearchSpace = load("archgym.search_spaces", "mlp", "search space").SPACE
@@ -279,6 +280,10 @@ def learner(request: pytest.FixtureRequest) -> Iterator[str]:
     LEARNER[0] = "torch"
 
 
+def lasting(slots: int, members: int = 1, envs: int = ENVS) -> Window:
+    return Window(slots, EpisodeCounter(members, envs, TASK.episode_limit))
+
+
 def window(
     config: Config,
     subnets: Subnets,
@@ -293,10 +298,10 @@ def window(
 ) -> Outcome:
     """Train one group for a window on CartPole."""
     seeds = [seed for member in members for seed in env_seeds(member, Consumer.INNER_ENVS, number, count=replay.envs)]
-    trainer = Trainer(config, horizon, task.episode_limit, CPU, LEARNER[0])
+    trainer, streams = Trainer(config, horizon, CPU, LEARNER[0]), [(member, number) for member in members]
     group = Group(list(range(len(members))), subnets, steps)
     with closing(open_inner_envs(task, seeds)) as envs:
-        return trainer.train([group], list(members), replay, envs, [(member, number) for member in members], slots)
+        return trainer.train([group], list(members), replay, envs, streams, lasting(slots, len(members), replay.envs))
 
 
 def ring(members: int = 1, capacity: int = 10_000, envs: int = ENVS) -> Replay:
@@ -496,12 +501,12 @@ def test_what_one_group_draws_does_not_depend_on_when_another_begins_to_learn() 
     alone = check_out([store(seed=1)], NETWORK, [False])
     window(CONFIG, alone, ring(2), members=(1,))
     old, new = (check_out([store(seed=seed)], NETWORK, [False]) for seed in (0, 1))
-    replay, trainer = ring(2), Trainer(CONFIG, 2000, TASK.episode_limit, CPU, LEARNER[0])
+    replay, trainer = ring(2), Trainer(CONFIG, 2000, CPU, LEARNER[0])
     window(CONFIG, old, replay)
     seeds = [seed for member in (0, 1) for seed in env_seeds(member, Consumer.INNER_ENVS, 0, count=ENVS)]
     groups = [Group([0], old, 160), Group([1], new, 0)]
     with closing(open_inner_envs(TASK, seeds)) as envs:
-        outcome = trainer.train(groups, [0, 1], replay, envs, [(0, 0), (1, 0)], 40)
+        outcome = trainer.train(groups, [0, 1], replay, envs, [(0, 0), (1, 0)], lasting(40, 2))
     assert outcome.gradient_steps.tolist() == [40, 35]
     assert torch.equal(alone.fields["weight"], new.fields["weight"])
 
@@ -547,13 +552,13 @@ def test_every_tensor_of_wide_architectures_with_norms_and_skips_is_trained() ->
 @pytest.mark.usefixtures("learner")
 def test_a_changed_learning_rate_takes_effect_in_the_next_window() -> None:
     subnets = check_out([store()], NETWORK, [False])
-    trainer = Trainer(replace(CONFIG, learning_starts=76), 2000, TASK.episode_limit, CPU, LEARNER[0])
+    trainer = Trainer(replace(CONFIG, learning_starts=76), 2000, CPU, LEARNER[0])
     for rate in (1e-3, 1e-2):  # one gradient step each, which Adam makes as long as its rate
         subnets = check_out([store()], NETWORK, [False])
         before = subnets.fields["weight"].clone()
         trainer.config = replace(trainer.config, learning_rate=rate)
         with closing(open_inner_envs(TASK, list(range(ENVS)))) as envs:
-            outcome = trainer.train([Group([0], subnets, 0)], [0], ring(), envs, [(0, 0)], 20)
+            outcome = trainer.train([Group([0], subnets, 0)], [0], ring(), envs, [(0, 0)], lasting(20))
         assert outcome.gradient_steps.tolist() == [1]
         moved = (subnets.fields["weight"] - before).abs()
         assert float(moved.median()) == pytest.approx(rate, rel=1e-2)

@@ -23,6 +23,7 @@ import archgym  # noqa: F401  (registers the ids)
 from archgym import table_card
 from archgym.envs import core
 from archgym.envs.lifetimes import SCALARS
+from archgym.settings import TRANSFERS
 from archgym.stats import detrend
 
 IDS = sorted(id for id in gym.registry if id.startswith("ArchSearch-"))
@@ -40,7 +41,6 @@ WILD = {  # settings under which nothing works
     "synthetic": {"noise": 1e30},
 }
 SHORT_WINDOW = "ignore:window_steps=60 is shorter"
-TRANSFERS = ("shared", "own", "fresh")
 
 pytestmark = [pytest.mark.filterwarnings(SHORT_WINDOW), pytest.mark.usefixtures("recorded")]
 

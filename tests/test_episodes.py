@@ -94,7 +94,7 @@ def test_members_and_their_environments_never_mix() -> None:
                     running, elapsed, reset = 0.0, 0, True
             finished += len(own)
             open_ends += elapsed > 0
-            returns += own or [min(running, running * LIMIT / elapsed)]
+            returns += own or [min(running, running * max(LIMIT, elapsed) / elapsed)]
         assert means[member] == pytest.approx(np.mean(returns))
         assert episodes[member] == finished
         assert cut[member] == pytest.approx(open_ends / (open_ends + finished))

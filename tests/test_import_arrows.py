@@ -17,7 +17,7 @@ NETS = SPACES | {"supernets", "supernet"}
 INNER = {"lookup", "pendulum", "orchard", "inner_envs", "tasks"}
 PARTS = NETS | INNER | {"settings", "window", "replay", "stats", "episodes"}
 SCORING = PARTS | {"evaluator", "transfer", "state", "greedy", "rewards", "training", "native", "learners", "trainers"}
-SCORING |= {"shards"}
+SCORING |= {"carried", "inheritance", "shards"}
 TABLES = {"table_card", "table"}
 WORLD = SCORING | TABLES | {"population", "synthetic", "tabular", "evaluators"}
 VIEWED = WORLD | {"budget", "export", "checkpoint", "journal", "drawing"}
@@ -45,12 +45,14 @@ ARROWS: dict[str, set[str]] = {
     "budget": {"settings"},
     "supernets": NETS,
     "supernet": NETS,
-    "transfer": NETS | {"replay"},
+    "inheritance": NETS,
+    "transfer": NETS | {"inheritance", "replay", "settings"},
     "evaluator": SPACES | {"settings", "window"},
     "state": NETS | {"evaluator", "replay", "transfer"},
     "greedy": NETS | INNER,
     "rewards": SPACES | {"settings"},
-    "training": NETS,
+    "training": NETS | {"episodes"},
+    "carried": INNER | {"episodes"},
     "shards": {"training"},
     "native": set(),
     "learners": NETS | {"replay", "training", "learners", "native"},
@@ -82,7 +84,7 @@ ARROWS: dict[str, set[str]] = {
     "protocol": VIEWED | {"progress", "report", "scratch", "search", "workers"},
     "launch": {"lookup", "papers", "protocol", "search"},
     "jobs": {"progress", "protocol", "search", "workers"},
-    "agents": {"lookup", "search_space", "stats", "search", "launch"},
+    "agents": {"lookup", "search_space", "settings", "stats", "search", "launch"},
     "table_build": TABLES
     | {"launch", "progress", "search", "settings", "table_builder", "table_log", "table_plan", "workers"},
     "table_check": TABLES | {"launch", "settings", "stats", "table_builder", "table_log"},

@@ -22,6 +22,7 @@ from safetensors.torch import save_file
 import archgym
 from archgym import journal
 from archgym.native import library
+from archgym.settings import TRANSFERS
 
 SHORT = {"windows": 3, "envs_per_member": 2, "window_steps": 24, "learning_starts": 6, "batch_size": 8}
 KEYWORDS = {**SHORT, "evaluation_episodes": 2}
@@ -195,7 +196,7 @@ def test_recording_changes_nothing(whole: tuple[list[Any], Any], tmp_path: Path)
 
 
 @pytest.mark.parametrize("behind", [None, 0, 2], ids=["no checkpoint", "fresh checkpoint", "older checkpoint"])
-@pytest.mark.parametrize("transfer", ["shared", "own", "fresh"])
+@pytest.mark.parametrize("transfer", TRANSFERS)
 def test_a_search_killed_after_any_call_resumes_bit_for_bit(
     transfer: str, behind: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -58,7 +58,7 @@ def test_the_result_does_not_depend_on_the_number_of_threads(env_id: str, keywor
 
 def test_outcomes_of_disjoint_rows_are_put_in_order() -> None:
     def outcome(rows: list[int]) -> Outcome:
-        return Outcome(*(np.array(rows, dtype=float) for _ in range(8)))  # type: ignore[arg-type]
+        return Outcome(*(np.array(rows, dtype=float) for _ in range(9)))  # type: ignore[arg-type]
 
     rows = [[0, 3], [4], [1, 2]]
     joined = Outcome.joined([outcome(own) for own in rows], rows)

@@ -1,10 +1,13 @@
 """Building a table: the same numbers in any batch, however it grows, by any number of processes that are killed."""
 
+import fcntl
 import json
+import os
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -238,6 +241,40 @@ def test_a_builder_that_ends_after_a_larger_one_leaves_its_table(straight: Table
         with pytest.raises(ValueError, match="the table there holds 4 seeds, some of which this one would not"):
             write(builder, path)
     assert len(tables.load(path).card.seeds) == 4
+
+
+def test_of_two_builders_with_logs_of_their_own_the_one_with_other_settings_leaves_the_table(
+    straight: Table, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.npz"
+    with open_log(plan_of(episodes=3), tmp_path / "other.sqlite") as log:
+        builder = Builder(plan_of(episodes=3), log)
+        builder.step(100)
+        tables.save(straight, path)  # the first one ends meanwhile
+        with pytest.raises(ValueError, match=r"--out: the table there was recorded with episodes=2 \(now 3\)"):
+            write(builder, path)
+        assert len(log.done()) == 12
+    assert_same(tables.load(path), straight)
+
+
+def test_of_two_builders_with_logs_of_their_own_one_writes_after_the_other(straight: Table, tmp_path: Path) -> None:
+    path, plan = tmp_path / "a.npz", plan_of(seeds=2)
+    with open_log(plan, tmp_path / "own.sqlite") as log, ThreadPoolExecutor(1) as other:
+        builder = Builder(plan, log)
+        builder.step(100)
+        held = os.open(tmp_path, os.O_RDONLY)
+        fcntl.flock(held, fcntl.LOCK_EX)  # as another process does that is about to write a larger table
+
+        def end() -> None:
+            time.sleep(0.3)
+            tables.save(straight, path)
+            os.close(held)
+
+        ending = other.submit(end)
+        with pytest.raises(ValueError, match="the table there holds 4 seeds"):
+            write(builder, path)
+        ending.result()
+    assert_same(tables.load(path), straight)
 
 
 # Shared-weight scores

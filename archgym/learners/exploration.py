@@ -22,6 +22,10 @@ class Exploration:
     exploration_fraction: float = 0.15
     """Share of H within which the exploration rate falls linearly."""
 
+    def halfway(self, horizon: int) -> int:
+        """Environment steps after which the rate lies in the middle between `start_e` and `end_e`, or just before."""
+        return int(self.exploration_fraction * horizon / 2)
+
     def epsilon(self, steps: ArrayLike, horizon: int) -> NDArray[np.float64]:
         """Exploration rates after so many environment steps of the learners, in the shape of `steps`."""
         duration = max(1.0, self.exploration_fraction * horizon)
@@ -35,7 +39,7 @@ class Explorer:
     Args:
         settings: The exploration rate.
         horizon: Environment steps that one learner lives for, H.
-        before: (M,) environment steps that the learners had before the window.
+        before: (M,) environment steps that the rates go by, those before the window.
         streams: (M,) pairs of seed and window; each member explores by its own generator.
         envs: E.
         action_count: Actions are the numbers below it.

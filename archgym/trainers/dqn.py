@@ -10,7 +10,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from archgym.episodes import EpisodeCounter
 from archgym.inner_envs import InnerEnvs
 from archgym.learners.dqn import Config, Learners
 from archgym.learners.dqn_native import NativeLearners
@@ -19,7 +18,7 @@ from archgym.learners.dqn_torch import TorchLearners
 from archgym.learners.exploration import Explorer
 from archgym.replay import Replay
 from archgym.seeding import Consumer, generator
-from archgym.training import Group, Outcome, WindowTrainer
+from archgym.training import Group, Outcome, Window, WindowTrainer, ages
 
 LEARNERS = ("native", "torch", "reference")
 SHARES_WEIGHTS = True  # the torch learner's members can train one supernet
@@ -54,7 +53,7 @@ class Trainer(WindowTrainer[Config]):
         replay: Replay,
         envs: InnerEnvs,
         streams: Sequence[tuple[int, int]],
-        slots: int,
+        window: Window,
     ) -> Outcome:
         """Train M members for one window.
 
@@ -62,9 +61,9 @@ class Trainer(WindowTrainer[Config]):
             groups: A partition of the rows 0..M-1; their subnets are trained in place.
             members: (M,) whose rings in the replay are written and read.
             replay: The rings.
-            envs: M x E fresh inner environments, those of a member next to each other.
+            envs: M x E inner environments, those of a member next to each other.
             streams: (M,) pairs of seed and window, which all random numbers derive from.
-            slots: Time slots; each gives every inner environment one step, or its reset.
+            window: How long it lasts; looked at behind every slot.
 
         Returns:
             Returns and statistics per member.
@@ -77,36 +76,36 @@ class Trainer(WindowTrainer[Config]):
         else:
             made = StackedLearners if self.learner == "torch" else TorchLearners
             learners = made(self.config, groups, members, replay, samplers, self.device)
-        before = np.empty(count, dtype=np.int64)
-        for group in groups:
-            before[group.rows] = group.steps
-        explorer = Explorer(self.config, self.horizon, before, streams, per_member, envs.action_count)
-        episodes = EpisodeCounter(count, per_member, self.episode_limit)
+        _, explored = ages(groups)
+        explorer = Explorer(self.config, self.horizon, explored, streams, per_member, envs.action_count)
 
         clock = time.perf_counter()
-        start = envs.reset()
+        start, steps = envs.begin(), 0
         shape = (count, per_member, *start.shape[1:])
         observations = start.reshape(shape)
         clock = self._took("env", clock)
-        for slot in range(slots):
+        for slot in range(window.slots):
             actions = explorer.choose(slot, learners.act(observations))
             clock = self._took("act", clock)
             envs.send(actions.ravel())
             clock = self._took("env", clock)
             learners.record(observations, actions)
-            learners.learn(slot * per_member, (slot + 1) * per_member)  # while EnvPool steps
+            learners.learn(steps, steps + per_member)  # while EnvPool steps
             clock = self._took("learn", clock)
             step = envs.receive()
             clock = self._took("env", clock)
             rewards = step.reward.reshape(count, per_member)
             terminated = step.terminated.reshape(count, per_member)
-            valid = episodes.add(rewards, terminated | step.truncated.reshape(count, per_member))
+            valid = window.counter.add(rewards, terminated | step.truncated.reshape(count, per_member))
             learned = np.clip(rewards, -1.0, 1.0) if self.config.clip_rewards else rewards
             learners.complete(learned, terminated, valid)
             observations = step.observation.reshape(shape)
             clock = self._took("learn", clock)
+            steps += per_member
+            if window.over():
+                break
         learners.record(observations, np.zeros((count, per_member), dtype=np.int64))  # the newest slot's successor
-        returns, finished, cut = episodes.close()
+        returns, finished, cut = window.counter.close()
         statistics = learners.finish()
         return Outcome(
             returns=returns,
@@ -115,6 +114,7 @@ class Trainer(WindowTrainer[Config]):
             gradient_steps=statistics.gradient_steps,
             loss=statistics.loss,
             value=statistics.value,
-            epsilon=self.config.epsilon(before + slots * per_member, self.horizon),
+            epsilon=self.config.epsilon(explored + steps, self.horizon),
             diverged=statistics.diverged,
+            env_steps=np.full(count, steps),
         )

@@ -14,14 +14,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from archgym.episodes import EpisodeCounter
 from archgym.inner_envs import InnerEnvs
 from archgym.learners.exploration import Explorer
 from archgym.learners.pqn import Config, Learners, Rollout, lambda_returns
 from archgym.learners.pqn_native import NativeLearners
 from archgym.learners.pqn_torch import TorchLearners
 from archgym.seeding import Consumer, generator
-from archgym.training import Group, Outcome, WindowTrainer
+from archgym.training import Group, Outcome, Window, WindowTrainer, ages
 
 LEARNERS = ("native", "reference")
 SHARES_WEIGHTS = True  # the torch learner's members can train one supernet
@@ -54,7 +53,7 @@ class Trainer(WindowTrainer[Config]):
         replay: None,
         envs: InnerEnvs,
         streams: Sequence[tuple[int, int]],
-        slots: int,
+        window: Window,
     ) -> Outcome:
         """Train M members for one window.
 
@@ -62,9 +61,9 @@ class Trainer(WindowTrainer[Config]):
             groups: A partition of the rows 0..M-1; their subnets are trained in place.
             members: (M,), whose they are.
             replay: There is none.
-            envs: M x E fresh inner environments, those of a member next to each other.
+            envs: M x E inner environments, those of a member next to each other.
             streams: (M,) pairs of seed and window, which all random numbers derive from.
-            slots: Time slots; each gives every inner environment one step, or its reset.
+            window: How long it lasts; looked at behind every rollout.
 
         Returns:
             Returns and statistics per member.
@@ -75,21 +74,18 @@ class Trainer(WindowTrainer[Config]):
         learners: Learners
         if self.learner == "native":
             assert isinstance(envs.inputs, int), "images are not for the compiled learner"
-            learners = NativeLearners(config, groups, envs.inputs, per_member, slots)
+            learners = NativeLearners(config, groups, envs.inputs, per_member, window.slots)
         else:
             learners = TorchLearners(config, groups, envs.action_count, self.device)
-        before = np.empty(count, dtype=np.int64)
-        for group in groups:
-            before[group.rows] = group.steps
-        explorer = Explorer(config, self.horizon, before, streams, per_member, envs.action_count)
-        episodes = EpisodeCounter(count, per_member, self.episode_limit)
+        before, explored = ages(groups)
+        explorer = Explorer(config, self.horizon, explored, streams, per_member, envs.action_count)
 
         clock = time.perf_counter()
-        first = envs.reset()
+        first = envs.begin()
         observations = first.reshape(count, per_member, *first.shape[1:])
         clock = self._took("env", clock)
         slot = 0
-        for length in config.rollouts(slots):
+        for length in config.rollouts(window.slots):
             rates = config.rate(before + slot * per_member, self.horizon)
             shape = (length, count, per_member)
             seen = np.empty((length, *observations.shape), dtype=observations.dtype)
@@ -105,7 +101,7 @@ class Trainer(WindowTrainer[Config]):
                 rewards[turn] = step.reward.reshape(count, per_member)
                 terminated[turn] = step.terminated.reshape(count, per_member)
                 done = terminated[turn] | step.truncated.reshape(count, per_member)
-                valid[turn] = episodes.add(rewards[turn], done)
+                valid[turn] = window.counter.add(rewards[turn], done)
                 observations = step.observation.reshape(observations.shape)
                 clock = self._took("env", clock)
                 slot += 1
@@ -117,7 +113,10 @@ class Trainer(WindowTrainer[Config]):
             orders = np.stack([[rng.permutation(every) for _ in range(config.update_epochs)] for rng in shufflers])
             learners.learn(Rollout(seen, actions, returns.astype(np.float32), valid), orders, rates)
             clock = self._took("learn", clock)
-        mean_returns, finished, cut = episodes.close()
+            if window.over():
+                break
+        steps = slot * per_member
+        mean_returns, finished, cut = window.counter.close()
         statistics = learners.finish()
         return Outcome(
             returns=mean_returns,
@@ -126,6 +125,7 @@ class Trainer(WindowTrainer[Config]):
             gradient_steps=statistics.gradient_steps,
             loss=statistics.loss,
             value=statistics.value,
-            epsilon=config.epsilon(before + slot * per_member, self.horizon),
+            epsilon=config.epsilon(explored + steps, self.horizon),
             diverged=statistics.diverged,
+            env_steps=np.full(count, steps),
         )

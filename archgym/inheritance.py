@@ -1,0 +1,84 @@
+"""How the weights of one network are handed to the next, for learners that have one network at a time."""
+
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from archgym.search_space import Network
+from archgym.supernet import FIELDS, Layout, Supernet
+
+NORM = "norm_"  # how the tensors of a normalisation begin, which belongs to the layer before it
+
+
+def matching(old: Supernet, before: Network, layout: Layout, after: Network, rng: np.random.Generator) -> Supernet:
+    """Begin a network with the layers of another that have the same name and shapes; the rest starts fresh.
+
+    A layer is what has one name before the last dot: weight and bias. What is copied brings its moments and step
+    counts along; what is fresh makes Adam's first step. Target weights are a copy of the weights.
+
+    Args:
+        old: The store of the other network; it is not changed.
+        before: The other network.
+        layout: Of the new network alone.
+        after: The new network.
+        rng: Draws what starts fresh.
+    """
+    new = Supernet(layout, rng, old.fields["weight"].device)
+    given, taken = old.layout.places(before), layout.places(after)
+    for names in layers(taken):
+        if all(name in given and given[name].shape == taken[name].shape for name in names):
+            source, place = (torch.cat([places[name].flatten() for name in names]) for places in (given, taken))
+            for field in FIELDS:
+                new.fields[field][place] = old.fields[field][source]
+    new.fields["target"] = new.fields["weight"].clone()
+    return new
+
+
+def layers(names: Iterable[str]) -> list[list[str]]:
+    """Group the names of tensors by layer, in order."""
+    found: dict[str, list[str]] = {}
+    for name in names:
+        found.setdefault(name.rpartition(".")[0] or name, []).append(name)
+    return list(found.values())
+
+
+def blocks(names: Iterable[str]) -> list[list[str]]:
+    """Group the names of tensors by layer, each with the normalisation behind it."""
+    found: list[list[str]] = []
+    for own in layers(names):
+        if own[0].startswith(NORM) and found:
+            found[-1] += own
+        else:
+            found.append(own)
+    return found
+
+
+def forget_moments(supernet: Supernet, network: Network) -> None:
+    """Reset Adam's moments and step counts of a network."""
+    _clear(supernet, supernet.layout.positions(network))
+
+
+def renew(supernet: Supernet, network: Network, count: int, rng: np.random.Generator) -> None:
+    """Let the last layers of a network begin anew; target weights of all its layers are then a copy of the weights.
+
+    Args:
+        supernet: What holds it, changed in place.
+        network: Which network.
+        count: How many layers, the head included; all of them where it has fewer.
+        rng: Draws what they begin with.
+    """
+    places = supernet.layout.places(network)
+    last = [name for own in blocks(places)[-count:] for name in own]
+    place = torch.cat([places[name].flatten() for name in last])
+    fields = supernet.fields
+    fields["weight"][place] = supernet.layout.initial(rng).to(fields["weight"].device)[place]
+    _clear(supernet, place)
+    every = supernet.layout.positions(network)
+    fields["target"][every] = fields["weight"][every]
+
+
+def _clear(supernet: Supernet, place: Tensor) -> None:
+    for name in ("exp_avg", "exp_avg_sq", "steps"):
+        supernet.fields[name][place] = 0
