@@ -7,6 +7,7 @@ every run a search with a journal of its own, keeps what is done when it is kill
 
 import json
 import os
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
@@ -67,7 +68,7 @@ class Arm(arms.Arm):
     @property
     def command(self) -> str:
         """The search that one of its runs is, without seed and folder."""
-        return " ".join(["archgym search", self.agent, *search.flags(replace(self.args, seed=SearchArgs.seed))])
+        return shlex.join(["archgym", "search", self.agent, *search.flags(replace(self.args, seed=SearchArgs.seed))])
 
 
 def make_arm(
@@ -249,7 +250,7 @@ class Study:
     @property
     def command(self) -> str:
         """What makes the study again."""
-        return " ".join(["archgym study", self.name, *search.flags(self.args)])
+        return shlex.join(["archgym", "study", self.name, *search.flags(self.args)])
 
 
 def main(study: Study) -> int:

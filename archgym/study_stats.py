@@ -28,10 +28,17 @@ def windows_to(curve: ArrayLike, threshold: float) -> int:
 
 
 def late_spread(curve: ArrayLike) -> float:
-    """Give the standard deviation of the windows of a lifetime's second half; 0 of a single one."""
+    """Give the standard deviation of the windows of a lifetime's second half around a straight line through them.
+
+    The line takes out what is still being learned; 0 of two windows or fewer.
+    """
     values = np.asarray(curve, dtype=np.float64)
     late = values[len(values) // 2 :]
-    return float(late.std(ddof=1)) if len(late) > 1 else 0.0
+    if len(late) < 3:
+        return 0.0
+    x = np.arange(len(late), dtype=np.float64)
+    rest = late - np.polyval(np.polyfit(x, late, 1), x)
+    return float(np.sqrt((rest**2).sum() / (len(late) - 2)))
 
 
 def worst_drop(curve: ArrayLike, switched: ArrayLike) -> float:

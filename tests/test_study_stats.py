@@ -33,8 +33,16 @@ def test_the_windows_to_a_threshold_are_all_of_them_where_it_is_never_reached() 
 
 
 def test_the_late_spread_knows_nothing_of_the_first_half() -> None:
-    assert study_stats.late_spread([0.0, 9.0, 1.0, 3.0]) == pytest.approx(np.sqrt(2))
+    late = np.array([1.0, 3.0, 1.0, 3.0])
+    assert study_stats.late_spread([0.0, 9.0, -5.0, 7.0, *late]) == study_stats.late_spread([0.0] * 4 + [*late]) > 0
     assert study_stats.late_spread([1.0]) == 0.0
+
+
+def test_what_is_still_being_learned_is_no_spread() -> None:
+    rising, noise = np.linspace(0, 5, 40), RNG.normal(0, 0.3, 40)
+    assert study_stats.late_spread(rising) == pytest.approx(0, abs=1e-12)
+    assert study_stats.late_spread(rising + noise) == pytest.approx(study_stats.late_spread(noise))
+    assert study_stats.late_spread(noise) == pytest.approx(0.3, rel=0.4)
 
 
 def test_the_worst_drop_is_one_at_a_switch() -> None:

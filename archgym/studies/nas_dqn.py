@@ -75,7 +75,8 @@ CLAIMS = (
         "Training is more stable",
         "spread",
         False,
-        "Standard deviation of the normalised return over the windows of the second half of a lifetime.",
+        "Standard deviation of the normalised return over the windows of the second half of a lifetime, around a "
+        "straight line through them. Who has learned nothing is stable too.",
     ),
 )
 
@@ -360,8 +361,9 @@ class Study(study.Study):
         note = (
             f"Means over {len(self.complete)} seeds with Student's 95 % intervals. Returns are normalised: random "
             f"policy 0, reference 1. Threshold: {self.args.threshold:g}; who never got there counts with all steps. "
-            "Late spread: standard deviation over the windows of the second half. Worst drop: largest fall of the "
-            "return at a switch. Switches: share of the windows whose network differs from the one before."
+            "Late spread: standard deviation over the windows of the second half, around a straight line. Worst drop: "
+            "largest fall of the return at a switch. Switches: share of the windows whose network differs from the one "
+            "before."
         )
         costs_note = (
             "Decision: what the agent takes to choose and to learn, per window and as a share of the wall-clock. "
