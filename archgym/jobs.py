@@ -72,3 +72,4 @@ def search_once(agent: str, args: SearchArgs) -> None:
         shutil.rmtree(args.out, ignore_errors=True)
         args.out.mkdir(parents=True)
     protocol.search_quietly(agent, replace(args, resume=begun), args.out / "log.txt", page=False)
+    (args.out / "journal.checkpoint.safetensors").unlink(missing_ok=True)  # of no use any more, and large with images
