@@ -177,6 +177,7 @@ def complete(keywords: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[s
     if keywords["table"] == AUTO:
         named = {}
     bound = {**named, **{name: card.settings[name] for name in FIXED}}
+    bound["actor_critic"] = card.settings.get("actor_critic", False)  # which older cards do not say
     bound["horizon"] = card.settings["horizon"] or card.settings["windows"] * card.settings["window_steps"]
     trained = card.settings["trainer_settings"]
     extra = {name: value for name, value in keywords.items() if name not in defaults}
