@@ -1,6 +1,5 @@
 import copy
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from typing import Any
 
 import gymnasium as gym
@@ -231,7 +230,8 @@ def test_a_fork_lives_the_life_of_its_source_until_their_choices_differ(
         if exact or trainer != "ppo":
             assert one == other
         else:  # torch steps the last numbers of a stack otherwise than the first ones, in their last bits
-            assert asdict(one) == pytest.approx(asdict(other), rel=1e-4)
+            told = [(result.raw_return, result.loss, result.value) for result in (one, other)]
+            assert told[0] == pytest.approx(told[1], rel=1e-4)
     assert results[2][0] != results[2][1]
     undisturbed = population(3, [5, 6, 7], transfer=transfer, trainer=trainer, exact=True)
     run(undisturbed, PLAN[:2])

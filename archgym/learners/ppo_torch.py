@@ -33,7 +33,8 @@ class Learner(RolloutLearner[Config]):
                 only reset an environment.
             learning_rate: Adam's step size.
         """
-        config, (old, value_before, returns) = self.config, known.unbind(-1)
+        config = self.config
+        old, value_before, returns = known.to(self.gradient.dtype).unbind(-1)
         valid = chosen.sum(-1)
         count = valid.sum(1)
 
