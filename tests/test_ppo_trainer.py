@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from archgym import export
-from archgym.greedy import play
 from archgym.inner_envs import open_inner_envs
 from archgym.learners.ppo import Config, Rollout
 from archgym.learners.ppo_torch import TorchLearners, policy_and_value
@@ -45,7 +44,6 @@ NETWORK = MLP((32, 32), "tanh")
 CONFIG = Config(learning_rate=1e-3, num_steps=16, update_epochs=2, num_minibatches=3, anneal_lr=False, gae_lambda=0.7)
 TASK = replace(TASKS["CartPole-v1"], episode_limit=15)  # many episodes end, most of them by the limit
 LEARNED = tuple(name for name in FIELDS if name != "target")
-PARAMETERS = NETWORK.parameters(INPUTS, OUTPUTS)
 
 
 def store(network: MLP = NETWORK, seed: int = 0, dtype: torch.dtype = torch.float32) -> Supernet:
@@ -350,12 +348,15 @@ def problem(**keywords: Any) -> Problem:
 def with_value(made: Population, value: float) -> NDArray[np.int64]:
     """Give the critic of the default architecture this value, whatever it sees."""
     architecture = made.problem.space.default_architecture
-    field = made.lifetimes[0].stores[""].supernet
-    views = field.layout.views(made.problem.space.network_of(architecture), torch.arange(field.layout.size)[None][:, field.layout.positions(made.problem.space.network_of(architecture))])
-    for name, view in views.items():
+    supernet, network = made.lifetimes[0].stores[""].supernet, made.problem.space.network_of(architecture)
+    for name, places in supernet.layout.views(network, supernet.layout.positions(network)[None]).items():
         if name.startswith("head"):
-            field.fields["weight"][view[0, -1]] = value if name.endswith("bias") else 0.0
+            supernet.fields["weight"][places[0, -1]] = value if name.endswith("bias") else 0.0
     return architecture
+
+
+def exported(made: Population, architecture: NDArray[np.int64]) -> nn.Module:
+    return export.module(made.problem, architecture, made.weights(0, architecture))
 
 
 def test_an_evaluation_takes_the_most_probable_action_and_never_the_value() -> None:
@@ -363,11 +364,10 @@ def test_an_evaluation_takes_the_most_probable_action_and_never_the_value() -> N
     made.reset([1])
     made.train_window(made.problem.space.default_architecture[None])
     architecture = with_value(made, 1e9)
-    scored, _ = made.evaluate(architecture[None], [0], 4)
-    assert scored[0] == made.evaluate(with_value(made, -1e9)[None], [0], 4)[0][0]
-    module = made_module(made, architecture)
-    seeds = env_seeds(1, Consumer.EVALUATION, count=4)
-    returns, alive = np.zeros(4), np.ones(4, dtype=bool)
+    scored, _ = made.evaluate(architecture[None], [0], 2)
+    module = exported(made, architecture)
+    seeds = env_seeds(1, Consumer.EVALUATION, count=2)
+    returns, alive = np.zeros(2), np.ones(2, dtype=bool)
     with closing(open_inner_envs(made.problem.task, seeds)) as envs:
         observation = envs.reset()
         while alive.any():
@@ -380,17 +380,319 @@ def test_an_evaluation_takes_the_most_probable_action_and_never_the_value() -> N
     assert scored[0] == returns.mean()
 
 
-def made_module(made: Population, architecture: NDArray[np.int64]) -> nn.Module:
-    return export.module(made.problem, architecture, made.weights(0, architecture))
-
-
 def test_an_exported_network_gives_logits_and_then_the_value_and_its_card_says_so(tmp_path: Path) -> None:
     made = Population(problem(), 1)
     made.reset([1])
     made.train_window(made.problem.space.default_architecture[None])
     architecture = with_value(made, 7.5)
-    outputs = made_module(made, architecture)(torch.randn(5, INPUTS))
+    outputs = exported(made, architecture)(torch.randn(5, INPUTS))
     assert outputs.shape == (5, OUTPUTS)
     assert outputs[:, -1].tolist() == [7.5] * 5
     export.save(tmp_path, made.problem, architecture, made.weights(0, architecture))
     assert '"outputs": 3,\n  "actor_critic": true' in (tmp_path / "best.json").read_text()
+
+
+# A whole window.
+
+
+def window(
+    config: Config,
+    subnets: Subnets,
+    *,
+    slots: int = 40,
+    steps: int = 0,
+    horizon: int = 2000,
+    members: Sequence[int] = (0,),
+    number: int = 0,
+) -> Outcome:
+    """Train one group for a window on CartPole."""
+    seeds = [seed for member in members for seed in env_seeds(member, Consumer.INNER_ENVS, number, count=ENVS)]
+    trainer, group = Trainer(config, horizon, TASK.episode_limit, CPU), Group(list(range(len(members))), subnets, steps)
+    with closing(open_inner_envs(TASK, seeds)) as envs:
+        return trainer.train([group], list(members), None, envs, [(member, number) for member in members], slots)
+
+
+def plain_window(config: Config, net: Supernet, lengths: Sequence[int], horizon: int) -> tuple[Plain, list[float]]:
+    """The same window as a loop over transitions, each environment's kept apart."""
+    plain, taken = Plain(config, net), 0
+    noise = generator(0, Consumer.EXPLORATION, 0).gumbel(size=(64, ENVS, ACTIONS))
+    shuffle = generator(0, Consumer.REPLAY, 0)
+    returns, running, resets = list[float](), [0.0] * ENVS, [False] * ENVS
+    with closing(open_inner_envs(TASK, env_seeds(0, Consumer.INNER_ENVS, 0, count=ENVS))) as envs:
+        observation, slot = envs.reset(), 0
+        for length in lengths:
+            plain.optimizer.param_groups[0]["lr"] = config.learning_rate * (1 - taken / horizon)
+            rows: list[list[Any]] = []
+            for _ in range(length):
+                with torch.no_grad():
+                    policy, value = plain.look(observation)
+                actions = (policy.logits.double().numpy() + noise[slot]).argmax(-1)
+                chances = policy.log_prob(torch.from_numpy(actions)).tolist()
+                step = envs.step(actions)
+                row = []
+                for env in range(ENVS):
+                    terminated, truncated = bool(step.terminated[env]), bool(step.truncated[env])
+                    end = "reset" if resets[env] else "terminated" if terminated else "truncated" if truncated else "on"
+                    reward = float(step.reward[env])
+                    row.append((observation[env], int(actions[env]), chances[env], float(value[env]), reward, end))
+                    if not resets[env]:
+                        running[env] += reward
+                        if end != "on":
+                            returns.append(running[env])
+                            running[env] = 0.0
+                    resets[env] = terminated or truncated
+                rows.append(row)
+                observation = step.observation
+                slot += 1
+                taken += ENVS
+            with torch.no_grad():
+                last = plain.look(observation)[1].tolist()
+
+            def advantage(slot: int, env: int) -> float:
+                _, _, _, value, reward, end = rows[slot][env]  # noqa: B023  (called in this iteration)
+                final = slot + 1 == len(rows)  # noqa: B023
+                following = last[env] if final else rows[slot + 1][env][3]  # noqa: B023
+                error = reward + config.gamma * following * (end != "terminated") - value
+                goes_on = end == "on" and not final
+                further = advantage(slot + 1, env) if goes_on else 0.0
+                return float(error + config.gamma * config.gae_lambda * further)
+
+            told = [(slot, env) for slot in range(length) for env in range(ENVS)]
+            transitions = [(*rows[slot][env][:4], advantage(slot, env) + rows[slot][env][3]) for slot, env in told]
+            real = [rows[slot][env][5] != "reset" for slot, env in told]
+            for _ in range(config.update_epochs):
+                order = shuffle.permutation(length * ENVS).tolist()
+                ends = [part * len(order) // config.num_minibatches for part in range(config.num_minibatches + 1)]
+                for start, stop in pairwise(ends):
+                    plain.update([transitions[index] for index in order[start:stop] if real[index]])
+    return plain, returns
+
+
+@pytest.mark.parametrize("anneal", [False, True])
+def test_a_window_is_that_of_a_plain_ppo(anneal: bool) -> None:
+    config, horizon = replace(CONFIG, anneal_lr=anneal), 400 if anneal else 10**9
+    net = store()
+    subnets = subnets_of([net])
+    outcome = window(config, subnets, slots=50, horizon=horizon)
+    plain, returns = plain_window(config, net, [13, 13, 12, 12], horizon)  # 50 slots, in rollouts of at most 16
+    assert outcome.gradient_steps.tolist() == [4 * 2 * 3]
+    torch.testing.assert_close(subnets.fields["weight"][0], flat(plain.module), rtol=1e-3, atol=1e-4)
+    assert (outcome.episodes[0], outcome.returns[0]) == (len(returns), pytest.approx(np.mean(returns)))
+    assert len(returns) > 8
+    assert outcome.epsilon.tolist() == [0.0]
+
+
+def test_the_returns_of_an_episode_are_not_mixed_between_environments_nor_cut_at_anothers_reset() -> None:
+    """Defect 6 of the code published with arXiv 2011.14632: there rewards of all environments ran together."""
+    subnets = subnets_of([store()])
+    outcome = window(CONFIG, subnets, slots=50)
+    _, returns = plain_window(CONFIG, store(), [13, 13, 12, 12], 10**9)
+    assert len(set(returns)) > 3, "environments end their episodes at different times"
+    assert (outcome.episodes[0], outcome.returns[0]) == (len(returns), pytest.approx(np.mean(returns)))
+
+
+def test_members_anywhere_are_trained_as_alone() -> None:
+    nets = [store(seed=seed) for seed in (0, 1)]
+    together = subnets_of(nets)
+    outcome = window(CONFIG, together, members=(3, 1))
+    for row, member in enumerate((3, 1)):
+        alone = subnets_of([nets[row]])
+        single = window(CONFIG, alone, members=(member,))
+        assert single.returns[0] == outcome.returns[row]
+        torch.testing.assert_close(alone.fields["weight"][0], together.fields["weight"][row], rtol=1e-3, atol=1e-4)
+
+
+def test_choice_layers_and_both_heads_are_in_the_optimizer_and_move() -> None:
+    """Defect 1 of the code published with arXiv 2011.14632: Adam was made before the chosen layers were."""
+    net = Supernet(Layout(FAMILY, variants(SPACE), INPUTS, OUTPUTS), np.random.default_rng(0), CPU)
+    for number, architecture in enumerate(SPACE.enumerate()):
+        network = SPACE.network_of(architecture)
+        before = {name: net.fields[name].clone() for name in FIELDS}
+        subnets = check_out([net], network, [False])
+        window(CONFIG, subnets, slots=20, number=number)
+        check_in([net], subnets, [True])
+        inside = torch.zeros(net.layout.size, dtype=torch.bool)
+        inside[net.layout.positions(network)] = True
+        assert torch.equal(net.fields["target"], before["target"]), "there is no target network"
+        for name in LEARNED:
+            moved = net.fields[name] != before[name]
+            assert not moved[~inside].any(), (name, SPACE.label(architecture))
+            views = net.layout.views(network, moved[net.layout.positions(network)][None])
+            for tensor, view in views.items():
+                assert float(view.float().mean()) > 0.2, (name, tensor, SPACE.label(architecture))
+            for tensor in (one for one in views if one.startswith("head")):
+                assert views[tensor][0, :ACTIONS].any(), "the policy"
+                assert views[tensor][0, ACTIONS].any(), "the value"
+        assert (net.fields["steps"] - before["steps"])[inside].unique().tolist() == [12.0]
+
+
+def test_a_huge_learning_rate_is_noticed_and_warns_of_nothing() -> None:
+    for rate, diverged in ((1e-3, False), (1e30, True)):
+        outcome = window(replace(CONFIG, learning_rate=rate), subnets_of([store()]))
+        assert outcome.diverged.tolist() == [diverged]
+        assert np.isfinite(outcome.returns).all()
+
+
+@pytest.mark.parametrize("kind", ["linear", "cosine"])
+def test_the_step_size_falls_to_nothing_by_the_learners_age(kind: str) -> None:
+    config = replace(CONFIG, anneal_lr=True, schedule=kind)
+    ages = np.array([0, 250, 500, 1000, 2000])
+    middle = {"linear": 7.5e-4, "cosine": 1e-3 * (1 + np.cos(np.pi / 4)) / 2}[kind]
+    assert config.rate(ages, 1000).tolist() == pytest.approx([1e-3, middle, 5e-4, 0.0, 0.0])
+    assert replace(config, anneal_lr=False).rate(ages, 1000).tolist() == [1e-3] * 5
+    one = replace(config, num_minibatches=1, update_epochs=1)  # a single step of Adam is as long as its rate
+    for steps, rate in ((0, 1e-3), (500, 5e-4), (1000, 0.0)):
+        subnets = subnets_of([store()])
+        before = subnets.fields["weight"].clone()
+        window(one, subnets, slots=10, steps=steps, horizon=1000)
+        assert float((subnets.fields["weight"] - before).abs().median()) == pytest.approx(rate, rel=1e-2)
+
+
+def test_clipped_rewards_are_learned_from_and_whole_ones_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[NDArray[np.float64]] = []
+    monkeypatch.setattr(TorchLearners, "learn", lambda self, rollout, orders, rates: told.append(rollout.returns))
+    counted = []
+    for clip in (False, True):
+        made = Population(problem(task="LunarLander-v3", window_steps=480, gamma=0.0, clip_rewards=clip), 1)
+        made.reset([1])
+        (result,) = made.train_window(made.problem.space.default_architecture[None])
+        counted.append(result.raw_return)
+    whole, cut = np.concatenate(told[: len(told) // 2]), np.concatenate(told[len(told) // 2 :])
+    assert np.abs(whole).max() > 50  # a crash costs 100
+    np.testing.assert_array_equal(cut, np.clip(whole, -1.0, 1.0))
+    assert counted[0] == counted[1] < -20
+
+
+# Populations of actor-critics.
+
+
+@pytest.mark.parametrize(
+    ("space", "precision"),
+    [("mini-kernels", "float32"), ("mini-kernels", "bfloat16"), ("nature-kernels", "float32")],
+)
+def test_convolutional_networks_train_and_all_their_layers_move(space: str, precision: str) -> None:
+    images: dict[str, Any] = {"task": "Orchard-v0", "window_steps": 64, "num_steps": 16}
+    if space != "mini-kernels":
+        pytest.importorskip("envpool", reason="EnvPool, which alone has Atari, has no build for this platform")
+        images = {"task": "Breakout-v5", "preset": "mazyavkina", "window_steps": 16, "envs_per_member": 2}
+        images |= {"num_steps": 8, "update_epochs": 2, "num_minibatches": 1}
+    made = Population(problem(**images, space=space, precision=precision), 1)
+    made.reset([1])
+    architecture = made.problem.space.default_architecture
+    network = made.problem.space.network_of(architecture)
+    store = made.transfer.begin(made.lifetimes[0], network)
+    before = check_out([store.supernet], network, [False]).views("weight")
+    (result,) = made.train_window(architecture[None])
+    assert result.gradient_steps > 0
+    assert not result.diverged
+    assert result.parameters == network.parameters(made.problem.inputs, made.problem.outputs)
+    after = made.weights(0, architecture)
+    assert after["head.weight"].shape[0] == made.problem.outputs
+    for name, tensor in after.items():
+        assert (tensor != before[name][0]).float().mean() > 0.05, name
+    for row in range(made.problem.outputs):
+        assert not torch.equal(after["head.weight"][row], before["head.weight"][0, row])
+
+
+@pytest.mark.parametrize("trainer", ["dqn", "pqn", "ppo"])
+def test_networks_that_do_not_fit_the_trainer_are_refused(trainer: str) -> None:
+    wrong = trainer != "ppo"
+    sentence = f"actor_critic: expected {not wrong} with trainer '{trainer}', whose networks .* value, got {wrong}"
+    with pytest.raises(ValueError, match=sentence):
+        Population(Problem(Settings(trainer=trainer, actor_critic=wrong)), 1)
+    with pytest.raises(ValueError, match="actor_critic: expected True or False, got 1"):
+        Settings(actor_critic=1)  # type: ignore[arg-type]
+
+
+def test_parameters_operations_and_limits_count_the_value() -> None:
+    plain, critic = Problem(Settings()), problem()
+    network = plain.space.network_of(plain.space.default_architecture)
+    assert critic.outputs == plain.outputs + 1
+    more = network.parameters(INPUTS, critic.outputs) - network.parameters(INPUTS, plain.outputs)
+    assert more == network.hidden[-1] + 1  # type: ignore[attr-defined]
+    smallest = min(plain.space.network_of(one).parameters(INPUTS, 2) for one in plain.space.enumerate())
+    assert problem(max_params=smallest + 33).space.size == 3
+    with pytest.raises(ValueError, match="max_params"):
+        problem(max_params=smallest + 32)
+
+
+def test_what_an_on_policy_learner_lacks_is_nothing() -> None:
+    made = Population(problem(), 2)
+    made.reset([1, 2])
+    results = made.train_window(np.stack([made.problem.space.default_architecture] * 2))
+    assert made.replay is None
+    assert {(one.epsilon, one.replay_fill) for one in results} == {(0.0, 0.0)}
+    assert all(one.loss > 0 for one in results)
+
+
+def test_there_is_no_compiled_learner_and_asking_for_it_says_so() -> None:
+    assert Population(problem(), 1).learner == "reference"
+    with pytest.raises(ValueError, match="learner: expected 'torch' or 'auto', got 'native': this trainer has no"):
+        Population(problem(learner="native"), 1)
+
+
+@pytest.mark.filterwarnings("ignore:window_steps")
+def test_a_search_that_was_killed_goes_on_from_its_journal_with_the_same_rewards(tmp_path: Path) -> None:
+    settings = {"windows": 4, "window_steps": 120, "num_steps": 8, "journal": str(tmp_path / "one.jsonl")}
+
+    def story(env: Any, steps: int) -> list[float]:
+        env.reset(seed=3)
+        rng = np.random.default_rng(0)
+        return [env.step(env.unwrapped.search_space.sample(rng))[1] for _ in range(steps)]
+
+    whole = story(gym.make("archgym:ArchSearch-PPO-v0", **{**settings, "journal": str(tmp_path / "two.jsonl")}), 4)
+    begun = gym.make("archgym:ArchSearch-PPO-v0", **settings)
+    assert story(begun, 2) == whole[:2]
+    begun.close()
+    assert story(gym.make("archgym:ArchSearch-PPO-v0", **settings, resume=True), 4) == whole
+
+
+# Settings.
+
+
+def test_the_preset_named_after_cleanrl_has_its_values() -> None:
+    assert PRESETS["cleanrl"] == Config(
+        learning_rate=2.5e-4,
+        anneal_lr=True,
+        schedule="linear",
+        num_steps=128,
+        gamma=0.99,
+        gae_lambda=0.95,
+        num_minibatches=4,
+        update_epochs=4,
+        norm_adv=True,
+        clip_coef=0.2,
+        clip_vloss=True,
+        ent_coef=0.01,
+        vf_coef=0.5,
+        max_grad_norm=0.5,
+    )
+    assert PRESETS["atari"] == replace(PRESETS["cleanrl"], clip_coef=0.1, clip_rewards=True)
+
+
+def test_the_preset_named_after_mazyavkina_has_what_their_table_4_gives() -> None:
+    preset = PRESETS["mazyavkina"]
+    assert (preset.num_steps, preset.clip_coef, preset.vf_coef, preset.gae_lambda) == (128, 0.1, 0.25, 0.95)
+    assert (preset.ent_coef, preset.learning_rate, preset.schedule) == (0.01, 2.5e-4, "cosine")
+
+
+@pytest.mark.parametrize(
+    ("setting", "expected"),
+    [
+        ({"num_steps": 0}, "num_steps: expected a positive integer, got 0"),
+        ({"num_minibatches": True}, "num_minibatches: expected a positive integer, got True"),
+        ({"gae_lambda": 1.5}, r"gae_lambda: expected a number from 0 to 1, got 1\.5"),
+        ({"gamma": "0.9"}, "gamma: expected a number from 0 to 1, got '0.9'"),
+        ({"clip_coef": 0}, "clip_coef: expected a positive number, got 0"),
+        ({"ent_coef": -0.1}, r"ent_coef: expected a number of at least 0, got -0\.1"),
+        ({"vf_coef": float("nan")}, "vf_coef: expected a number of at least 0, got nan"),
+        ({"max_grad_norm": -1}, "max_grad_norm: expected a positive number, got -1"),
+        ({"norm_adv": 1}, "norm_adv: expected True or False, got 1"),
+        ({"clip_vloss": None}, "clip_vloss: expected True or False, got None"),
+        ({"schedule": "cosin"}, "unknown schedule 'cosin': expected one of cosine, linear. Did you mean 'cosine'?"),
+        ({"precision": "half"}, "unknown precision 'half': expected one of bfloat16, float32"),
+    ],
+)
+def test_a_setting_that_cannot_train_is_refused(setting: dict[str, Any], expected: str) -> None:
+    with pytest.raises(ValueError, match=expected):
+        Config(**setting)

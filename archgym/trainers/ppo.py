@@ -13,6 +13,7 @@ actor and critic; and there is no `target_kl`.
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -28,11 +29,15 @@ from archgym.training import Group, Outcome, WindowTrainer
 ACTOR_CRITIC = True  # networks need an output for the value
 SHARES_WEIGHTS = True
 CLEANRL = Config(learning_rate=2.5e-4, num_steps=128, max_grad_norm=0.5)
+ATARI = replace(CLEANRL, clip_coef=0.1, clip_rewards=True)  # ppo_atari.py, with 8 inner environments (envs_per_member)
 PRESETS: dict[str, Config] = {
     "default": Config(),
     "cleanrl": CLEANRL,
-    # CleanRL's ppo_atari.py, which has 8 inner environments (envs_per_member).
-    "atari": Config(learning_rate=2.5e-4, num_steps=128, max_grad_norm=0.5, clip_coef=0.1, clip_rewards=True),
+    "atari": ATARI,
+    # Table 4 of Mazyavkina et al. (arXiv 2011.14632), with 8 inner environments. Epochs, minibatches and discount are
+    # the defaults of their code (NinaMaz/NAS_RL_torch). Not known, and as in ppo_atari.py here: the length of
+    # gradients, what is normalised or clipped beside the ratio, and whether 0.25 is of the squared error or its half.
+    "mazyavkina": replace(ATARI, schedule="cosine", update_epochs=5, vf_coef=0.25),
 }
 
 
