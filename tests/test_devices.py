@@ -101,7 +101,9 @@ def test_the_stand_in_refuses_to_be_mixed_with_the_cpu() -> None:
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
-@pytest.mark.parametrize(("trainer", "learner"), [("dqn", "reference"), ("dqn", "torch"), ("pqn", "reference"), ("ppo", "reference")])
+@pytest.mark.parametrize(
+    ("trainer", "learner"), [("dqn", "reference"), ("dqn", "torch"), ("pqn", "reference"), ("ppo", "reference")]
+)
 def test_a_gpu_gives_the_windows_of_the_cpu(trainer: str, learner: str) -> None:
     def rewards(device: str) -> list[float]:
         problem = problem_on(device, trainer, learner=learner)

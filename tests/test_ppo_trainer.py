@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from archgym import export
 from archgym.inner_envs import open_inner_envs
 from archgym.learners.ppo import Config, Rollout
-from archgym.learners.ppo_torch import TorchLearners, policy_and_value
+from archgym.learners.ppo_torch import TorchLearners
 from archgym.learners.rollouts import lambda_returns
 from archgym.learners.sampling import Sampler
 from archgym.lookup import load

@@ -21,11 +21,8 @@ OF_TRAINER: dict[str, dict[str, Any]] = {
 for name in ("dqn", "pqn"):
     OF_TRAINER[name]["exploration_fraction"] = 0.5
 TRAINERS = sorted(OF_TRAINER)
-GRADIENT_STEPS = {
-    "dqn": (20, 30),
-    "pqn": (32, 32),
-    "ppo": (32, 32),
-}  # of a learner's first window, and of every later one
+# Of a learner's first window, and of every later one.
+GRADIENT_STEPS = {"dqn": (20, 30), "pqn": (32, 32), "ppo": (32, 32)}
 A, B, C = [0, 0, 1], [1, 1, 2], [0, 2, 0]  # depth, width, activation: they share slices
 
 

@@ -97,5 +97,5 @@ class TorchLearners(RolloutLearners[Learner]):
         real = rollout.valid[..., None]
         chosen = (rollout.actions[..., None] == np.arange(self.action_count)) & real
         known = np.stack([rollout.log_probabilities, rollout.values, rollout.returns], axis=-1)
-        parts = (rollout.observations, *(np.float32(part) for part in (chosen, np.where(real, known, 0.0))))
-        self.learn_from(parts, orders, rates)
+        known = np.where(real, known, 0.0)
+        self.learn_from((rollout.observations, chosen.astype(np.float32), known.astype(np.float32)), orders, rates)

@@ -4,7 +4,7 @@ What PQN and PPO share: the numbers of a group, a gradient cut to length for eac
 a rollout together.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -23,6 +23,9 @@ C = TypeVar("C", bound=Rollouts)
 
 class RolloutLearner(Generic[C]):
     """The gradient steps of one group."""
+
+    update: Callable[..., None]
+    """Makes one gradient step from a minibatch, by a learning rate: every algorithm's own."""
 
     def __init__(self, config: C, group: Group, device: torch.device) -> None:
         self.config, self.group, self.subnets = config, group, group.subnets
@@ -78,7 +81,7 @@ class RolloutLearners(Generic[L]):
     def learn_from(
         self, rollout: Sequence[NDArray[Any]], orders: NDArray[np.int64], rates: NDArray[np.float64]
     ) -> None:
-        """Make all gradient steps of a rollout: `update(*minibatch, learning_rate)` of every learner, in turns.
+        """Make all gradient steps of a rollout: every learner's `update(*minibatch, learning_rate)`, in turns.
 
         Args:
             rollout: What `update` takes, (L, M, E, ...) each.
