@@ -10,6 +10,7 @@ __version__ = "0.1.0"
 TRAINERS: dict[str, dict[str, object]] = {  # by name, with the settings that each needs
     "DQN": {},
     "PQN": {"layer_norm": True},
+    "PPO": {"actor_critic": True},
     "Synthetic": {},
 }
 

@@ -17,6 +17,9 @@ from archgym.supernet import family_of
 def module(problem: Problem, architecture: Architecture, weights: Mapping[str, Tensor]) -> nn.Module:
     """Build a plain module that needs no archgym to run.
 
+    It gives the values of all actions; an actor-critic (`actor_critic`) the logits of its policy, and behind them the
+    value of what it sees.
+
     Args:
         problem: Where the architecture comes from.
         architecture: Which one.
@@ -46,6 +49,7 @@ def save(
         "task": problem.task.id,
         "inputs": problem.inputs,
         "outputs": problem.outputs,
+        **({"actor_critic": True} if problem.settings.actor_critic else {}),
         "parameters": network.parameters(problem.inputs, problem.outputs),
         "flops": network.flops(problem.inputs, problem.outputs),
         **family_of(problem.space).card(network),

@@ -16,7 +16,7 @@ from archgym.tasks import Task
 def play(
     task: Task, groups: Sequence[tuple[list[int], Subnets]], seeds: Sequence[Sequence[int]], device: torch.device
 ) -> tuple[NDArray[np.float64], list[int]]:
-    """Play one episode per seed.
+    """Play one episode per seed, always by the largest output: the action of highest value, or the most probable one.
 
     Every inner environment takes as many steps as the longest episode has, so that what an evaluation costs does not
     depend on how it goes. What comes after its first episode is not counted: of the episodes that would still end in
@@ -44,7 +44,8 @@ def play(
                 padded[there] = observations
                 tensor = torch.from_numpy(padded).to(device)
                 for (rows, subnets), own in zip(groups, weights, strict=True):
-                    actions[rows] = subnets.forward(own, tensor[rows]).argmax(-1).cpu().numpy()
+                    outputs = subnets.forward(own, tensor[rows])[..., : envs.action_count]  # without a critic's value
+                    actions[rows] = outputs.argmax(-1).cpu().numpy()
             step = envs.step(actions[there])
             taken += 1
             returns[alive] += step.reward[alive[there]]

@@ -63,6 +63,12 @@ class Population:
                 f"share_weights: expected a trainer whose members can train one supernet (its SHARES_WEIGHTS), "
                 f"got {settings.trainer!r}."
             )
+        critic = getattr(trainers, "ACTOR_CRITIC", False)
+        if settings.actor_critic != critic:
+            raise ValueError(
+                f"actor_critic: expected {critic} with trainer {settings.trainer!r}, whose networks "
+                f"{'need' if critic else 'have no'} output for a value, got {settings.actor_critic}."
+            )
         name = settings.learner
         if self.shares and name in ("auto", "torch"):  # which would be learners that share nothing
             name = "reference"

@@ -110,11 +110,14 @@ class Settings:
     layer_norm: bool = False
     """Whether LayerNorm stands before every activation, whatever the search space says; PQN's ids say so, for it needs
     that. A choice `layer_norm` of the space is inactive then."""
+    actor_critic: bool = False
+    """Whether networks have an output more than there are actions, for the value of what is seen; PPO's ids say so,
+    for it needs that. The outputs before it are the logits of a policy then, and not values of actions."""
     trainer: str = "dqn"
     """The inner algorithm; given by the environment's id, with the other settings that it needs."""
     preset: str = "default"
-    """A named set of the trainer's settings (`cleanrl`: the values of CleanRL's dqn.py or pqn.py). With `default` the
-    task's own settings hold too (`archgym list`): MountainCar-v0 has some for DQN."""
+    """A named set of the trainer's settings (`cleanrl`: the values of CleanRL's dqn.py, pqn.py or ppo.py). With
+    `default` the task's own settings hold too (`archgym list`): MountainCar-v0 has some for DQN."""
     trainer_settings: dict[str, Any] = field(default_factory=dict)
     """The trainer's settings by name; as keyword arguments of the environment they are given directly."""
     table: str = ""
@@ -174,7 +177,7 @@ class Settings:
                 raise ValueError(f"{name}: expected a finite number, got {getattr(self, name)!r}.")
         if not _is_number(self.cost_weight) or self.cost_weight < 0:
             raise ValueError(f"cost_weight: expected a number of at least 0, got {self.cost_weight!r}.")
-        for name in ("share_weights", "exact", "layer_norm"):
+        for name in ("share_weights", "exact", "layer_norm", "actor_critic"):
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"{name}: expected True or False, got {getattr(self, name)!r}.")
         if self.paper:
@@ -336,8 +339,8 @@ class Problem:
 
     @cached_property
     def outputs(self) -> int:
-        """Number of actions of the task."""
-        return dimensions(self.task)[1]
+        """Numbers that a network gives: one for each action of the task, and the value that an actor-critic has."""
+        return dimensions(self.task)[1] + self.settings.actor_critic
 
     @cached_property
     def full_window_steps(self) -> int:

@@ -18,7 +18,8 @@ LICENCE = "CC0-1.0"
 SHIPPED = Path(__file__).parent / "tables"
 AUTO = "auto"  # the shipped table of trainer, space and task
 NAMED = ("trainer", "space", "task")  # settings that a table is found by
-FIXED = ("window_steps", "horizon", "envs_per_member", "layer_norm", "preset")  # settings that a record is bound to
+LATER = {"actor_critic": False}  # settings that the first cards were made without, and what they mean
+FIXED = ("window_steps", "horizon", "envs_per_member", "layer_norm", "preset", *LATER)  # that a record is bound to
 
 
 @dataclass(frozen=True)
@@ -151,7 +152,7 @@ def parse(content: bytes, file: Path) -> Card:
     for name, kind in kinds.items():
         if not isinstance(found[name], (int, float) if kind is float else kind) or isinstance(found[name], bool):
             raise ValueError(f"table: {name} in {file}: expected {kind.__name__}, got {found[name]!r}.")
-    needed = {*NAMED, *FIXED, "windows", "trainer_settings"}
+    needed = {*NAMED, *FIXED, "windows", "trainer_settings"} - set(LATER)
     if missing := sorted(needed - set(found["settings"])):
         raise ValueError(f"table: the settings in {file} lack {', '.join(missing)}.")
     if not all(isinstance(one, list) and len(one) == 2 for one in found["choices"]):
@@ -176,7 +177,7 @@ def complete(keywords: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[s
     named = {name: value for name, value in card.settings.items() if name in NAMED}
     if keywords["table"] == AUTO:
         named = {}
-    bound = {**named, **{name: card.settings[name] for name in FIXED}}
+    bound = {**named, **{name: {**LATER, **card.settings}[name] for name in FIXED}}
     bound["horizon"] = card.settings["horizon"] or card.settings["windows"] * card.settings["window_steps"]
     trained = card.settings["trainer_settings"]
     extra = {name: value for name, value in keywords.items() if name not in defaults}

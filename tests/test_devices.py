@@ -20,6 +20,7 @@ SMALL = {"windows": 3, "envs_per_member": 2, "window_steps": 60}
 OF_TRAINER: dict[str, dict[str, Any]] = {
     "dqn": {"learning_starts": 16, "batch_size": 8},
     "pqn": {"window_steps": 24, "num_steps": 8, "update_epochs": 1, "layer_norm": True},  # norms are slow there
+    "ppo": {"window_steps": 24, "num_steps": 8, "update_epochs": 1, "actor_critic": True},
 }
 
 
@@ -77,6 +78,9 @@ def lived(device: str, **keywords: Any) -> Population:
         {"task": "Orchard-v0", "space": "mini-kernels", "double": True},
         {"space": "mlp-wide", "share_weights": True, "tau": 0.1},
         {"trainer": "pqn", "space": "mlp-wide", "share_weights": True},
+        {"trainer": "ppo", "space": "mlp-wide"},
+        {"trainer": "ppo", "task": "Orchard-v0", "space": "mini-kernels", "transfer": "own", "exact": True},
+        {"trainer": "ppo", "space": "mlp", "share_weights": True},
     ],
     ids=lambda keywords: "-".join(map(str, keywords.values())),
 )
@@ -97,7 +101,9 @@ def test_the_stand_in_refuses_to_be_mixed_with_the_cpu() -> None:
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
-@pytest.mark.parametrize(("trainer", "learner"), [("dqn", "reference"), ("dqn", "torch"), ("pqn", "reference")])
+@pytest.mark.parametrize(
+    ("trainer", "learner"), [("dqn", "reference"), ("dqn", "torch"), ("pqn", "reference"), ("ppo", "reference")]
+)
 def test_a_gpu_gives_the_windows_of_the_cpu(trainer: str, learner: str) -> None:
     def rewards(device: str) -> list[float]:
         problem = problem_on(device, trainer, learner=learner)

@@ -33,11 +33,13 @@ SHORT = {"windows": 3, "envs_per_member": 2, "window_steps": 60, "learning_start
 SETTINGS = {  # by trainer
     "dqn": {"learning_starts": 16, "batch_size": 8, "gamma": 0.9},
     "pqn": {"num_steps": 8, "gamma": 0.9},
+    "ppo": {"num_steps": 8, "gamma": 0.9},
     "synthetic": {"noise": 0.2},
 }
 WILD = {  # settings under which nothing works
     "dqn": {"learning_rate": 1e30},
     "pqn": {"learning_rate": 1e30},
+    "ppo": {"learning_rate": 1e30},
     "synthetic": {"noise": 1e30},
 }
 SHORT_WINDOW = "ignore:window_steps=60 is shorter"

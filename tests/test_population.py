@@ -17,11 +17,14 @@ from archgym.settings import TRANSFERS, Problem, Settings
 from archgym.supernet import FIELDS
 from archgym.window import WindowResult
 
-SMALL = {"windows": 6, "window_steps": 120, "learning_rate": 1e-3, "exploration_fraction": 0.5}
+SMALL = {"windows": 6, "window_steps": 120, "learning_rate": 1e-3}
 OF_TRAINER: dict[str, dict[str, Any]] = {
     "dqn": {"learning_starts": 40, "batch_size": 16, "train_frequency": 4, "target_network_frequency": 60},
     "pqn": {"num_steps": 8, "num_minibatches": 2, "layer_norm": True},
+    "ppo": {"num_steps": 8, "num_minibatches": 2, "actor_critic": True},
 }
+for name in ("dqn", "pqn"):
+    OF_TRAINER[name]["exploration_fraction"] = 0.5
 TRAINERS = names("archgym.trainers")
 A, B, C = [0, 0, 1], [1, 1, 2], [0, 2, 0]  # depth, width, activation: they share slices
 
@@ -222,8 +225,12 @@ def test_a_fork_lives_the_life_of_its_source_until_their_choices_differ(
     third = numbers(made.get_state())["meta"]["lifetimes"][2]
     made.fork(0, 1)
     results = run(made, [[A, A, B], [B, B, B], [C, A, A]])
-    for window in results[:2]:
-        assert window[0] == window[1]
+    for one, other, _ in results[:2]:
+        if exact or trainer != "ppo":
+            assert one == other
+        else:  # torch steps the last numbers of a stack otherwise than the first ones, in their last bits
+            told = [(result.raw_return, result.loss, result.value) for result in (one, other)]
+            assert told[0] == pytest.approx(told[1], rel=1e-4)
     assert results[2][0] != results[2][1]
     undisturbed = population(3, [5, 6, 7], transfer=transfer, trainer=trainer, exact=True)
     run(undisturbed, PLAN[:2])

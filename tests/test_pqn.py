@@ -15,8 +15,9 @@ from torch import Tensor, nn
 
 from archgym.episodes import EpisodeCounter
 from archgym.inner_envs import open_inner_envs
-from archgym.learners.pqn import Config, Rollout, lambda_returns
+from archgym.learners.pqn import Config, Rollout
 from archgym.learners.pqn_torch import Learner, TorchLearners
+from archgym.learners.rollouts import lambda_returns
 from archgym.lookup import load
 from archgym.population import Population
 from archgym.search_space import SearchSpace

@@ -19,6 +19,7 @@ SIZES = {"windows": 3, "envs_per_member": 1, "window_steps": 625}
 SETTINGS = {
     "dqn": {"learning_starts": 16, "batch_size": 8, "train_frequency": 50},
     "pqn": {"num_steps": 200, "update_epochs": 1},
+    "ppo": {"num_steps": 200, "update_epochs": 1},
     "synthetic": {"noise": 0.2},
 }
 SMALL = {"space": "mlp-wide", "max_params": 1500}  # constraints and inactive choices

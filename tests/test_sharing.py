@@ -32,11 +32,14 @@ pytestmark = pytest.mark.filterwarnings("ignore:window_steps")
 
 CPU, TWICE = torch.device("cpu"), torch.float64  # where rounding does not hide a fault
 TRAINERS = lookup.names("archgym.trainers")
-SMALL = {"windows": 6, "window_steps": 120, "learning_rate": 1e-3, "exploration_fraction": 0.5}
+SMALL = {"windows": 6, "window_steps": 120, "learning_rate": 1e-3}
 OF_TRAINER: dict[str, dict[str, Any]] = {
     "dqn": {"learning_starts": 40, "batch_size": 16, "train_frequency": 4, "target_network_frequency": 60, "tau": 0.7},
     "pqn": {"num_steps": 8, "num_minibatches": 2, "layer_norm": True},
+    "ppo": {"num_steps": 8, "num_minibatches": 2, "actor_critic": True},
 }
+for name in ("dqn", "pqn"):
+    OF_TRAINER[name]["exploration_fraction"] = 0.5
 A, B, C = [0, 0, 1], [1, 1, 2], [0, 2, 0]  # depth, width, activation: they share slices
 ROUNDED = {"task": "Orchard-v0", "space": "mini-kernels", "precision": "bfloat16", "window_steps": 60}
 PLAN = [[A, B, A], [A, A, B], [B, A, B], [B, C, A]]

@@ -12,13 +12,17 @@ from archgym.settings import Problem, Settings
 from archgym.supernet import FIELDS
 from archgym.window import WindowResult
 
-SMALL = {"windows": 6, "window_steps": 120, "learning_rate": 1e-3, "exploration_fraction": 0.5}
+SMALL = {"windows": 6, "window_steps": 120, "learning_rate": 1e-3}
 OF_TRAINER: dict[str, dict[str, Any]] = {
     "dqn": {"learning_starts": 40, "batch_size": 16, "train_frequency": 4, "target_network_frequency": 60},
     "pqn": {"num_steps": 8, "num_minibatches": 2, "layer_norm": True},
+    "ppo": {"num_steps": 8, "num_minibatches": 2, "actor_critic": True},
 }
+for name in ("dqn", "pqn"):
+    OF_TRAINER[name]["exploration_fraction"] = 0.5
 TRAINERS = sorted(OF_TRAINER)
-GRADIENT_STEPS = {"dqn": (20, 30), "pqn": (32, 32)}  # of a learner's first window, and of every later one
+# Of a learner's first window, and of every later one.
+GRADIENT_STEPS = {"dqn": (20, 30), "pqn": (32, 32), "ppo": (32, 32)}
 A, B, C = [0, 0, 1], [1, 1, 2], [0, 2, 0]  # depth, width, activation: they share slices
 
 

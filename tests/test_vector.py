@@ -22,6 +22,7 @@ SHORT = {"windows": 2, "envs_per_member": 2, "window_steps": 60}
 SETTINGS = {
     "dqn": {"learning_starts": 16, "batch_size": 8},
     "pqn": {"num_steps": 8},
+    "ppo": {"num_steps": 8},
     "synthetic": {"noise": 0.2},
 }
 WIDE = {"space": "mlp-wide", "max_params": 5000}  # constraints, and choices without effect

@@ -19,6 +19,7 @@ SIZES = {"windows": 4, "envs_per_member": 2, "window_steps": 60, "exact": True}
 SETTINGS = {
     "dqn": {"learning_starts": 16, "batch_size": 8},
     "pqn": {"num_steps": 8},
+    "ppo": {"num_steps": 8},
     "synthetic": {"noise": 0.2},
 }
 LEARNING = ("torch", "archgym.learners", "archgym.population", "archgym.replay", "archgym.supernet", "archgym.trainers")

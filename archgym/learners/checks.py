@@ -39,3 +39,13 @@ def flag(name: str, value: object) -> None:
     """
     if not isinstance(value, bool):
         raise ValueError(f"{name}: expected True or False, got {value!r}.")
+
+
+def not_negative(name: str, value: object) -> None:
+    """Demand a number of at least 0.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
+        raise ValueError(f"{name}: expected a number of at least 0, got {value!r}.")

@@ -16,9 +16,10 @@ import numpy as np
 
 from archgym.inner_envs import InnerEnvs
 from archgym.learners.exploration import Explorer
-from archgym.learners.pqn import Config, Learners, Rollout, lambda_returns
+from archgym.learners.pqn import Config, Learners, Rollout
 from archgym.learners.pqn_native import NativeLearners
 from archgym.learners.pqn_torch import TorchLearners
+from archgym.learners.rollouts import lambda_returns
 from archgym.seeding import Consumer, generator
 from archgym.training import Group, Outcome, Window, WindowTrainer, ages
 
