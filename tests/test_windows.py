@@ -38,7 +38,7 @@ from archgym.training import WindowTrainer
 from archgym.window import WindowResult
 
 TRAINERS = names("archgym.trainers")
-COMPILED = [name for name in TRAINERS if "native" in load("archgym.trainers", name, "trainer").LEARNERS]
+COMPILED = [one for one in TRAINERS if "native" in getattr(load("archgym.trainers", one, "trainer"), "LEARNERS", ())]
 SMALL = {"windows": 6, "envs_per_member": 2, "horizon": 4_000}
 OF_TRAINER: dict[str, dict[str, Any]] = {
     "dqn": {"learning_starts": 40, "batch_size": 8, "train_frequency": 8, "target_network_frequency": 60},
