@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from archgym import export
+from archgym.episodes import EpisodeCounter
 from archgym.inner_envs import open_inner_envs
 from archgym.learners.ppo import Config, Rollout
 from archgym.learners.ppo_torch import TorchLearners
@@ -32,7 +33,7 @@ from archgym.settings import Problem, Settings
 from archgym.supernet import FIELDS, Layout, Subnets, Supernet, check_in, check_out, family_of, variants
 from archgym.tasks import TASKS
 from archgym.trainers.ppo import PRESETS, Trainer
-from archgym.training import Group, Outcome
+from archgym.training import Group, Outcome, Window
 
 CPU, TWICE = torch.device("cpu"), torch.float64
 SPACE: SearchSpace = load("archgym.search_spaces", "mlp", "search space").SPACE
@@ -407,9 +408,10 @@ def window(
 ) -> Outcome:
     """Train one group for a window on CartPole."""
     seeds = [seed for member in members for seed in env_seeds(member, Consumer.INNER_ENVS, number, count=ENVS)]
-    trainer, group = Trainer(config, horizon, TASK.episode_limit, CPU), Group(list(range(len(members))), subnets, steps)
+    trainer, group = Trainer(config, horizon, CPU), Group(list(range(len(members))), subnets, steps)
+    length = Window(slots, EpisodeCounter(len(members), ENVS, TASK.episode_limit))
     with closing(open_inner_envs(TASK, seeds)) as envs:
-        return trainer.train([group], list(members), None, envs, [(member, number) for member in members], slots)
+        return trainer.train([group], list(members), None, envs, [(member, number) for member in members], length)
 
 
 def plain_window(config: Config, net: Supernet, lengths: Sequence[int], horizon: int) -> tuple[Plain, list[float]]:

@@ -17,14 +17,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from archgym.episodes import EpisodeCounter
 from archgym.inner_envs import InnerEnvs
 from archgym.learners.ppo import Config, Rollout
 from archgym.learners.ppo_torch import TorchLearners
 from archgym.learners.rollouts import lambda_returns
 from archgym.learners.sampling import Sampler
 from archgym.seeding import Consumer, generator
-from archgym.training import Group, Outcome, WindowTrainer
+from archgym.training import Group, Outcome, Window, WindowTrainer, ages
 
 ACTOR_CRITIC = True  # networks need an output for the value
 SHARES_WEIGHTS = True
@@ -51,7 +50,7 @@ class Trainer(WindowTrainer[Config]):
         replay: None,
         envs: InnerEnvs,
         streams: Sequence[tuple[int, int]],
-        slots: int,
+        window: Window,
     ) -> Outcome:
         """Train M members for one window.
 
@@ -59,9 +58,9 @@ class Trainer(WindowTrainer[Config]):
             groups: A partition of the rows 0..M-1; their subnets are trained in place.
             members: (M,), whose they are.
             replay: There is none.
-            envs: M x E fresh inner environments, those of a member next to each other.
+            envs: M x E inner environments, those of a member next to each other.
             streams: (M,) pairs of seed and window, which all random numbers derive from.
-            slots: Time slots; each gives every inner environment one step, or its reset.
+            window: How long it lasts; looked at behind every rollout.
 
         Returns:
             Returns and statistics per member.
@@ -71,17 +70,14 @@ class Trainer(WindowTrainer[Config]):
         shufflers = [generator(seed, Consumer.REPLAY, window) for seed, window in streams]
         sampler = Sampler(streams, per_member, envs.action_count)
         learners = TorchLearners(config, groups, envs.action_count, self.device)
-        before = np.empty(count, dtype=np.int64)
-        for group in groups:
-            before[group.rows] = group.steps
-        episodes = EpisodeCounter(count, per_member, self.episode_limit)
+        before, _ = ages(groups)
 
         clock = time.perf_counter()
-        first = envs.reset()
+        first = envs.begin()
         observations = first.reshape(count, per_member, *first.shape[1:])
         clock = self._took("env", clock)
         slot = 0
-        for length in config.rollouts(slots):
+        for length in config.rollouts(window.slots):
             rates = config.rate(before + slot * per_member, self.horizon)
             shape = (length, count, per_member)
             seen = np.empty((length, *observations.shape), dtype=observations.dtype)
@@ -98,7 +94,7 @@ class Trainer(WindowTrainer[Config]):
                 rewards[turn] = step.reward.reshape(count, per_member)
                 terminated[turn] = step.terminated.reshape(count, per_member)
                 done = terminated[turn] | step.truncated.reshape(count, per_member)
-                valid[turn] = episodes.add(rewards[turn], done)
+                valid[turn] = window.counter.add(rewards[turn], done)
                 observations = step.observation.reshape(observations.shape)
                 clock = self._took("env", clock)
                 slot += 1
@@ -110,7 +106,9 @@ class Trainer(WindowTrainer[Config]):
             orders = np.stack([[rng.permutation(every) for _ in range(config.update_epochs)] for rng in shufflers])
             learners.learn(Rollout(seen, actions, chances, values[:-1], returns, valid), orders, rates)
             clock = self._took("learn", clock)
-        mean_returns, finished, cut = episodes.close()
+            if window.over():
+                break
+        mean_returns, finished, cut = window.counter.close()
         statistics = learners.finish()
         return Outcome(
             returns=mean_returns,
@@ -121,4 +119,5 @@ class Trainer(WindowTrainer[Config]):
             value=statistics.value,
             epsilon=np.zeros(count),
             diverged=statistics.diverged,
+            env_steps=np.full(count, slot * per_member),
         )
