@@ -83,7 +83,6 @@ class Population:
         arguments = (self.config, problem.horizon, self.device, self.learner)
         shards = members if settings.window_episodes else min(settings.threads, members)
         self.trainers = [trainers.Trainer(*arguments) for _ in range(shards)]
-        self.alone = settings.exact or settings.window_episodes is not None  # whether members are never stacked
         source = Carried if problem.carries else Fresh
         self.inner_envs: Source = source(problem.window_task, settings.envs_per_member, problem.task.episode_limit)
         self._layouts: dict[Network | None, Layout] = {}
@@ -451,8 +450,8 @@ class Population:
         life.active = key
 
     def _partition(self, keys: Sequence[object]) -> list[list[int]]:
-        """Group equal keys, in order of appearance, unless every row stays alone."""
-        if self.alone:
+        """Group equal keys, in order of appearance; `exact` leaves every row alone."""
+        if self.problem.settings.exact:
             return [[row] for row in range(len(keys))]
         groups: dict[object, list[int]] = {}
         for row, key in enumerate(keys):
