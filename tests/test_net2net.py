@@ -119,8 +119,8 @@ def test_an_added_convolution_preserves_and_one_with_a_stride_does_not() -> None
 
 def test_a_larger_kernel_that_is_not_padded_does_not_preserve() -> None:
     space, inputs = SPACES["mini-kernels"]
-    first = ConvNet(Conv(4, 3, same=False), (), 6, 8)
-    distance, promised = handed_over(space, first, dataclasses.replace(first, stem=Conv(4, 4, same=False)), inputs)
+    first = ConvNet(Conv(4, 3, same=False), (), 7, 8)  # of the 7x7 maps a kernel of 5 would leave 5x5
+    distance, promised = handed_over(space, first, dataclasses.replace(first, stem=Conv(4, 5, same=False)), inputs)
     assert not promised
     assert distance > 1e-3
 
