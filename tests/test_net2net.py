@@ -12,10 +12,12 @@ from torch import Tensor
 
 from archgym import inheritance, net2net
 from archgym.observations import Inputs
+from archgym.population import Population
 from archgym.search_space import Network, SearchSpace
 from archgym.search_spaces import deep_kernels, mini_kernels, mlp, mlp_wide, nature_kernels
 from archgym.search_spaces.mlp import MLP
 from archgym.search_spaces.nature_kernels import Conv, ConvNet
+from archgym.settings import Problem, Settings
 from archgym.supernet import Layout, Supernet, check_out, family_of
 
 CPU = torch.device("cpu")
@@ -213,6 +215,14 @@ def test_repeated_units_do_not_stay_alike_under_adam() -> None:
         (subnets.forward(weights, seen) - goal).square().mean().backward()
         adam.step()
     assert alike() == 12
+
+
+def test_a_family_that_cannot_grow_is_refused_with_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = Problem(Settings(transfer="net2net"))
+    monkeypatch.delattr("archgym.supernets.mlp.chain")
+    sentence = r"transfer: expected a search space whose networks can grow .*`chain`.*got 'net2net' on 'mlp'"
+    with pytest.raises(ValueError, match=sentence):
+        Population(problem, 1)
 
 
 def test_other_seeds_repeat_other_units() -> None:
