@@ -6,9 +6,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from archgym import net2net
 from archgym.search_space import Network
 from archgym.supernet import FIELDS, Layout, Supernet
 
+MOMENTS = ("exp_avg", "exp_avg_sq", "steps")  # what an optimizer remembers
 NORM = "norm_"  # how the tensors of a normalisation begin, which belongs to the layer before it
 
 
@@ -32,6 +34,36 @@ def matching(old: Supernet, before: Network, layout: Layout, after: Network, rng
             source, place = (torch.cat([places[name].flatten() for name in names]) for places in (given, taken))
             for field in FIELDS:
                 new.fields[field][place] = old.fields[field][source]
+    new.fields["target"] = new.fields["weight"].clone()
+    return new
+
+
+def grown(old: Supernet, before: Network, layout: Layout, after: Network, rng: np.random.Generator) -> Supernet:
+    """Begin a network that computes what another does, as far as `archgym.net2net` knows how.
+
+    Numbers that stay in their place keep their moments and step counts. Target weights are a copy of the weights.
+
+    Args:
+        old: The store of the other network; it is not changed.
+        before: The other network.
+        layout: Of the new network alone; its family has a `chain`.
+        after: The new network.
+        rng: Draws what starts fresh, and which units are repeated.
+    """
+    new = Supernet(layout, rng, old.fields["weight"].device)
+    chains = net2net.chain_of(old.layout, before), net2net.chain_of(layout, after)
+    given, taken = old.layout.places(before), layout.places(after)
+    known, fresh = (
+        {name: net.fields["weight"][place] for name, place in places.items()}
+        for net, places in ((old, given), (new, taken))
+    )
+    for name, weight in net2net.grow(*chains, known, fresh, rng).items():
+        new.fields["weight"][taken[name]] = weight
+    for name, source in net2net.kept(*chains).items():
+        for field in MOMENTS:
+            numbers = new.fields[field][taken[name]]
+            net2net.overlap(old.fields[field][given[source]], numbers)
+            new.fields[field][taken[name]] = numbers
     new.fields["target"] = new.fields["weight"].clone()
     return new
 
@@ -80,5 +112,5 @@ def renew(supernet: Supernet, network: Network, count: int, rng: np.random.Gener
 
 
 def _clear(supernet: Supernet, place: Tensor) -> None:
-    for name in ("exp_avg", "exp_avg_sq", "steps"):
+    for name in MOMENTS:
         supernet.fields[name][place] = 0

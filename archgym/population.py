@@ -20,7 +20,7 @@ from archgym.evaluator import State
 from archgym.greedy import play
 from archgym.inheritance import blocks
 from archgym.inner_envs import look
-from archgym.learners import sharing
+from archgym.learners import dqn, sharing
 from archgym.learners.exploration import Exploration
 from archgym.learners.precision import check_learner
 from archgym.learners.select import find_learner
@@ -30,12 +30,12 @@ from archgym.replay import Replay
 from archgym.rewards import REWARD_LIMITS, limited, reward
 from archgym.search_space import Architecture, Network
 from archgym.seeding import Consumer, env_seeds
-from archgym.settings import Problem, trainer_config
+from archgym.settings import TRANSFERS, Problem, trainer_config
 from archgym.shards import Shard, share_out, train_side_by_side
 from archgym.state import capture, restore
 from archgym.supernet import Layout, Subnets, Supernet, check_in, check_out, family_of, variants
 from archgym.training import Group, Outcome, Window
-from archgym.transfer import Lifetime, Schedule, Store, Transfer
+from archgym.transfer import Lifetime, Store, Transfer
 from archgym.window import WindowResult
 
 
@@ -83,7 +83,6 @@ class Population:
         arguments = (self.config, problem.horizon, self.device, self.learner)
         shards = members if settings.window_episodes else min(settings.threads, members)
         self.trainers = [trainers.Trainer(*arguments) for _ in range(shards)]
-        self.alone = settings.exact or settings.window_episodes is not None  # whether members are never stacked
         source = Carried if problem.carries else Fresh
         self.inner_envs: Source = source(problem.window_task, settings.envs_per_member, problem.task.episode_limit)
         self._layouts: dict[Network | None, Layout] = {}
@@ -93,7 +92,8 @@ class Population:
             size = self.config.buffer_size
             self.replay = Replay(members, settings.envs_per_member, problem.inputs, size, self.device)
         self._check_inheritance()
-        self.transfer = Transfer(settings, self._layout, self._network, self._schedule(), self.device)
+        given = (settings, self.config, problem.horizon, self._layout, self._network, self.replay, self.device)
+        self.transfer = Transfer(*given)
         self._seconds = {"open": 0.0, "switch": 0.0, "evaluate": 0.0}
 
     trains = True
@@ -145,10 +145,12 @@ class Population:
             for store in stores:
                 store.supernet = stores[0].supernet
         streams = [(life.seed, self.transfer.stream(life, own)) for life, own in zip(lives, stores, strict=True)]
-        weights = [self.transfer.weights_to_train(*one) for one in zip(lives, labels, switched, strict=True)]
+        lessons = [self.transfer.lessons(*one) for one in zip(stores, labels, members, strict=True)]
+        weights = [self.transfer.weights_to_train(*one) for one in zip(lives, labels, members, switched, strict=True)]
         shards, union = self._check_out(labels, networks, weights, stores, switched)
         self._took("switch", clock)
         outcome = self._train(shards, members, streams)
+        outcome.gradient_steps += lessons
         clock = time.perf_counter()
         self._check_in(shards, union, weights, outcome)
         for row, (life, store, label) in enumerate(zip(lives, stores, labels, strict=True)):
@@ -176,7 +178,7 @@ class Population:
         store = self.transfer.store_to_train(life, label)
         self._activate(member, self.transfer.key(label), store)
         if self.transfer.acts(life, switched):
-            self.transfer.cut_back(store, self.replay, member)
+            self.transfer.cut_back(store, member)
         return store
 
     def _check_out(
@@ -296,7 +298,7 @@ class Population:
         networks = [space.network_of(architecture) for architecture in architectures]
         lives = [self.lifetimes[member] for member in members]
         weights = [
-            self.transfer.weights(self._keeper(member), space.label(architecture))
+            self.transfer.weights(self._keeper(member), space.label(architecture), member)
             for member, architecture in zip(members, architectures, strict=True)
         ]
         groups = [
@@ -353,7 +355,7 @@ class Population:
     def weights(self, member: int, architecture: Architecture) -> dict[str, Tensor]:
         """Copy the member's present weights of an architecture out, by name."""
         label, network = self.problem.space.label(architecture), self.problem.space.network_of(architecture)
-        subnets = check_out([self.transfer.weights(self._keeper(member), label)], network, [False])
+        subnets = check_out([self.transfer.weights(self._keeper(member), label, member)], network, [False])
         return {name: view[0] for name, view in subnets.views("weight").items()}
 
     def best(self) -> Architecture:
@@ -385,6 +387,16 @@ class Population:
     def _check_inheritance(self) -> None:
         """Refuse what the trainer or the networks know nothing of."""
         settings = self.problem.settings
+        if settings.transfer == "distil" and not isinstance(self.config, dqn.Config):
+            raise ValueError(
+                f"transfer: expected one that needs no replay with trainer {settings.trainer!r}, which has none "
+                f"({', '.join(name for name in TRANSFERS if name != 'distil')}), got 'distil'."
+            )
+        if settings.transfer == "net2net" and not hasattr(self.family, "chain"):
+            raise ValueError(
+                f"transfer: expected a search space whose networks can grow (its supernet family has a `chain`), "
+                f"got 'net2net' on {self.problem.space.name!r}."
+            )
         if settings.replay_keep != 1 and self.replay is None:
             raise ValueError(
                 f"replay_keep: expected 1.0 with trainer {settings.trainer!r}, which has no replay, "
@@ -404,13 +416,6 @@ class Population:
                     f"reset_layers: expected at most {fewest}, the layers of the shallowest network of "
                     f"{self.problem.space.name!r}, got {settings.reset_layers}."
                 )
-
-    def _schedule(self) -> Schedule:
-        """Read what transfer needs to know of the learners."""
-        halfway = self.config.halfway(self.problem.horizon) if isinstance(self.config, Exploration) else 0
-        if self.replay is None:
-            return Schedule(halfway)
-        return Schedule(halfway, self.config.learning_starts, self.config.batch_size)
 
     def _network(self, label: str) -> Network:
         """Give the network of a label."""
@@ -451,8 +456,8 @@ class Population:
         life.active = key
 
     def _partition(self, keys: Sequence[object]) -> list[list[int]]:
-        """Group equal keys, in order of appearance, unless every row stays alone."""
-        if self.alone:
+        """Group equal keys, in order of appearance; `exact` leaves every row alone."""
+        if self.problem.settings.exact:
             return [[row] for row in range(len(keys))]
         groups: dict[object, list[int]] = {}
         for row, key in enumerate(keys):

@@ -47,8 +47,10 @@ class SearchArgs:
     num_envs: int = 1
     """Lifetimes side by side, K."""
     transfer: str | None = None
-    """What an architecture inherits at a switch: shared, matching, own or fresh; None: as the environment says, shared
-    where networks are trained and own on a table."""
+    """What an architecture inherits at a switch: shared, matching, net2net, distil, own or fresh; None: as the
+    environment says, shared where networks are trained and own on a table."""
+    distil_steps: int | None = None
+    """Gradient steps of distil at a switch; None: as the environment says (100)."""
     optimizer: str | None = None
     """Adam's moments of what is inherited at a switch: keep or reset; None: as the environment says (keep)."""
     replay_keep: float | None = None
@@ -100,8 +102,9 @@ class SearchArgs:
             if name in SearchArgs.__dataclass_fields__ or name in ("journal", "illegal"):
                 raise ValueError(f"--inner: expected settings without a flag of their own, got {name}.")
         given = {name: getattr(self, name) for name in names}
-        asked = {name: getattr(self, name) for name in ("transfer", *INHERITED, "table", "window_episodes", "paper")}
-        return given | {name: value for name, value in asked.items() if value is not None} | inner
+        asked = ("transfer", "distil_steps", *INHERITED, "table", "window_episodes", "paper")
+        optional = {name: getattr(self, name) for name in asked}
+        return given | {name: value for name, value in optional.items() if value is not None} | inner
 
     @property
     def transfer_rule(self) -> str:

@@ -19,7 +19,7 @@ from archgym.observations import Inputs, described, kind_of
 from archgym.search_space import Network, Option, SearchSpace, max_params
 from archgym.tasks import Task, get_task
 
-TRANSFERS = ("fresh", "matching", "own", "shared")
+TRANSFERS = ("distil", "fresh", "matching", "net2net", "own", "shared")
 SEPARATE = ("fresh", "own")  # transfers under which no architecture inherits anything from another
 OPTIMIZERS = ("keep", "reset")
 EXPLORATIONS = ("bump", "continue", "restart")
@@ -61,8 +61,12 @@ class Settings:
     """Inner environments of one member."""
     transfer: str = "shared"
     """What an architecture inherits at a switch: `shared` (overlapping slices of a supernet, and the replay),
-    `matching` (layers whose shape matches, of a learner that has one network at a time, and the replay), `own` (every
-    architecture continues its own weights, replay and exploration), `fresh` (nothing)."""
+    `matching` (layers whose shape matches, of a learner that has one network at a time, and the replay), `net2net`
+    (the like, but what is wider or deeper computes what the network before it did), `distil` (as `matching`, and then
+    the values of the network before it, taught on the replay), `own` (every architecture continues its own weights,
+    replay and exploration), `fresh` (nothing)."""
+    distil_steps: int = 100
+    """Gradient steps of `distil` at a switch, Adam's, on minibatches of what is left of the replay."""
     optimizer: str = "keep"
     """Adam's moments and step counts of the weights that are inherited at a switch: `keep` or `reset`."""
     replay_keep: float = 1.0
@@ -204,6 +208,15 @@ class Settings:
             reason = "with share_weights=True, whose members switch at different times"
         elif self.transfer in SEPARATE:
             reason = f"with transfer={self.transfer!r}, which hands nothing over at a switch"
+        if isinstance(self.distil_steps, bool) or not isinstance(self.distil_steps, int) or self.distil_steps < 1:
+            raise ValueError(f"distil_steps: expected a positive integer, got {self.distil_steps!r}.")
+        if self.transfer != "distil" and self.distil_steps != Settings.distil_steps:
+            raise ValueError(
+                f"distil_steps: expected {Settings.distil_steps} (the default) with transfer={self.transfer!r}, "
+                f"got {self.distil_steps}."
+            )
+        if self.transfer == "distil" and self.replay_keep == 0:
+            raise ValueError("replay_keep: expected a number above 0 with transfer='distil', got 0.")
         for item in dataclasses.fields(self):
             given = getattr(self, item.name)
             if reason and item.name in INHERITED and given != item.default:

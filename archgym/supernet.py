@@ -105,7 +105,7 @@ class Layout:
         family: The supernet family.
         networks: Networks that show all sizes, see `variants`; a single one makes a store of that network alone.
         inputs: Numbers in an observation, or the shape of an image.
-        outputs: Number of actions.
+        outputs: Numbers that a network gives.
     """
 
     def __init__(self, family: Family, networks: Sequence[Network], inputs: Inputs, outputs: int) -> None:

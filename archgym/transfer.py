@@ -6,6 +6,9 @@ store an architecture is checked out of:
 * `shared`: one store for all, a supernet over the whole space; overlapping slices, replay and exploration go on.
 * `matching`: one store for all, which holds one network at a time. At a switch the next network takes over the layers
   of the same name and shapes, and starts with fresh values in all others; replay and exploration go on.
+* `net2net`: as `matching`, but the next network computes what the last one did, where it can (`archgym.net2net`).
+* `distil`: as `matching`, and then the next network is taught the values of the last one on the replay that is left
+  (`archgym.learners.distillation`); these gradient steps count.
 * `own`: one store per architecture; a repeat visit continues it as if nothing had happened between.
 * `fresh`: a new store for every window.
 
@@ -17,15 +20,17 @@ layers begin anew then. A window that diverges leaves weights and network as the
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 
 from archgym import inheritance
+from archgym.learners.distillation import distil
 from archgym.replay import Content, Replay
 from archgym.search_space import Network
 from archgym.seeding import Consumer, generator
 from archgym.settings import SEPARATE, Settings
-from archgym.supernet import Layout, Supernet
+from archgym.supernet import Layout, Supernet, check_in, check_out
 
 
 @dataclass
@@ -71,42 +76,36 @@ class Lifetime:
 
 
 @dataclass(frozen=True)
-class Schedule:
-    """What a learner's settings say about its beginning; 0 where its trainer has no such setting.
-
-    Attributes:
-        halfway: Steps after which the exploration rate has fallen halfway.
-        learning_starts: Steps before the first gradient step.
-        batch_size: Transitions in a minibatch.
-    """
-
-    halfway: int = 0
-    learning_starts: int = 0
-    batch_size: int = 0
-
-
-@dataclass(frozen=True)
 class Transfer:
     """The rules in force.
 
     Args:
         settings: `transfer`, and what is inherited beside weights.
+        config: The trainer's resolved settings.
+        horizon: Environment steps that one learner lives for, H.
         layout: Builds the layout of a network alone, or of the whole space (None).
         network_of: Gives the network of a label.
-        schedule: Of the learners.
+        replay: The rings of all members, for trainers that have one.
         device: Where weights lie.
     """
 
     settings: Settings
+    config: Any
+    horizon: int
     layout: Callable[[Network | None], Layout]
     network_of: Callable[[str], Network]
-    schedule: Schedule
+    replay: Replay | None
     device: torch.device
 
     @property
     def name(self) -> str:
-        """`shared`, `matching`, `own` or `fresh`."""
+        """One of `archgym.settings.TRANSFERS`."""
         return self.settings.transfer
+
+    @property
+    def enough(self) -> int:
+        """Transitions that a replay must hold to be learned from: a minibatch, or `learning_starts` if fewer."""
+        return int(min(self.config.batch_size, self.config.learning_starts))
 
     def key(self, label: str) -> str:
         """Name the store of an architecture."""
@@ -131,26 +130,58 @@ class Transfer:
         rng = generator(lifetime.seed, Consumer.WEIGHTS, lifetime.windows if self.name == "fresh" else 0)
         return Store(Supernet(layout, rng, self.device), "" if shared else label)
 
-    def weights(self, lifetime: Lifetime, label: str) -> Supernet:
+    def weights(self, lifetime: Lifetime, label: str, member: int) -> Supernet:
         """Give what holds an architecture's present weights: those that a switch to it would give, if there is one.
 
         Args:
             lifetime: Whose; it is not changed.
             label: The architecture's.
+            member: Whose ring of the replay is the lifetime's.
         """
         store = self.store(lifetime, label)
         if store.network in ("", label):
             return store.supernet
-        before, after = self.network_of(store.network), self.network_of(label)
-        rng = generator(lifetime.seed, Consumer.WEIGHTS, lifetime.windows)
-        return inheritance.matching(store.supernet, before, self.layout(after), after, rng)
+        if self.replay is None:
+            return self.hand_over(lifetime, store, label, member)
+        filled = int(self.replay.filled[member])
+        self.replay.keep(member, self.settings.replay_keep)
+        try:
+            return self.hand_over(lifetime, store, label, member)
+        finally:
+            self.replay.filled[member] = filled
 
-    def weights_to_train(self, lifetime: Lifetime, label: str, switched: bool) -> Supernet:
-        """Give what an architecture is checked out of for its next window.
+    def hand_over(self, lifetime: Lifetime, store: Store, label: str, member: int) -> Supernet:
+        """Make the network of a label from the one that a store holds; its replay is cut already."""
+        before, after = self.network_of(store.network), self.network_of(label)
+        make = inheritance.grown if self.name == "net2net" else inheritance.matching
+        rng = generator(lifetime.seed, Consumer.WEIGHTS, lifetime.windows)
+        new = make(store.supernet, before, self.layout(after), after, rng)
+        lessons = self.lessons(store, label, member)
+        if lessons and self.replay is not None:
+            (teacher, pupil) = (
+                check_out([net], network, [False]) for net, network in ((store.supernet, before), (new, after))
+            )
+            rng = generator(lifetime.seed, Consumer.REPLAY, lifetime.windows, 1)
+            distil(self.config, pupil, teacher, self.replay, member, lessons, rng)
+            check_in([new], pupil, [True])
+        return new
+
+    def lessons(self, store: Store, label: str, member: int) -> int:
+        """Count the steps that teach a network what the one before it knew; none where too little replay is left."""
+        if self.name != "distil" or store.network == label or self.replay is None:
+            return 0
+        there = (int(self.replay.filled[member]) - 1) * self.replay.envs
+        return self.settings.distil_steps if there >= self.enough else 0
+
+    def weights_to_train(self, lifetime: Lifetime, label: str, member: int, switched: bool) -> Supernet:
+        """Give what an architecture is checked out of for its next window; its replay is cut already.
 
         It is not the store's own where a window that diverges must not leave its mark; `keep` puts it there.
         """
-        supernet, resets = self.weights(lifetime, label), self.settings.optimizer == "reset"
+        store, resets = self.store(lifetime, label), self.settings.optimizer == "reset"
+        supernet = store.supernet
+        if store.network not in ("", label):
+            supernet = self.hand_over(lifetime, store, label, member)
         if not self.acts(lifetime, switched) or not (resets or self.settings.reset_layers):
             return supernet
         changed, network = copy.deepcopy(supernet), self.network_of(label)
@@ -167,21 +198,20 @@ class Transfer:
             return False
         return switched or (self.settings.reset_layers > 0 and lifetime.windows > 0)
 
-    def cut_back(self, store: Store, replay: Replay | None, member: int) -> None:
+    def cut_back(self, store: Store, member: int) -> None:
         """Take from a store what `replay_keep` and `exploration` do not leave it; its replay lies in the member's ring.
 
-        Learning goes on once the replay holds a minibatch, or `learning_starts` transitions where these are fewer.
+        Learning goes on once the replay holds enough again.
         """
         if self.settings.exploration == "restart":
             store.explored = 0
         elif self.settings.exploration == "bump":
-            store.explored = min(store.explored, self.schedule.halfway)
-        if replay is None or self.settings.replay_keep == 1:
+            store.explored = min(store.explored, self.config.halfway(self.horizon))
+        if self.replay is None or self.settings.replay_keep == 1:
             return
-        starts = self.schedule.learning_starts
-        missing = min(self.schedule.batch_size, starts) - replay.keep(member, self.settings.replay_keep)
+        missing = self.enough - self.replay.keep(member, self.settings.replay_keep)
         if missing > 0:
-            store.steps = min(store.steps, starts - missing)
+            store.steps = min(store.steps, self.config.learning_starts - missing)
 
     def keep(self, store: Store, label: str, supernet: Supernet) -> None:
         """Let a store go on with what was trained."""

@@ -30,11 +30,11 @@ class WindowResult:
     diverged: bool
     """Whether weights stopped being finite; the window's training was then thrown away."""
     loss: float
-    """Mean TD loss of the window's gradient steps."""
+    """Mean TD loss of the window's gradient steps; of an actor-critic the mean squared error of its values."""
     value: float
-    """Mean value of the actions in the minibatches."""
+    """Mean value of the actions in the minibatches; of an actor-critic that of the observations."""
     epsilon: float
-    """Exploration rate at the window's end."""
+    """Exploration rate at the window's end; 0 where actions are drawn from a policy."""
     replay_fill: float
     """Share of the replay that is filled."""
     switched: bool

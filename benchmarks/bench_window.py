@@ -58,8 +58,9 @@ WAYS: dict[str, Way] = {
     "reference": Way({**asdict(SETTINGS), "learner": "reference"}, members=(8, 32), mixed=(8,)),
     "share_weights": Way({**asdict(SETTINGS), "share_weights": True}, members=(8,), mixed=(8,)),
     "PQN": Way(members=(1, 8), mixed=(8,), env_id="ArchSearch-PQN-v0"),
+    "PPO": Way(members=(1, 8), mixed=(8,), env_id="ArchSearch-PPO-v0"),
 }
-"""Contenders; a new learner or trainer is a row here. PQN has its own settings: it does other work per step."""
+"""Contenders; a new learner or trainer is a row here. PQN and PPO have settings of their own: other work per step."""
 if "native" in LEARNERS:
     ROUNDED = {**WAYS["native"].keywords, "precision": "bfloat16"}
     WAYS["native bfloat16"] = Way(ROUNDED)

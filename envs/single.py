@@ -39,10 +39,10 @@ class ArchSearchEnv(core.Face, gym.Env[NDArray[Any], Any]):
     | 1 | best reward so far | -1 to 2 |
     | 1 | share of the lifetime that is left | 0 to 1 |
     | 1 | windows since the last switch / windows | 0 to 1 |
-    | 1 | exploration rate of the inner learner | 0 to 1 |
-    | 1 | share of the replay that is filled | 0 to 1 |
-    | 1 | tanh(mean TD loss) | -1 to 1 |
-    | 1 | tanh(mean value of the actions in the minibatches / 100) | -1 to 1 |
+    | 1 | exploration rate of the inner learner (0: PPO, which draws from its policy) | 0 to 1 |
+    | 1 | share of the replay that is filled (0: there is none) | 0 to 1 |
+    | 1 | tanh(mean TD loss), of PPO of the critic's squared error | -1 to 1 |
+    | 1 | tanh(mean value of the actions in the minibatches / 100), of PPO of the observations | -1 to 1 |
     | 1 | tanh(episodes that ended in the window / 100) | 0 to 1 |
     | 1 | share of the window's episodes that its end cut short | 0 to 1 |
     | 1 | whether the learner diverged | 0 or 1 |
@@ -64,9 +64,9 @@ class ArchSearchEnv(core.Face, gym.Env[NDArray[Any], Any]):
     ## Arguments
     See `archgym.settings.Settings`; beside these `journal` (file of the record; None: as the variable
     ARCHGYM_JOURNAL says; "": none), `resume` (go on with it), the settings of the inner trainer
-    (`Config` in `archgym.learners.dqn` or `.pqn`) by name, and `render_mode`: `rgb_array` draws the supernet with the
-    chosen path lit, beside the return curve; `ansi` gives a line about the last window, and `human` prints that line
-    after every window.
+    (`Config` in `archgym.learners.dqn`, `.pqn` or `.ppo`) by name, and `render_mode`: `rgb_array` draws the supernet
+    with the chosen path lit, beside the return curve; `ansi` gives a line about the last window, and `human` prints
+    that line after every window.
     Times of the phases are in `env.unwrapped.timings`, in seconds.
 
     ## Version history
@@ -129,7 +129,10 @@ class ArchSearchEnv(core.Face, gym.Env[NDArray[Any], Any]):
         return self._lives.evaluate(architectures, episodes, [0] * len(np.asarray(architectures)))
 
     def export(self, architecture: ArrayLike) -> Any:
-        """Build a plain `torch.nn.Module` of an architecture with its present weights; it needs no archgym to run."""
+        """Build a plain `torch.nn.Module` of an architecture with its present weights; it needs no archgym to run.
+
+        It gives the values of all actions; of PPO's networks the logits of the policy, and the value as last output.
+        """
         return self._lives.module(0, architecture)
 
     def save(self, folder: str, architecture: ArrayLike) -> None:

@@ -20,7 +20,10 @@ from archgym.search_space import SearchSpace
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "benchmarks"
 SCRIPTS = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem.startswith(("bench_", "reference_")))
-GROUPS = ("agents", "meta-overhead", "peers", "start-up", "switch", "table", "table-start", "views", "window")
+GROUPS = (
+    *("agents", "meta-overhead", "peers", "start-up", "switch", "table", "table-start", "transfer", "views"),
+    "window",
+)
 
 
 @pytest.fixture(autouse=True)

@@ -258,7 +258,7 @@ WRONG: dict[tuple[str, ...], str] = {
         *FIXED,
         "--transfer",
         "shard",
-    ): "unknown transfer 'shard': expected one of fresh, matching, own, shared. Did you mean 'shared'?",
+    ): "unknown transfer 'shard': expected one of distil, fresh, .*shared. Did you mean 'shared'?",
     (*FIXED, "--reward", "profit"): "unknown reward 'profit': expected one of evaluation, improvement, return.",
     (
         *FIXED,

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from archgym.episodes import EpisodeCounter
+from archgym.episodes import UNDER_WAY, EpisodeCounter
 
 LIMIT = 10
 
@@ -70,6 +70,41 @@ def test_an_environment_that_finished_one_does_not_count_what_the_window_cuts() 
 def test_a_window_that_ends_with_an_episode_or_its_reset_cuts_nothing() -> None:
     assert one([1.0, 1.0], [1])[2] == 0.0
     assert one([1.0, 1.0, 0.0], [1])[2] == 0.0
+
+
+def test_what_is_under_way_goes_on_and_what_has_ended_does_not() -> None:
+    rng = np.random.default_rng(1)
+    rewards, whole = rng.normal(size=(50, 3, 2)), EpisodeCounter(3, 2, LIMIT)
+    parts = [EpisodeCounter(1, 2, LIMIT) for _ in range(3)]
+    total, finished = np.zeros((3, 2)), np.zeros((3, 2), dtype=int)
+    for begin, end in ((0, 1), (1, 20), (20, 23), (23, 50)):
+        window = EpisodeCounter.going_on(parts)
+        assert not window.finished.any()
+        for reward in rewards[begin:end]:
+            done = (rng.random((3, 2)) < 0.2) & ~whole.resets
+            np.testing.assert_array_equal(whole.add(reward, done), window.add(reward, done))
+        for name in UNDER_WAY:
+            np.testing.assert_array_equal(getattr(window, name), getattr(whole, name))
+        total, finished, parts = total + window.total, finished + window.finished, window.split()
+    np.testing.assert_array_equal(finished, whole.finished)
+    np.testing.assert_allclose(total, whole.total, rtol=1e-15)
+    assert finished.all()
+
+
+def test_an_episode_that_goes_on_counts_from_its_beginning_and_a_mere_reset_counts_nothing() -> None:
+    counter = EpisodeCounter(1, 2, LIMIT)
+    for done in (False, False, False, True):  # the second environment ends an episode of return -8
+        counter.add(np.array([[-1.0, -2.0]]), np.array([[False, done]]))
+    window = EpisodeCounter.going_on([counter])
+    window.add(np.array([[-1.0, 0.0]]), np.array([[False, False]]))
+    assert [column.tolist() for column in window.close()] == [[-10.0], [0], [1.0]], "5 steps at -1, of 10; and a reset"
+    for _ in range(10):
+        window.add(np.array([[-1.0, -1.0]]), np.array([[False, False]]))
+    assert window.close()[0] == (-15.0 - 10.0) / 2, "15 steps are more than 10: as it is"
+    grown = EpisodeCounter(1, 1, LIMIT)
+    for _ in range(15):
+        grown.add(np.array([[1.0]]), np.array([[False]]))
+    assert grown.close()[0] == 15.0, "a gain never shrinks"
 
 
 def test_members_and_their_environments_never_mix() -> None:

@@ -24,6 +24,8 @@ OF_TRAINER: dict[str, dict[str, Any]] = {
 }
 A, B, C, D = [0, 0, 1], [1, 1, 2], [1, 0, 1], [0, 0, 2]  # depth, width, activation; C is deeper than A, D other than A
 INHERITING = [name for name in TRANSFERS if name not in SEPARATE]
+PAIRS = [(one, trainer) for one in INHERITING for trainer in OF_TRAINER if one != "distil" or trainer == "dqn"]
+TAUGHT = 4  # gradient steps of `distil`
 IDLE = {"learning_starts": 719}  # no gradient step: what a window begins with is what it ends with
 MOMENTS = ("exp_avg", "exp_avg_sq", "steps")
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -38,10 +40,19 @@ LEARNERS = [("dqn", "native"), ("dqn", "torch"), ("dqn", "reference"), ("pqn", "
 
 
 def population(transfer: str = "matching", members: int = 1, trainer: str = "dqn", **keywords: Any) -> Population:
-    settings = {**SMALL, **OF_TRAINER[trainer], "transfer": transfer, "trainer": trainer, **keywords}
+    own = {**OF_TRAINER[trainer], **({"distil_steps": TAUGHT} if transfer == "distil" else {})}
+    settings = {**SMALL, **own, "transfer": transfer, "trainer": trainer, **keywords}
     made = Population(Problem(Settings.from_keywords(settings)), members)
     made.reset(range(members))
     return made
+
+
+def replays(trainer: str, transfer: str, settings: dict[str, Any]) -> bool:
+    """Tell whether there is a replay, and enough is left of it, where these settings need one."""
+    return (trainer == "dqn" or "replay_keep" not in settings) and (transfer, settings.get("replay_keep")) != (
+        "distil",
+        0,
+    )
 
 
 def run(made: Population, plan: Sequence[Sequence[int]]) -> list[WindowResult]:
@@ -235,7 +246,7 @@ def test_of_no_transition_not_even_the_newest_observation_is_kept(share: float, 
 
 
 @pytest.mark.parametrize("transfer", INHERITING)
-@pytest.mark.parametrize(("share", "left"), [(1.0, 31), (0.25, 8), (0.0, 0)])
+@pytest.mark.parametrize(("share", "left"), [(1.0, 31), (0.25, 8), (0.01, 0)])
 def test_the_replay_is_cut_at_a_switch_and_only_then(share: float, left: int, transfer: str) -> None:
     made = population(transfer, replay_keep=share)
     run(made, [A])
@@ -252,10 +263,14 @@ def test_after_a_cut_learning_waits_for_a_minibatch_in_all_learners(transfer: st
 
     def made_steps(batch: int, starts: int, share: float) -> list[int]:
         own = {"learner": learner, "batch_size": batch, "learning_starts": starts, "replay_keep": share}
-        return [result.gradient_steps for result in run(population(transfer, **own), [A, C, C, A])]
+        made = population(transfer, **own)
+        steps = [result.gradient_steps for result in run(made, [A, C, C, A])]
+        enough = share * 120 > min(batch, starts), share * 240 > min(batch, starts)
+        taught = [TAUGHT * (transfer == "distil") * there for there in enough]
+        return [steps[0], steps[1] - taught[0], steps[2], steps[3] - taught[1]]
 
-    assert made_steps(16, 40, 0.0) == [20, 26, 30, 26], "a minibatch of 16 is there after 16 steps"
-    assert made_steps(100, 40, 0.0) == [20, 20, 30, 20], "or, where it is fewer, after the 40 of learning_starts"
+    assert made_steps(16, 40, 0.01) == [20, 26, 30, 26], "a minibatch of 16 is there after 16 steps"
+    assert made_steps(100, 40, 0.01) == [20, 20, 30, 20], "or, where it is fewer, after the 40 of learning_starts"
     assert made_steps(40, 40, 0.25) == [20, 27, 30, 30], "28 of 120 transitions are left, and at the next switch 64"
     assert made_steps(16, 40, 0.25) == [20, 30, 30, 30]
 
@@ -273,8 +288,7 @@ def test_a_cleared_replay_is_refilled_before_its_first_minibatch(learner: str) -
 # The exploration rate.
 
 
-@pytest.mark.parametrize("transfer", INHERITING)
-@pytest.mark.parametrize("trainer", ["dqn", "pqn"])
+@pytest.mark.parametrize(("transfer", "trainer"), PAIRS)
 def test_the_exploration_rate_goes_on_or_halfway_back_or_begins_anew_at_a_switch(transfer: str, trainer: str) -> None:
     # From 1 to 0.05 within 360 steps: after windows of 120 steps the rate is 1 - 0.95 / 3 times their number.
     third = 0.95 / 3
@@ -354,32 +368,26 @@ def test_other_seeds_and_other_windows_renew_with_other_numbers() -> None:
 
 
 @pytest.mark.parametrize(("trainer", "learner"), LEARNERS)
-@pytest.mark.parametrize("transfer", INHERITING)
-def test_a_run_that_never_switches_is_the_same_under_every_setting(transfer: str, trainer: str, learner: str) -> None:
-    plain = run(population(transfer, trainer=trainer, learner=learner), [A, A, A])
-    for name, own in OPTIONS.items():
-        if trainer == "dqn" or "replay_keep" not in own:
-            assert run(population(transfer, trainer=trainer, learner=learner, **own), [A, A, A]) == plain, name
-
-
-@pytest.mark.parametrize(("trainer", "learner"), LEARNERS)
-def test_a_run_that_never_switches_is_the_same_whatever_a_switch_would_hand_over(trainer: str, learner: str) -> None:
+def test_a_run_that_never_switches_is_the_same_under_every_option(trainer: str, learner: str) -> None:
     """But for `fresh`, which begins anew all the same, and `shared`, whose slices start by the narrowest network."""
-    own, *others = (
-        run(population(transfer, trainer=trainer, learner=learner), [A, A, A])
-        for transfer in ("own", *(name for name in INHERITING if name != "shared"))
-    )
-    assert others
-    assert all(other == own for other in others)
+    own = run(population("own", trainer=trainer, learner=learner), [A, A])
+    plain = {transfer: own for transfer, other in PAIRS if other == trainer}
+    plain["shared"] = run(population("shared", trainer=trainer, learner=learner), [A, A])
+    for transfer, expected in plain.items():
+        for name, settings in {"plain": {}, **OPTIONS}.items():
+            if replays(trainer, transfer, settings):
+                made = population(transfer, trainer=trainer, learner=learner, **settings)
+                assert run(made, [A, A]) == expected, (transfer, name)
 
 
 @pytest.mark.parametrize("transfer", INHERITING)
 def test_every_setting_changes_a_run_that_switches(transfer: str) -> None:
     plain = run(population(transfer), [A, C, C])
-    stories = [run(population(transfer, **own), [A, C, C]) for own in OPTIONS.values()]
-    assert all(story[0] == plain[0] for story in stories)
-    rates = [story for name, story in zip(OPTIONS, stories, strict=True) if name != "bump"]  # at 120 steps: no change
-    assert all(story[1:] != plain[1:] for story in rates)
+    for name, own in OPTIONS.items():
+        if replays("dqn", transfer, own):
+            story = run(population(transfer, **own), [A, C, C])
+            assert story[0] == plain[0]
+            assert (story[1:] != plain[1:]) == (name != "bump"), "at 120 steps the rate is above the middle"
 
 
 @pytest.mark.parametrize("transfer", INHERITING)
@@ -397,6 +405,8 @@ def test_exact_members_under_all_settings_live_as_if_they_were_alone(transfer: s
 @pytest.mark.parametrize("transfer", INHERITING)
 @pytest.mark.parametrize("settings", [*OPTIONS.values(), {"reset_layers": 2, **OPTIONS["all"]}])
 def test_a_state_goes_on_as_if_nothing_had_happened(transfer: str, settings: dict[str, Any]) -> None:
+    if not replays("dqn", transfer, settings):
+        settings = {**settings, "replay_keep": 0.01}  # which leaves nothing, and nothing is taught
     plan = [A, C, B, B, A]
     whole = population(transfer, **settings)
     expected = run(whole, plan)

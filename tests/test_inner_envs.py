@@ -125,6 +125,16 @@ def test_equal_seeds_tell_the_same_story_and_others_another(task: Task) -> None:
     assert not any(np.array_equal(one, other) for one, other in zip(neighbours[0], first[0], strict=True))
 
 
+def test_a_window_begins_with_a_reset_and_later_ones_with_what_was_seen_last(task: Task) -> None:
+    envs, other = open_inner_envs(task, SEEDS), open_inner_envs(task, SEEDS)
+    np.testing.assert_array_equal(envs.begin(), other.reset())
+    for row in actions_for(task, 20, 3):  # the 15th ends an episode
+        seen = envs.step(row).observation
+        np.testing.assert_array_equal(envs.begin(), seen)
+    again = envs.reset()
+    np.testing.assert_array_equal(envs.begin(), again)
+
+
 def test_a_second_reset_goes_on_with_the_generators(task: Task) -> None:
     one, other = open_inner_envs(task, SEEDS), open_inner_envs(task, SEEDS)
     first, second = one.reset(), one.reset()

@@ -14,8 +14,9 @@ import pytest
 
 from archgym import journal, lookup, search
 
-SEARCH = {"num_envs": 2, "windows": 30, "window_steps": 160, "seed": 3}
 INNER = ("envs_per_member=2", "batch_size=32", "learning_starts=40")
+SEARCH = {"num_envs": 2, "windows": 30, "window_steps": 160, "seed": 3, "transfer": "shared", "inner": INNER}
+CARRIED = {"window_episodes": 4, "inner": (*INNER, "inner_envs=carry")}  # nothing can be saved: all is trained again
 NEW_ROWS, DELAY = 7, 0.1  # a process is stopped after fewer new rows than this, and up to so many seconds later
 AGENTS = lookup.names("archgym.agents")
 KILL, INTERRUPT = signal.SIGKILL, signal.SIGINT
@@ -32,10 +33,13 @@ def rows_of(folder: Path) -> list[dict[str, Any]]:
     return [{name: value for name, value in row.items() if name != "seconds"} for row in rows]
 
 
-def start(agent: str, folder: Path, seconds: float, transfer: str, *, resume: bool) -> subprocess.Popen[str]:
-    own = {**SEARCH, "transfer": transfer}
-    flags = [part for name, value in own.items() for part in (f"--{name.replace('_', '-')}", str(value))]
-    command = [sys.executable, "-c", RUN, str(seconds), "search", agent, *flags, "--inner", *INNER]
+def flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def start(agent: str, folder: Path, seconds: float, own: dict[str, Any], *, resume: bool) -> subprocess.Popen[str]:
+    flags = [part for name, value in own.items() if name != "inner" for part in (flag(name), str(value))]
+    command = [sys.executable, "-c", RUN, str(seconds), "search", agent, *flags, "--inner", *own["inner"]]
     command += ["--out", str(folder), *(["--resume"] if resume else [])]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ)
 
@@ -48,22 +52,23 @@ def wait_for(condition: Any, process: subprocess.Popen[str]) -> None:
 
 @pytest.mark.filterwarnings("ignore:window_steps=160 is shorter")
 @pytest.mark.parametrize(
-    ("agent", "checkpoint_seconds", "stops", "transfer"),
+    ("agent", "checkpoint_seconds", "stops", "keywords"),
     [
-        ("random-search", 0.3, (KILL, KILL, KILL), "shared"),
-        ("lstm-reinforce", 30.0, (KILL, INTERRUPT, KILL), "shared"),
-        ("successive-halving", 0.3, (KILL, KILL), "own"),  # its promotions fork learners
+        ("random-search", 0.3, (KILL, KILL, KILL), {}),
+        ("random-search", 0.0, (KILL, KILL), CARRIED),
+        ("lstm-reinforce", 30.0, (KILL, INTERRUPT, KILL), {}),
+        ("successive-halving", 0.3, (KILL, KILL), {"transfer": "own"}),  # its promotions fork learners
     ]
-    + [(name, 0.3, (KILL,), "shared") for name in AGENTS if name not in ("random-search", "lstm-reinforce")],
+    + [(name, 0.3, (KILL,), {}) for name in AGENTS if name not in ("random-search", "lstm-reinforce")],
 )
 def test_a_search_killed_at_random_instants_ends_like_one_that_was_left_alone(
-    agent: str, checkpoint_seconds: float, stops: tuple[signal.Signals, ...], transfer: str, tmp_path: Path
+    agent: str, checkpoint_seconds: float, stops: tuple[signal.Signals, ...], keywords: dict[str, Any], tmp_path: Path
 ) -> None:
-    module = lookup.load("archgym.agents", agent, "agent")
-    args = module.Args(**SEARCH, transfer=transfer, inner=INNER, out=tmp_path / "alone")
+    module, own = lookup.load("archgym.agents", agent, "agent"), {**SEARCH, **keywords}
+    args = module.Args(**own, out=tmp_path / "alone")
     alone = search.run(module.Agent, args, agent)
     straight = rows_of(alone)
-    assert any(row["call"] == "fork" for row in straight) == (transfer == "own")
+    assert any(row["call"] == "fork" for row in straight) == (own["transfer"] == "own")
 
     folder, rng = tmp_path / "killed", np.random.default_rng(len(agent))
     record = folder / "journal.jsonl"
@@ -73,7 +78,7 @@ def test_a_search_killed_at_random_instants_ends_like_one_that_was_left_alone(
 
     for stop in stops:
         begin, events = lines(), set(folder.glob("events*"))
-        process = start(agent, folder, checkpoint_seconds, transfer, resume=begin > 0)
+        process = start(agent, folder, checkpoint_seconds, own, resume=begin > 0)
         # Events are begun anew, by a resume too: from then on it is under way.
         wait_for(lambda events=events: lines() and set(folder.glob("events*")) - events, process)
         target = begin + int(rng.integers(NEW_ROWS))
@@ -86,13 +91,14 @@ def test_a_search_killed_at_random_instants_ends_like_one_that_was_left_alone(
         assert begin <= lines() < len(straight)
     assert lines() > 2 or len(stops) == 1
 
-    process = start(agent, folder, checkpoint_seconds, transfer, resume=True)
+    process = start(agent, folder, checkpoint_seconds, own, resume=True)
     _, said = process.communicate()
     assert process.returncode == 0, said
     resumed = rows_of(folder)
     assert [row.get("action") for row in resumed] == [row.get("action") for row in straight]
     assert [row.get("reward") for row in resumed] == [row.get("reward") for row in straight]
     assert resumed == straight
+    assert (folder / "journal.checkpoint.safetensors").exists() == (keywords is not CARRIED)
     for file in ("best.safetensors", "best.json", "recommendation.json"):
         assert (folder / file).read_bytes() == (alone / file).read_bytes()
     assert json.loads((folder / "config.json").read_text())["agent"] == agent

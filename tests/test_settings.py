@@ -43,7 +43,7 @@ def problem(**keywords: Any) -> Problem:
             "3x10x10; got 'mlp', which takes vectors",
         ),
         ({"space": None}, "space: expected a name, got None"),
-        ({"transfer": "share"}, "unknown transfer 'share': expected one of fresh, .*shared. Did you mean 'shared'"),
+        ({"transfer": "share"}, "unknown transfer 'share': expected one of distil, .*shared. Did you mean 'shared'"),
         ({"reward": "returns"}, "unknown reward 'returns': .* Did you mean 'return'"),
         ({"windows": 0}, "windows: expected a positive integer, got 0"),
         ({"windows": -3}, "windows: expected a positive integer, got -3"),

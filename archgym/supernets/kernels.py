@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from archgym.net2net import Chain, Link
 from archgym.observations import Image
 from archgym.search_spaces.nature_kernels import Conv, ConvNet
 from archgym.supernet import Centred, Parameter, Slices
@@ -123,6 +124,29 @@ def _values(network: ConvNet, weights: Mapping[str, Tensor], images: Tensor) -> 
     x = fitted(x, network.side).flatten(1)
     x = activated("hidden", F.linear(x, weights["hidden.weight"], weights["hidden.bias"]))
     return F.linear(x.to(weights["head.weight"].dtype), weights["head.weight"], weights["head.bias"])
+
+
+def chain(network: ConvNet, inputs: Image, outputs: int) -> Chain:
+    """List the layers for `archgym.net2net`; a kernel grows around its middle where the convolution pads."""
+
+    def norm(name: str) -> str:
+        return f"norm_{name}" if network.layer_norm else ""
+
+    convs = [
+        Link(
+            name,
+            conv.channels,
+            norm=norm(name),
+            kernel=(conv.kernel, conv.kernel),
+            middle=conv.same,
+            passes=conv.same and conv.stride == 1 and not network.layer_norm,
+            other=(conv.stride, conv.same),
+        )
+        for name, conv in _convs(network).items()
+    ]
+    cells = math.prod(network.maps(inputs)[-1][1:])
+    linear = [Link("hidden", network.hidden, norm=norm("hidden"), cells=cells), Link("head", outputs)]
+    return Chain([*convs, *linear], inputs[0], not network.layer_norm, (network.layer_norm, network.side))
 
 
 def fitted(x: Tensor, side: int | None) -> Tensor:

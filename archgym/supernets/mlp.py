@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from archgym.net2net import Chain, Link
 from archgym.search_spaces.mlp import MLP
 from archgym.supernet import Parameter, Slices
 
@@ -79,6 +80,18 @@ def forward(network: MLP, weights: Mapping[str, Tensor], observations: Tensor) -
             y = add_overlap(y, x)
         x = y
     return linear(f"head_{len(network.hidden)}", x)
+
+
+def chain(network: MLP, inputs: int, outputs: int) -> Chain:
+    """List the layers for `archgym.net2net`; an added one is exact with relu alone."""
+    plain = not (network.layer_norm or network.skip)
+    passes = plain and network.activation == "relu"
+    hidden = [
+        Link(f"layer_{i}", width, norm=f"norm_{i}" if network.layer_norm else "", passes=passes)
+        for i, width in enumerate(network.hidden)
+    ]
+    head = Link(f"head_{len(network.hidden)}", outputs, role="head")
+    return Chain([*hidden, head], inputs, plain, (network.activation, network.layer_norm, network.skip))
 
 
 def add_overlap(y: Tensor, x: Tensor) -> Tensor:
