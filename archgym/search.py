@@ -13,7 +13,7 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from archgym import budget
+from archgym import agent_state, budget
 from archgym.journal import read_rows
 from archgym.lookup import unknown
 from archgym.provenance import versions
@@ -71,6 +71,8 @@ class SearchArgs:
     """Run folder; None: runs/<env>__<agent>__<seed>__<time>."""
     resume: bool = False
     """Go on with the search in --out."""
+    start_from: Path | None = None
+    """Begin with what an earlier search of the same agent has learned: its run folder, or the agent.npz in it."""
     retrain: int | None = None
     """Afterwards train the recommended architectures from scratch for so many steps, beside random search's and the
     default, and compare."""
@@ -108,6 +110,8 @@ class Agent(Protocol):
 
     On a sequential view (see `--env-id`) an action decides one choice and most rewards are 0; the infos of a step that
     trained windows hold `env_steps`. `envs.unwrapped.action_masks()` tells what is legal there.
+
+    An agent whose learning another search may go on with has `state` and `load_state` (`archgym.agent_state`).
     """
 
     def act(self, observations: NDArray[np.float32]) -> NDArray[np.int64]:
@@ -149,23 +153,26 @@ def run(
 
     Returns:
         The run folder: `config.json`, `journal.jsonl`, TensorBoard events, `best.json`, `best.safetensors`,
-        `recommendation.json`, `agent_seconds.json` (what the agent took, by window), `report.html`.
+        `recommendation.json`, `agent_seconds.json` (what the agent took, by window), `agent.npz` (what it has learned,
+        of an agent that can go on with it), `report.html`.
 
     Raises:
         ValueError: If an argument is wrong; nothing has been trained or written then.
     """
     check(args)
     folder = run_folder(args, name)
-    spent = planned(args, rehearse(agent_class, args))  # what is wrong is refused before anything is written
+    spent = planned(args, rehearse(agent_class, args, name))  # what is wrong is refused before anything is written
     if args.resume:
         check_resume(folder, args, name)
     else:
         folder.mkdir(parents=True, exist_ok=True)
     envs = make(replace(args, evaluation_steps=spent), str(folder / "journal.jsonl"), args.resume)
     write_config(folder, args, name, envs)
-    agent = agent_class(envs, args)
+    agent = begin(agent_class, envs, args, name)
     begun(folder)
     act(envs, agent, args, name, folder)
+    if agent_state.continues(agent):
+        agent_state.save(folder, agent, name, envs.unwrapped.search_space)
     finish(envs, agent, folder, page)
     return folder
 
@@ -175,7 +182,19 @@ def make(args: SearchArgs, journal: str = "", resume: bool = False) -> Any:
     return gym.make_vec(args.env_id, num_envs=args.num_envs, journal=journal, resume=resume, **args.environment())
 
 
-def rehearse(agent_class: Callable[[Any, Any], Agent], args: SearchArgs) -> int:
+def begin(agent_class: Callable[[Any, Any], Agent], envs: Any, args: SearchArgs, name: str) -> Agent:
+    """Make an agent, with what `--start-from` holds.
+
+    Raises:
+        ValueError: If the agent refuses its arguments, or what it is to start from.
+    """
+    agent = agent_class(envs, args)
+    if args.start_from is not None:
+        agent_state.load(args.start_from, agent, name, envs.unwrapped.search_space)
+    return agent
+
+
+def rehearse(agent_class: Callable[[Any, Any], Agent], args: SearchArgs, name: str) -> int:
     """Make the agent on an environment without a record, to see that it accepts its arguments.
 
     Returns:
@@ -185,7 +204,7 @@ def rehearse(agent_class: Callable[[Any, Any], Agent], args: SearchArgs) -> int:
         ValueError: If the environment or the agent refuses an argument.
     """
     envs = make(args)
-    asked = getattr(agent_class(envs, args), "asked_episodes", 0)
+    asked = getattr(begin(agent_class, envs, args, name), "asked_episodes", 0)
     envs.close()
     if isinstance(asked, bool) or not isinstance(asked, int | np.integer) or asked < 0:
         raise ValueError(f"asked_episodes of the agent: expected an integer of at least 0, got {asked!r}.")
@@ -336,6 +355,8 @@ def check_resume(folder: Path, args: SearchArgs, name: str) -> None:
                 f"--resume: expected the arguments that {folder} was made with; {key} was "
                 f"{recorded['args'].get(key)!r} and is now {value!r}."
             )
+    if recorded.get("start") != agent_state.check_of(args.start_from):
+        raise ValueError(f"--resume: {args.start_from} is not what {folder} began with; it was written anew since.")
 
 
 def write_config(folder: Path, args: SearchArgs, name: str, envs: Any) -> None:
@@ -347,6 +368,7 @@ def write_config(folder: Path, args: SearchArgs, name: str, envs: Any) -> None:
         "agent": name,
         "command": " ".join(["archgym", "search", name, *map(shlex.quote, flags(args))]),
         "args": as_json(args),
+        "start": agent_state.check_of(args.start_from),
         "settings": envs.unwrapped.problem.settings.to_dict(),
         "task_settings": envs.unwrapped.problem.task_settings,
         "versions": versions(),
