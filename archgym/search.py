@@ -19,7 +19,7 @@ from archgym.lookup import unknown
 from archgym.provenance import versions
 from archgym.search_space import Architecture, SearchSpace
 from archgym.settings import Problem, Settings
-from archgym.stats import ranking
+from archgym.stats import ranking, switch_rates
 from archgym.window import WindowResult
 
 RECOMMENDATIONS = 3
@@ -296,6 +296,7 @@ def finish(envs: Any, agent: Agent, folder: Path, page: bool) -> None:
         print(f"Regret of the first, on the table's test seeds: {envs.unwrapped.regret(chosen[0]):.3f}.")
     returns = np.array([[result.normalised_return for result in history] for history in histories]).T
     print(reached(envs.unwrapped.problem, returns))
+    print(switches(np.array([[result.action for result in history] for history in histories]).swapaxes(0, 1)))
 
 
 def reached(problem: Problem, returns: NDArray[np.float64]) -> str:
@@ -304,6 +305,15 @@ def reached(problem: Problem, returns: NDArray[np.float64]) -> str:
     first = (np.argmax(solved, axis=0) + 1)[solved.any(axis=0)] * problem.window_steps
     text = f"{len(first)} of {returns.shape[1]} members had a window with a return of {problem.reference_return:g}"
     return text + (f", the reference; the median of them after {np.median(first):,.0f} steps." if len(first) else ".")
+
+
+def switches(actions: NDArray[np.int64]) -> str:
+    """Tell how often members exchanged their architecture, and went back to it, from actions (windows, members, ...)."""
+    texts = []
+    for name, values in zip(("Switch rate", "oscillation (A, B, A)"), switch_rates(actions), strict=True):
+        each = f" (by member {', '.join(f'{100 * value:.0f}' for value in values)})" if len(values) > 1 else ""
+        texts.append(f"{name} {100 * values.mean():.1f} %{each}")
+    return f"{', '.join(texts)}."
 
 
 def view(env_id: str, args_class: type[SearchArgs]) -> str:
