@@ -164,7 +164,7 @@ class Study:
         found: dict[tuple[str, str], int] = {}
         for arm in self.first:
             search.check(arm.args)
-            steps = search.planned(arm.args, search.rehearse(arm.module.Agent, arm.args))
+            steps = search.planned(arm.args, search.rehearse(arm.module.Agent, arm.args, arm.agent))
             found[_place(arm)] = max(steps, found.get(_place(arm), 0))
         return found
 
