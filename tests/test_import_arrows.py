@@ -138,8 +138,8 @@ ARROWS: dict[str, set[str]] = {
     | {"workers"},
     "studies": SPACES
     | TABLES
-    | {"papers", "run_folder", "scratch", "settings", "stats", "study", "study_page", "study_stats", "table_stats"}
-    | {"workers"},
+    | {"evaluators", "papers", "scratch", "search", "settings", "stats", "study", "study_page", "study_stats"}
+    | {"table_stats", "workers"},
     "__main__": VIEWED
     | {"table_command", "report", "doctor", "launch", "compare", "compare_page", "arms"}
     | {"papers", "study", "study_page"},

@@ -55,7 +55,7 @@ def planted(value: Callable[[str, str, NDArray[np.float64]], Any]) -> dict[str, 
     """Answer the claims where every measure of every arm is given, plus noise that the seeds share."""
     own = nas_of("--seeds", str(TEN))
     rng = np.random.default_rng(5)
-    names = ("final", "area", "steps", "reached", "spread", "drop", "switches", "all_steps")
+    names = ("final", "area", "steps", "reached", "spread", "drop", "switches", "oscillates", "all_steps")
     names += ("decision", "switch", "decision_ms", "lost", "overhead")
     noise = {name: rng.normal(0, 1e-3, TEN) for name in names}
     own.__dict__["complete"] = own.seeds

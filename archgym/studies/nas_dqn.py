@@ -4,6 +4,8 @@ Rahmani et al., arXiv 2510.19872: a controller exchanges the network of a DQN ev
 shape are copied, and 25 % of the replay is kept. The paper compares with three fixed networks and with random
 switching, on three seeds, and gives no numbers. The rule of its controller is unpublished: three are tried, and the
 answers are those of the first, which was chosen before anything was run.
+
+The file is longer than others since it holds the words of its page.
 """
 
 from collections.abc import Iterator
@@ -19,6 +21,7 @@ from archgym import table as tables
 from archgym.papers import PAPERS
 from archgym.search_space import Architecture
 from archgym.settings import Problem
+from archgym.stats import switch_rates
 from archgym.study import Arm, make_arm
 from archgym.study_page import interval
 
@@ -192,6 +195,7 @@ class Study(study.Study):
             rows: dict[str, list[float]] = {}
             for place, (run, curve) in enumerate(zip(self.runs[arm], self.curves(arm), strict=True)):
                 switched = run.columns["switched"][:, 0] > 0
+                switches, oscillates = (rates[0] for rates in switch_rates(run.actions))
                 steps, wall = run.columns["env_steps"][:, 0], sum(run.seconds.values())
                 decided = self.decision_seconds(self.arms[arm], self.complete[place])
                 own = {
@@ -201,7 +205,8 @@ class Study(study.Study):
                     "reached": float((curve >= self.args.threshold).any()),
                     "spread": study_stats.late_spread(curve),
                     "drop": study_stats.worst_drop(curve, switched),
-                    "switches": float(switched[1:].mean()) if len(switched) > 1 else 0.0,
+                    "switches": float(switches),
+                    "oscillates": float(oscillates),
                     "all_steps": float(steps.sum()),
                     "decision": decided / wall,
                     "switch": run.seconds.get("switch", 0.0) / wall,
@@ -341,7 +346,7 @@ class Study(study.Study):
     def tables(self) -> list[dict[str, Any]]:
         """The numbers of all arms."""
         header = ["arm", "final return", "area", "steps to threshold", "got there"]
-        header += ["late spread", "worst drop", "switches"]
+        header += ["late spread", "worst drop", "switches", "oscillates"]
         rows, costs = [], []
         for arm in self.arms:
             own = self.measures[arm]
@@ -353,7 +358,7 @@ class Study(study.Study):
                     interval(found["steps"], 0),
                     f"{int(own['reached'].sum())} of {len(self.complete)}",
                     *(interval(found[name]) for name in ("spread", "drop")),
-                    f"{100 * own['switches'].mean():.0f} %",
+                    *(f"{100 * own[name].mean():.0f} %" for name in ("switches", "oscillates")),
                 ]
             )
             shares = [interval(study_stats.mean(100 * own[name]), 2) for name in ("decision", "switch", "overhead")]
@@ -363,7 +368,7 @@ class Study(study.Study):
             f"policy 0, reference 1. Threshold: {self.args.threshold:g}; who never got there counts with all steps. "
             "Late spread: standard deviation over the windows of the second half, around a straight line. Worst drop: "
             "largest fall of the return at a switch. Switches: share of the windows whose network differs from the one "
-            "before."
+            "before; oscillates: share of those that return to the network before the last (A, B, A)."
         )
         costs_note = (
             "Decision: what the agent takes to choose and to learn, per window and as a share of the wall-clock. "

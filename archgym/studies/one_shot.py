@@ -7,6 +7,8 @@ probability, or the return with shared weights) rank architectures as training f
 Where a table of the trainer, space and task comes with archgym, true returns are looked up in it: its search seeds
 choose among the K, and its test seeds say what the chosen one is worth. Elsewhere the K best of all searches, random
 architectures and the one made by people are trained from scratch, half of the seeds to choose and half to judge.
+
+The file is longer than others since it holds the words of its page.
 """
 
 import json
