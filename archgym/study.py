@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from archgym import arms, jobs, lookup, run_folder, search, study_page, study_stats, workers
+from archgym import arms, jobs, lookup, papers, run_folder, search, study_page, study_stats, workers
 from archgym.claim import Claim
 from archgym.provenance import processor, versions
 from archgym.run_folder import Run
@@ -85,13 +85,15 @@ def make_arm(
         control: See `Arm`.
     """
     args_class = lookup.load("archgym.agents", agent, "agent").Args
-    known = {item.name for item in fields(args_class)}
+    known = {item.name: item.default for item in fields(args_class)}
     own = {name: value for name, value in settings.items() if name in known}
     pairs = [f"{name}={json.dumps(value)}" for name, value in settings.items() if name not in known]
-    env_id = search.view(str(own.get("env_id", SearchArgs.env_id)), args_class)
     given = search.parse_settings(tuple(inner))  # what has a flag is no setting without one
     own |= {name: value for name, value in given.items() if name in known}
     pairs += [pair for pair in inner if pair.partition("=")[0] not in known]
+    if "paper" in own:
+        own = {**papers.flags(own["paper"], known), **own}
+    env_id = search.view(str(own.get("env_id", SearchArgs.env_id)), args_class)
     return Arm(name, agent, args_class(**{**own, "env_id": env_id, "inner": tuple(pairs)}), text, control)
 
 

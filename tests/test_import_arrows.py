@@ -134,7 +134,18 @@ ARROWS: dict[str, set[str]] = {
     "study_stats": {"stats"},
     "study_page": {"compare_drawing", "drawing", "page"},
     "study": SPACES
-    | {"arms", "claim", "jobs", "provenance", "run_folder", "scoreboard", "search", "study_page", "study_stats"}
+    | {
+        "arms",
+        "claim",
+        "jobs",
+        "papers",
+        "provenance",
+        "run_folder",
+        "scoreboard",
+        "search",
+        "study_page",
+        "study_stats",
+    }
     | {"workers"},
     "studies": SPACES
     | TABLES

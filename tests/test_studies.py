@@ -252,6 +252,19 @@ def test_true_scores_come_from_the_table_that_ships_its_test_seeds_judging() -> 
     assert one_shot_of("--task", "LunarLander-v3").table is None
 
 
+def test_the_papers_own_experiment_is_offered_by_the_same_command() -> None:
+    own = one_shot_of("--paper", "mazyavkina")
+    for arm in own.arms.values():
+        settings = arm.args.settings()
+        assert (settings.trainer, settings.task, settings.space) == ("ppo", "Breakout-v5", "nature-kernels")
+        assert (settings.preset, settings.inner_envs, settings.windows) == ("mazyavkina", "carry", 976)
+        assert settings.window_steps == 10_240
+    assert list(own.arms) == ["enas", "spos"]
+    assert own.table is None
+    from_scratch = own.training(own.by_hand).settings
+    assert (from_scratch["preset"], from_scratch["trainer"]) == ("mazyavkina", "ppo")
+
+
 def test_the_network_made_by_hand_is_the_one_with_a_name_where_there_is_one() -> None:
     assert one_shot_of().problem.space.label(one_shot_of().by_hand) == "depth=2 width=128 activation=relu"
     nature = one_shot_of("--task", "Breakout-v5", "--space", "nature-kernels")

@@ -46,6 +46,9 @@ class Args(study.Args):
     """The environment, and with it the inner trainer."""
     task: str = "CartPole-v1"
     """The inner problem."""
+    paper: str | None = None
+    """A paper's experiment (`archgym list`), of which this is the protocol: its environment, task, space and settings
+    hold where no flag says otherwise."""
     windows: int = 160
     """Windows of a search."""
     num_envs: int = 1
@@ -81,7 +84,7 @@ class Study(study.Study):
         args = self.args
         own = {"env_id": args.env_id, "task": args.task, "space": args.space, "windows": args.windows}
         own |= {"num_envs": args.num_envs, "transfer": "shared", "recommendations": self.ranked}
-        own |= {} if args.window_steps is None else {"window_steps": args.window_steps}
+        own |= {name: getattr(args, name) for name in ("window_steps", "paper") if getattr(args, name) is not None}
         words = "Searches with shared weights; its recommendations, best first, are the proxy's ranking."
         return {agent: make_arm(agent, agent, words, own, inner=args.inner) for agent in args.agents}
 
@@ -89,6 +92,7 @@ class Study(study.Study):
     def problem(self) -> Problem:
         """What is searched."""
         own = {name: getattr(self.args, name) for name in ("env_id", "task", "space")}
+        own |= {} if self.args.paper is None else {"paper": self.args.paper}
         return Problem(make_arm(RANDOM, "random-search", "", own, inner=self.args.inner).args.settings())
 
     @cached_property
