@@ -52,7 +52,8 @@ class Study(study.Study):
         """The arms by name; the first one is that of the first task."""
         args = self.args
         before = f"{args.agent} on {args.source}, the first task: what it has learned is saved."
-        goes_on = f"{args.agent} on {args.task}, begun with what it has learned in the search of {args.source}."
+        goes_on = f"{args.agent} on {args.task}, begun with what it has learned in the search of {args.source} "
+        goes_on += "of the same repeat (--start-from its folder)."
         answer = f"Never switches: the network that the search on {args.source} recommended, on {args.task}."
         found = [
             self.arm(SOURCE, args.agent, before, args.source),
@@ -203,8 +204,8 @@ class Study(study.Study):
             "there than one that begins from nothing? And if so, better than the network that it recommended before?",
             "method": [
                 f"{count} repeats. In each, {args.agent} searched {args.source} for {args.windows} windows with "
-                f"{args.num_envs} lifetimes side by side; then it went on with {args.task}, its weights and moments "
-                "carried over, beside a new one on the same seeds. Networks, replay and everything else of the first "
+                f"{args.num_envs} lifetimes side by side; then it went on with {args.task}, with what it has learned, "
+                "beside a new one on the same seeds. Networks, replay and everything else of the first "
                 "task are not carried over.",
                 f"Windows of {self.problem.window_steps:,} environment steps of every lifetime, as many for all "
                 "arms." + (" Nothing was trained: windows come from recorded tables." if looked_up else ""),
@@ -218,12 +219,13 @@ class Study(study.Study):
 
     def table(self, count: int) -> dict[str, Any]:
         """The numbers of all arms."""
-        names = {"area": "return while searching", "begin": "first quarter", "final": "last fifth", "regret": "regret"}
+        names = {"area": "return while searching", "begin": "first quarter", "final": "at the end", "regret": "regret"}
         names = {name: word for name, word in names.items() if name in self.measures[NEW]}
         rows = [[arm, *(interval(study_stats.mean(self.measures[arm][name])) for name in names)] for arm in ARMS]
         note = (
             f"Means over {count} repeats with Student's 95 % intervals; normalised returns (random policy 0, reference "
-            "1), means of all members."
+            "1), means of all members; at the end: in the last fifth of the windows. Regret, where the best network is "
+            "known: distance of the recommended one to it."
         )
         return {"title": f"On {self.args.task}", "header": ["arm", *names.values()], "rows": rows, "note": note}
 

@@ -345,7 +345,7 @@ class Study(study.Study):
 
     def tables(self) -> list[dict[str, Any]]:
         """The numbers of all arms."""
-        header = ["arm", "final return", "area", "steps to threshold", "got there"]
+        header = ["arm", "final return", "area under the curve", "steps to threshold", "got there"]
         header += ["late spread", "worst drop", "switches", "oscillates"]
         rows, costs = [], []
         for arm in self.arms:
