@@ -37,10 +37,12 @@ from archgym.training import WindowTrainer
 from archgym.window import WindowResult
 
 TRAINERS = names("archgym.trainers")
-SMALL = {"windows": 6, "envs_per_member": 2, "horizon": 4_000, "exploration_fraction": 0.5}
+SMALL = {"windows": 6, "envs_per_member": 2, "horizon": 4_000}
+ROLLOUTS = {"num_steps": 8, "num_minibatches": 2, "update_epochs": 1}
 OF_TRAINER: dict[str, dict[str, Any]] = {
     "dqn": {"learning_starts": 40, "batch_size": 8, "train_frequency": 8, "target_network_frequency": 60},
-    "pqn": {"num_steps": 8, "num_minibatches": 2, "update_epochs": 1, "layer_norm": True},
+    "pqn": {**ROLLOUTS, "layer_norm": True},
+    "ppo": {**ROLLOUTS, "actor_critic": True},
 }
 SPACES = {"CartPole-v1": "mlp", "NASDQNPendulum-v0": "mlp", "Orchard-v0": "mini-kernels"}
 A, B = [0, 0, 1], [1, 1, 2]  # of either space
@@ -91,10 +93,9 @@ def weights(made: Population, member: int = 0) -> dict[str, bytes]:
 @pytest.mark.parametrize("task", ["Orchard-v0", "NASDQNPendulum-v0"])
 def test_a_window_is_over_with_the_step_or_the_rollout_in_which_its_last_episode_ends(task: str, trainer: str) -> None:
     """All episodes of these tasks are of one length, so it is known when that is."""
-    made = population(trainer, task=task, window_episodes=3)
-    most, length = made.problem.window_steps // 2, TASKS[task].episode_limit
-    assert most == 2 * (length + 1), "each of both environments ends two episodes then, however long, and resets twice"
-    ends = 2 * length + 1  # the third episode ends with the fourth, after one reset
+    length = TASKS[task].episode_limit
+    most, ends = 3 * length, 2 * length + 1  # slots; the third episode ends with the fourth, after one reset
+    made = population(trainer, task=task, window_episodes=3, window_steps=2 * most)
     rollouts = getattr(made.config, "rollouts", lambda slots: [1] * slots)(most)  # the DQN looks behind every slot
     expected = next(slots for slots in np.cumsum(rollouts) if slots >= ends)
     for window in range(2):
@@ -107,7 +108,7 @@ def test_a_window_is_over_with_the_step_or_the_rollout_in_which_its_last_episode
 def test_no_window_goes_on_behind_its_last_episode(trainer: str) -> None:
     made = population(trainer, window_episodes=5, window_steps=1_600)
     ((whole,),) = run(made, [A])
-    rollout = OF_TRAINER["pqn"]["num_steps"] if trainer != "dqn" else 1
+    rollout = getattr(made.config, "num_steps", 1)  # the DQN looks behind every slot
     shorter = {"window_episodes": 5, "window_steps": whole.env_steps - 2 * rollout, "windows": 60}
     ((cut,),) = run(population(trainer, **shorter), [A])
     assert cut.env_steps == whole.env_steps - 2 * rollout
@@ -132,7 +133,8 @@ def test_schedules_count_the_steps_that_were_really_taken(trainer: str) -> None:
     for name, architecture in (("A", A), ("B", B), ("A", A)):
         ((result,),) = run(made, [architecture])
         taken[name] += result.env_steps
-        assert result.epsilon == float(made.config.epsilon(taken[name], 4_000))
+        if hasattr(made.config, "epsilon"):
+            assert result.epsilon == float(made.config.epsilon(taken[name], 4_000)) < 1
     assert sorted(store.steps for store in made.lifetimes[0].stores.values()) == sorted(taken.values())
 
 
@@ -187,7 +189,8 @@ def test_members_live_as_if_they_were_alone_in_any_company(play: dict[str, Any],
 @pytest.mark.parametrize("play", [{"window_episodes": 3, "window_steps": 800}, {"window_steps": 80, **CARRY}])
 def test_a_member_of_a_vector_environment_is_the_single_one(play: dict[str, Any], trainer: str) -> None:
     env_id, own = f"ArchSearch-{trainer.upper()}-v0", {**keywords_of(trainer, exact=True, **play), "windows": 2}
-    own.pop("layer_norm", None)  # the id says so
+    for name in ("layer_norm", "actor_critic"):  # the id says so
+        own.pop(name, None)
     envs: Any = gym.make_vec(env_id, num_envs=2, **own)
     envs.reset(seed=[5, 6])
     told = [envs.step(np.array([B, A]))[1:] for _ in range(2)]
@@ -205,6 +208,8 @@ def test_a_member_of_a_vector_environment_is_the_single_one(play: dict[str, Any]
 @needs_native
 @pytest.mark.parametrize("play", [{"window_episodes": 3, "window_steps": 800}, {"window_steps": 80, **CARRY}])
 def test_the_result_does_not_depend_on_the_number_of_threads(play: dict[str, Any], trainer: str) -> None:
+    if "native" not in load("archgym.trainers", trainer, "trainer").LEARNERS:
+        pytest.skip("this trainer has no compiled learner, which threads are for")
     told = []
     for threads in (1, 2, 8):
         made = population(trainer, members=5, threads=threads, learner="native", **play)
