@@ -64,9 +64,9 @@ class ArchSearchEnv(core.Face, gym.Env[NDArray[Any], Any]):
     ## Arguments
     See `archgym.settings.Settings`; beside these `journal` (file of the record; None: as the variable
     ARCHGYM_JOURNAL says; "": none), `resume` (go on with it), the settings of the inner trainer
-    (`Config` in `archgym.learners.dqn`, `.pqn` or `.ppo`) by name, and `render_mode`: `rgb_array` draws the supernet with the
-    chosen path lit, beside the return curve; `ansi` gives a line about the last window, and `human` prints that line
-    after every window.
+    (`Config` in `archgym.learners.dqn`, `.pqn` or `.ppo`) by name, and `render_mode`: `rgb_array` draws the supernet
+    with the chosen path lit, beside the return curve; `ansi` gives a line about the last window, and `human` prints
+    that line after every window.
     Times of the phases are in `env.unwrapped.timings`, in seconds.
 
     ## Version history
@@ -131,7 +131,7 @@ class ArchSearchEnv(core.Face, gym.Env[NDArray[Any], Any]):
     def export(self, architecture: ArrayLike) -> Any:
         """Build a plain `torch.nn.Module` of an architecture with its present weights; it needs no archgym to run.
 
-        It gives the values of all actions; of PPO's networks the logits of the policy, and the value as the last output.
+        It gives the values of all actions; a network of PPO's the logits of its policy, and the value as last output.
         """
         return self._lives.module(0, architecture)
 
