@@ -15,13 +15,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from archgym import transfer_checks
 from archgym.carried import Carried, Fresh, Source
 from archgym.evaluator import State
 from archgym.greedy import play
-from archgym.inheritance import blocks
 from archgym.inner_envs import look
-from archgym.learners import dqn, sharing
-from archgym.learners.exploration import Exploration
+from archgym.learners import sharing
 from archgym.learners.precision import check_learner
 from archgym.learners.select import find_learner
 from archgym.lookup import load
@@ -30,7 +29,7 @@ from archgym.replay import Replay
 from archgym.rewards import REWARD_LIMITS, limited, reward
 from archgym.search_space import Architecture, Network
 from archgym.seeding import Consumer, env_seeds
-from archgym.settings import TRANSFERS, Problem, trainer_config
+from archgym.settings import Problem, trainer_config
 from archgym.shards import Shard, share_out, train_side_by_side
 from archgym.state import capture, restore
 from archgym.supernet import Layout, Subnets, Supernet, check_in, check_out, family_of, variants
@@ -74,6 +73,7 @@ class Population:
             name = "reference"
         self.learner = find_learner(name, self.device, self.family, trainers)
         self.config = trainer_config(trainers.PRESETS, problem).resolved(problem.horizon, problem.learner_steps)
+        transfer_checks.check(problem, self.family, self.config)
         check_learner(getattr(self.config, "precision", "float32"), self.learner, kind_of(problem.inputs) == IMAGES)
         if settings.threads > 1 and self.learner != "native":
             raise ValueError(
@@ -91,7 +91,6 @@ class Population:
         if hasattr(self.config, "buffer_size"):
             size = self.config.buffer_size
             self.replay = Replay(members, settings.envs_per_member, problem.inputs, size, self.device)
-        self._check_inheritance()
         given = (settings, self.config, problem.horizon, self._layout, self._network, self.replay, self.device)
         self.transfer = Transfer(*given)
         self._seconds = {"open": 0.0, "switch": 0.0, "evaluate": 0.0}
@@ -383,39 +382,6 @@ class Population:
         """
         self._need_copyable("set_state")
         self.lifetimes = restore(state, self.members, self.transfer, self.replay, self.shares)
-
-    def _check_inheritance(self) -> None:
-        """Refuse what the trainer or the networks know nothing of."""
-        settings = self.problem.settings
-        if settings.transfer == "distil" and not isinstance(self.config, dqn.Config):
-            raise ValueError(
-                f"transfer: expected one that needs no replay with trainer {settings.trainer!r}, which has none "
-                f"({', '.join(name for name in TRANSFERS if name != 'distil')}), got 'distil'."
-            )
-        if settings.transfer == "net2net" and not hasattr(self.family, "chain"):
-            raise ValueError(
-                f"transfer: expected a search space whose networks can grow (its supernet family has a `chain`), "
-                f"got 'net2net' on {self.problem.space.name!r}."
-            )
-        if settings.replay_keep != 1 and self.replay is None:
-            raise ValueError(
-                f"replay_keep: expected 1.0 with trainer {settings.trainer!r}, which has no replay, "
-                f"got {settings.replay_keep!r}."
-            )
-        if settings.exploration != "continue" and not isinstance(self.config, Exploration):
-            raise ValueError(
-                f"exploration: expected 'continue' with trainer {settings.trainer!r}, which has no exploration rate, "
-                f"got {settings.exploration!r}."
-            )
-        if settings.reset_layers:
-            networks = variants(self.problem.space)
-            sizes = (self.problem.inputs, self.problem.outputs)
-            fewest = min(len(blocks(self.family.crop(network, *sizes))) for network in networks)
-            if settings.reset_layers > fewest:
-                raise ValueError(
-                    f"reset_layers: expected at most {fewest}, the layers of the shallowest network of "
-                    f"{self.problem.space.name!r}, got {settings.reset_layers}."
-                )
 
     def _network(self, label: str) -> Network:
         """Give the network of a label."""

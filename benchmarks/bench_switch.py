@@ -7,7 +7,8 @@ with relu, 4 layers of 128 with tanh. Their supernets are alike too, but for Lay
 
 And what it costs under each `transfer`, against a gradient step of the same network and minibatch (2 layers of 128, 128
 transitions; the phase `learn`, which writes the replay too, in windows with a gradient step per environment step).
-Hypothesis: all but `distil` are a few gradient steps; `distil` is its own 100, of the reference learner.
+Hypothesis: all but `distil` cost less than 50 gradient steps of the compiled learner; `distil` costs its own 400, of
+the reference learner.
 
     python -m benchmarks.bench_switch
     python -m pytest benchmarks/bench_switch.py --benchmark-only

@@ -17,7 +17,7 @@ NETS = SPACES | {"supernets", "supernet"}
 INNER = {"lookup", "pendulum", "orchard", "inner_envs", "tasks"}
 PARTS = NETS | INNER | {"settings", "window", "replay", "stats", "episodes"}
 SCORING = PARTS | {"evaluator", "transfer", "state", "greedy", "rewards", "training", "native", "learners", "trainers"}
-SCORING |= {"carried", "inheritance", "shards"}
+SCORING |= {"carried", "inheritance", "shards", "transfer_checks"}
 TABLES = {"table_card", "table"}
 WORLD = SCORING | TABLES | {"population", "synthetic", "tabular", "evaluators"}
 VIEWED = WORLD | {"budget", "export", "checkpoint", "journal", "drawing"}
@@ -58,6 +58,7 @@ ARROWS: dict[str, set[str]] = {
     "native": set(),
     "learners": NETS | {"replay", "training", "learners", "native"},
     "transfer": NETS | {"inheritance", "learners", "replay", "settings"},
+    "transfer_checks": NETS | {"inheritance", "learners", "settings"},
     "state": NETS | {"evaluator", "replay", "transfer"},
     "trainers": NETS | INNER | {"window", "replay", "stats", "episodes", "training", "learners", "trainers"},
     "table": SPACES | {"settings", "table_card"},

@@ -33,8 +33,9 @@ pytestmark = pytest.mark.filterwarnings("ignore:window_steps=.* is shorter")
 
 def make(path: Path | None, *, resume: bool = False, **keywords: Any) -> Any:
     """Make two members; None: without a record."""
-    journal = str(path or "")
-    return gym.make_vec("ArchSearch-DQN-v0", num_envs=2, journal=journal, resume=resume, **{**KEYWORDS, **keywords})
+    journal, own = str(path or ""), {"distil_steps": 3} if keywords.get("transfer") == "distil" else {}
+    given = {**KEYWORDS, **own, **keywords}
+    return gym.make_vec("ArchSearch-DQN-v0", num_envs=2, journal=journal, resume=resume, **given)
 
 
 def calls(envs: Any) -> Iterator[Any]:

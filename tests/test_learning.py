@@ -21,6 +21,13 @@ def test_pqn_solves_the_task_within_two_fifths_of_a_lifetime() -> None:
     assert returns[-3:].mean(0).min() > 150
 
 
+def test_ppo_leaves_the_random_policy_far_behind_within_a_third_of_a_lifetime() -> None:
+    returns = trained(8, trainer="ppo", actor_critic=True)
+    assert np.median(returns[0]) < 60
+    assert np.median(returns[-1]) > 150
+    assert returns[-1].min() > 80
+
+
 def test_the_default_network_leaves_the_random_policy_far_behind_within_a_quarter_of_a_lifetime() -> None:
     returns = trained(6)
     assert np.median(returns[0]) < 50  # of about 22, what a random policy has

@@ -24,7 +24,6 @@ from archgym.carried import Carried
 from archgym.envs.team import Team
 from archgym.episodes import UNDER_WAY, EpisodeCounter
 from archgym.inner_envs import dimensions, open_inner_envs
-from archgym.learners.exploration import Exploration
 from archgym.lookup import load, names
 from archgym.native import library
 from archgym.population import Population
@@ -38,15 +37,13 @@ from archgym.training import WindowTrainer
 from archgym.window import WindowResult
 
 TRAINERS = names("archgym.trainers")
-COMPILED = [one for one in TRAINERS if "native" in getattr(load("archgym.trainers", one, "trainer"), "LEARNERS", ())]
 SMALL = {"windows": 6, "envs_per_member": 2, "horizon": 4_000}
+ROLLOUTS = {"num_steps": 8, "num_minibatches": 2, "update_epochs": 1}
 OF_TRAINER: dict[str, dict[str, Any]] = {
     "dqn": {"learning_starts": 40, "batch_size": 8, "train_frequency": 8, "target_network_frequency": 60},
-    "pqn": {"num_steps": 8, "num_minibatches": 2, "update_epochs": 1, "layer_norm": True},
-    "ppo": {"num_steps": 8, "num_minibatches": 2, "update_epochs": 1, "actor_critic": True},
+    "pqn": {**ROLLOUTS, "layer_norm": True},
+    "ppo": {**ROLLOUTS, "actor_critic": True},
 }
-for name in ("dqn", "pqn"):
-    OF_TRAINER[name]["exploration_fraction"] = 0.5
 SPACES = {"CartPole-v1": "mlp", "NASDQNPendulum-v0": "mlp", "Orchard-v0": "mini-kernels"}
 A, B = [0, 0, 1], [1, 1, 2]  # of either space
 INNER = ("envs_per_member=2", "batch_size=8", "learning_starts=40")
@@ -96,10 +93,9 @@ def weights(made: Population, member: int = 0) -> dict[str, bytes]:
 @pytest.mark.parametrize("task", ["Orchard-v0", "NASDQNPendulum-v0"])
 def test_a_window_is_over_with_the_step_or_the_rollout_in_which_its_last_episode_ends(task: str, trainer: str) -> None:
     """All episodes of these tasks are of one length, so it is known when that is."""
-    made = population(trainer, task=task, window_episodes=3)
-    most, length = made.problem.window_steps // 2, TASKS[task].episode_limit
-    assert most == 2 * (length + 1), "each of both environments ends two episodes then, however long, and resets twice"
-    ends = 2 * length + 1  # the third episode ends with the fourth, after one reset
+    length = TASKS[task].episode_limit
+    most, ends = 3 * length, 2 * length + 1  # slots; the third episode ends with the fourth, after one reset
+    made = population(trainer, task=task, window_episodes=3, window_steps=2 * most)
     rollouts = getattr(made.config, "rollouts", lambda slots: [1] * slots)(most)  # the DQN looks behind every slot
     expected = next(slots for slots in np.cumsum(rollouts) if slots >= ends)
     for window in range(2):
@@ -112,7 +108,7 @@ def test_a_window_is_over_with_the_step_or_the_rollout_in_which_its_last_episode
 def test_no_window_goes_on_behind_its_last_episode(trainer: str) -> None:
     made = population(trainer, window_episodes=5, window_steps=1_600)
     ((whole,),) = run(made, [A])
-    rollout = OF_TRAINER["pqn"]["num_steps"] if trainer != "dqn" else 1
+    rollout = getattr(made.config, "num_steps", 1)  # the DQN looks behind every slot
     shorter = {"window_episodes": 5, "window_steps": whole.env_steps - 2 * rollout, "windows": 60}
     ((cut,),) = run(population(trainer, **shorter), [A])
     assert cut.env_steps == whole.env_steps - 2 * rollout
@@ -137,8 +133,8 @@ def test_schedules_count_the_steps_that_were_really_taken(trainer: str) -> None:
     for name, architecture in (("A", A), ("B", B), ("A", A)):
         ((result,),) = run(made, [architecture])
         taken[name] += result.env_steps
-        explores = isinstance(made.config, Exploration)
-        assert result.epsilon == (float(made.config.epsilon(taken[name], 4_000)) if explores else 0)
+        if hasattr(made.config, "epsilon"):
+            assert result.epsilon == float(made.config.epsilon(taken[name], 4_000)) < 1
     assert sorted(store.steps for store in made.lifetimes[0].stores.values()) == sorted(taken.values())
 
 
@@ -193,7 +189,8 @@ def test_members_live_as_if_they_were_alone_in_any_company(play: dict[str, Any],
 @pytest.mark.parametrize("play", [{"window_episodes": 3, "window_steps": 800}, {"window_steps": 80, **CARRY}])
 def test_a_member_of_a_vector_environment_is_the_single_one(play: dict[str, Any], trainer: str) -> None:
     env_id, own = f"ArchSearch-{trainer.upper()}-v0", {**keywords_of(trainer, exact=True, **play), "windows": 2}
-    own.pop("layer_norm", None)  # the id says so
+    for name in ("layer_norm", "actor_critic"):  # the id says so
+        own.pop(name, None)
     envs: Any = gym.make_vec(env_id, num_envs=2, **own)
     envs.reset(seed=[5, 6])
     told = [envs.step(np.array([B, A]))[1:] for _ in range(2)]
@@ -210,8 +207,9 @@ def test_a_member_of_a_vector_environment_is_the_single_one(play: dict[str, Any]
 
 @needs_native
 @pytest.mark.parametrize("play", [{"window_episodes": 3, "window_steps": 800}, {"window_steps": 80, **CARRY}])
-@pytest.mark.parametrize("trainer", COMPILED)
 def test_the_result_does_not_depend_on_the_number_of_threads(play: dict[str, Any], trainer: str) -> None:
+    if "native" not in load("archgym.trainers", trainer, "trainer").LEARNERS:
+        pytest.skip("this trainer has no compiled learner, which threads are for")
     told = []
     for threads in (1, 2, 8):
         made = population(trainer, members=5, threads=threads, learner="native", **play)
@@ -379,7 +377,7 @@ def test_windows_shorter_than_an_episode_come_to_its_end_and_count_it_whole(trai
     running = [row[0].raw_return for row in carried]
     assert running[:4] == sorted(running[:4]), "the return so far, until the episode ends"
     assert running[3] > 0
-    assert sum(running[4::3]) < sum(running[3:11:3]), "a new episode begins with nothing"
+    assert running[4] < running[3]
 
 
 def test_the_reset_that_an_episode_leaves_to_the_next_window_is_no_transition() -> None:
