@@ -95,7 +95,7 @@ class Agent:
         return {"losses/controller_entropy": float(entropy.detach())}
 
     def ascend(self, surrogate: Tensor, entropy: Tensor) -> None:
-        loss = -surrogate - self.args.entropy_coefficient * entropy
+        loss: Any = -surrogate - self.args.entropy_coefficient * entropy  # Any: torch leaves `backward` untyped
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()

@@ -153,7 +153,9 @@ class Agent:
 
     def candidates(self, scores: Scores) -> list[Key]:
         """List the whole space where it is small, else what has been seen and some of what has not."""
-        return self.everything or list(dict.fromkeys([*scores.windows, *(self.draw() for _ in range(self.args.unseen))]))
+        return self.everything or list(
+            dict.fromkeys([*scores.windows, *(self.draw() for _ in range(self.args.unseen))])
+        )
 
     def draw(self) -> Key:
         """Draw an architecture uniformly."""
@@ -178,7 +180,11 @@ class Agent:
             )
         self.tables = [Scores() for _ in self.tables]
         for vector, place, windows, total in zip(
-            state["architecture"], state["table"].tolist(), state["windows"].tolist(), state["sums"].tolist(), strict=True
+            state["architecture"],
+            state["table"].tolist(),
+            state["windows"].tolist(),
+            state["sums"].tolist(),
+            strict=True,
         ):
             key = tuple(self.space.canonical(vector).tolist())
             self.tables[place].windows[key], self.tables[place].sums[key] = windows, total
