@@ -95,6 +95,21 @@ def test_an_update_takes_the_gradient_of_all_windows_since_the_last_one() -> Non
     assert not torch.allclose(weights(agent), weights(agent_on(**settings)), atol=1e-5)
 
 
+@pytest.mark.parametrize(("controller", "settles"), [("default", True), ("enas", False), ("mazyavkina", False)])
+def test_the_papers_settings_leave_it_near_uniform_in_a_search_of_this_size(controller: str, settles: bool) -> None:
+    largest, everything = [], np.stack(list(SPACE.enumerate()))
+    for seed in range(5):
+        agent, rng = agent_on(controller=controller, num_envs=16, seed=seed), np.random.default_rng(seed)
+        values = rng.normal(size=3)[None] * np.arange(3)[:, None]  # of each option of each choice
+        for _ in range(24):
+            actions = agent.act(np.zeros((16, 1), np.float32))
+            own = values[actions, np.arange(3)].sum(1)
+            agent.learn(0.1 * own + rng.normal(0, 0.2, 16), {})
+        with torch.no_grad():
+            largest.append(float(agent.controller(27, given=everything)[1].exp().max()))
+    assert np.mean(largest) > 4 / 27 if settles else np.mean(largest) < 2 / 27
+
+
 # From what it learns
 
 
