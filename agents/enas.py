@@ -3,10 +3,10 @@
     loss = - mean_i [ (R_i - b) log P(a_i) ] - c mean_i H_i        (i: the windows since the last update)
     b <- m b + (1 - m) mean_i R_i
 
-Papers: Pham et al., arXiv 1802.03268; Mazyavkina et al., arXiv 2011.14632, who trained agents of Atari so. Windows train
-the drawn architectures' part of the supernet (transfer `shared`; `--inner share_weights=true`: one supernet for all
-members), and after every `--update-every` windows, all members' together, the controller takes a step of REINFORCE. The
-LSTM's state is carried from decision to decision (`archgym/lstm_controller.py`; the code of 2011.14632 began every
+Papers: Pham et al., arXiv 1802.03268; Mazyavkina et al., arXiv 2011.14632, who trained agents of Atari so. Windows
+train the drawn architectures' part of the supernet (transfer `shared`; `--inner share_weights=true`: one supernet for
+all members), and after every `--update-every` windows, all members' together, the controller takes a step of REINFORCE.
+The LSTM's state is carried from decision to decision (`archgym/lstm_controller.py`; the code of 2011.14632 began every
 decision from zeros). Recommended are its most probable architectures, the proxy of 2011.14632.
 
 `--controller` takes the settings of a paper:
@@ -19,9 +19,9 @@ decision from zeros). Recommended are its most probable architectures, the proxy
 Of 2011.14632 the text has an update every ten steps, the code one after three architectures of ten PPO updates each
 (`--update-every 3`); a step is taken for a window here, and its Table 5 is taken as far as this project knows it. The
 code averages log P and H over the decisions, which are summed here. Both presets leave the controller near uniform
-within a search of a few hundred windows: the papers' took thousands. So does not `default`, this project's own: R_i is
-the reward less its trend (`archgym.stats.detrend`, as known at the update) over the deviation of all of these, which
-needs no b; the entropy weighs more, steps are larger, and nothing is learned in the first fifth of the windows.
+within a search of a few hundred windows. The preset `default`, this project's own, learns there: instead of R_i - b it
+takes the reward less its trend (`archgym.stats.detrend`, as known at the update) over the deviation of all of these;
+the entropy weighs more, steps are larger, and nothing is learned in the first fifth of the windows.
 """
 
 from dataclasses import dataclass, replace

@@ -1,8 +1,8 @@
-"""An autoregressive LSTM trained by REINFORCE, the controller of Zoph & Le, ENAS and NAS-DQN; or by PPO, as NASNet's.
+"""An autoregressive LSTM trained by REINFORCE, the controller of Zoph & Le and ENAS; or by PPO, as NASNet's.
 
     grad J = mean_k [ A_k sum_t grad log P(a_t | a_<t) ] + c grad H        (a_t: option of choice t, H: entropy)
 
-Papers: arXiv 1611.01578, 1802.03268, 2510.19872; NASNet 1707.07012 (`--update ppo`). The LSTM reads the option that it
+Papers: arXiv 1611.01578, 1802.03268; NASNet 1707.07012 (`--update ppo`). The LSTM reads the option that it
 chose last and gives the logits of the next choice; options that lead to no architecture are masked.
 
 What differs: with K lifetimes the advantage A_k is the reward less the mean of the other members at the same window,
@@ -95,7 +95,7 @@ class Agent:
         return {"losses/controller_entropy": float(entropy.detach())}
 
     def ascend(self, surrogate: Tensor, entropy: Tensor) -> None:
-        loss = -surrogate - self.args.entropy_coefficient * entropy
+        loss: Any = -surrogate - self.args.entropy_coefficient * entropy  # Any: torch leaves `backward` untyped
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()

@@ -37,7 +37,7 @@ from archgym.search_space import SearchSpace
 
 Key = tuple[int, ...]  # an architecture
 RULES = ("epsilon-greedy", "softmax", "ucb")
-OF_A_RULE = {"temperature": "softmax", "epsilon": "epsilon-greedy", "bonus": "ucb"}
+OF_A_RULE = {"temperature": "softmax", "epsilon": "epsilon-greedy", "exploration_weight": "ucb"}
 FLAT = 1e-8  # deviation of rewards below which they count as equal
 
 
@@ -49,7 +49,7 @@ class Args(search.SearchArgs):
     """T of softmax."""
     epsilon: float = 0.2
     """e of epsilon-greedy."""
-    bonus: float = 0.5
+    exploration_weight: float = 0.5
     """c of ucb."""
     unseen: int = 27
     """Architectures without a window that stand beside those with one, at every decision."""
@@ -112,8 +112,8 @@ class Agent:
             raise ValueError(f"temperature: expected a positive number, got {args.temperature}.")
         if not 0 <= args.epsilon <= 1:
             raise ValueError(f"epsilon: expected a number from 0 to 1, got {args.epsilon}.")
-        if not args.bonus >= 0:
-            raise ValueError(f"bonus: expected a number of at least 0, got {args.bonus}.")
+        if not args.exploration_weight >= 0:
+            raise ValueError(f"exploration_weight: expected a number of at least 0, got {args.exploration_weight}.")
         if args.unseen < 1:
             raise ValueError(f"unseen: expected a positive integer, got {args.unseen}.")
         self.args, self.rng = args, search.agent_rng(args)
@@ -147,13 +147,15 @@ class Agent:
             weights = np.exp(logits - logits.max())
             return keys[int(self.rng.choice(len(keys), p=weights / weights.sum()))]
         if self.args.rule == "ucb":
-            spread = np.sqrt(2 * math.log(max(1.0, counts.sum() - len(keys))) / counts)
-            values = values + self.args.bonus * scores.deviation * spread
+            bonus = np.sqrt(2 * math.log(max(1.0, counts.sum() - len(keys))) / counts)
+            values = values + self.args.exploration_weight * scores.deviation * bonus
         return keys[int(self.rng.choice(np.flatnonzero(values == values.max())))]
 
     def candidates(self, scores: Scores) -> list[Key]:
         """List the whole space where it is small, else what has been seen and some of what has not."""
-        return self.everything or list(dict.fromkeys([*scores.windows, *(self.draw() for _ in range(self.args.unseen))]))
+        return self.everything or list(
+            dict.fromkeys([*scores.windows, *(self.draw() for _ in range(self.args.unseen))])
+        )
 
     def draw(self) -> Key:
         """Draw an architecture uniformly."""
@@ -178,7 +180,11 @@ class Agent:
             )
         self.tables = [Scores() for _ in self.tables]
         for vector, place, windows, total in zip(
-            state["architecture"], state["table"].tolist(), state["windows"].tolist(), state["sums"].tolist(), strict=True
+            state["architecture"],
+            state["table"].tolist(),
+            state["windows"].tolist(),
+            state["sums"].tolist(),
+            strict=True,
         ):
             key = tuple(self.space.canonical(vector).tolist())
             self.tables[place].windows[key], self.tables[place].sums[key] = windows, total

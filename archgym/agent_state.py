@@ -73,7 +73,9 @@ def load(path: Path, agent: Any, name: str, space: SearchSpace) -> None:
         raise ValueError(f"--start-from: expected a run folder with an {FILE}, or such a file, found none at {path}.")
     card, state = read(file)
     if card.get("agent") != name:
-        raise ValueError(f"--start-from: expected what {name!r} has learned, got that of {card.get('agent')!r} in {file}.")
+        raise ValueError(
+            f"--start-from: expected what {name!r} has learned, got that of {card.get('agent')!r} in {file}."
+        )
     if card.get("choices") != choices(space):
         raise ValueError(
             f"--start-from: expected what was learned on the choices of {space.name!r} ({said(choices(space))}), got "

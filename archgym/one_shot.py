@@ -29,7 +29,9 @@ def check(args: SearchArgs, what: str) -> None:
     if args.transfer_rule in SEPARATE:
         raise ValueError(f"transfer: expected one that shares weights beside {what}, got {args.transfer_rule!r}.")
     if args.cost_weight:
-        raise ValueError(f"cost_weight: expected 0 beside {what}, which scores by returns alone, got {args.cost_weight}.")
+        raise ValueError(
+            f"cost_weight: expected 0 beside {what}, which scores by returns alone, got {args.cost_weight}."
+        )
 
 
 def score(envs: Any, pairs: Sequence[tuple[Key, int]], episodes: int) -> NDArray[np.float64]:

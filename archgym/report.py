@@ -49,7 +49,15 @@ def render(run: Run) -> str:
         f"environment steps in all, {count(len(run.scores), 'architecture')} trained, seed {seed}."
     )
     parts = [f"<h1>{escape(title)}</h1><p>{escape(summary)}</p>", _verdicts(run.protocol), _cards(run)]
-    parts += [_time(run.seconds), _search(run), _incumbent(run), _choices(run), _switches(run), _protocol(run), _settings(run.config)]
+    parts += [
+        _time(run.seconds),
+        _search(run),
+        _incumbent(run),
+        _choices(run),
+        _switches(run),
+        _protocol(run),
+        _settings(run.config),
+    ]
     return document(title, parts)
 
 

@@ -328,7 +328,7 @@ def reached(problem: Problem, histories: Sequence[Sequence[WindowResult]]) -> st
 
 
 def switches(actions: NDArray[np.int64]) -> str:
-    """Tell how often members exchanged their architecture, and went back to it, from actions (windows, members, ...)."""
+    """Tell how often members exchanged their architecture and went back, from actions (windows, members, choices)."""
     texts = []
     for name, values in zip(("Switch rate", "oscillation (A, B, A)"), switch_rates(actions), strict=True):
         each = f" (by member {', '.join(f'{100 * value:.0f}' for value in values)})" if len(values) > 1 else ""

@@ -128,9 +128,9 @@ def switch_rates(actions: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.fl
         architecture before the last (A, B, A, with B other than A). Both are 0 where there is no such window.
     """
     vectors = np.asarray(actions, dtype=np.int64)
-    present = (vectors >= 0).all(-1)
-    switched = (vectors[1:] != vectors[:-1]).any(-1) & present[1:]
-    returned = (vectors[2:] == vectors[:-2]).all(-1) & switched[1:]
+    present = np.all(vectors >= 0, axis=-1)
+    switched = np.any(vectors[1:] != vectors[:-1], axis=-1) & present[1:]  # (windows - 1, members)
+    returned = np.all(vectors[2:] == vectors[:-2], axis=-1) & switched[1:]
     counts = present.sum(0)
     return switched.sum(0) / np.maximum(1, counts - 1), returned.sum(0) / np.maximum(1, counts - 2)
 

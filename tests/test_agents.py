@@ -16,7 +16,9 @@ from archgym import lookup, search
 
 AGENTS = lookup.names("archgym.agents")
 CONTROLS = ("fixed", "random-search")  # do not learn
-UNIFORM = ("spos",)  # learn nothing from rewards: their windows are random search's, and only what they recommend is not
+UNIFORM = (
+    "spos",
+)  # learn nothing from rewards: their windows are random search's, and only what they recommend is not
 LEARNERS = [name for name in AGENTS if name not in CONTROLS]
 LANDSCAPES, LEVEL = 50, 0.01  # repeats, and the level of the one-sided tests
 MEMBERS, WINDOWS, STEPS = (

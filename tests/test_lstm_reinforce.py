@@ -79,9 +79,7 @@ def test_sixteen_members_in_24_windows_beat_uniform_sampling_at_a_signal_to_nois
     assert abs(first.mean()) < 0.1  # before the first update it samples uniformly, or nearly so
 
 
-def test_enas_published_settings_leave_it_near_uniform_in_a_search_of_this_size() -> None:
-    largest = np.array([search("sums", seed, controller="enas")[3] for seed in range(5)])
-    assert largest.mean() < 2 / 27
+def test_it_is_far_from_uniform_after_a_search_of_this_size() -> None:
     assert np.array([search("sums", seed)[3] for seed in range(5)]).mean() > 4 / 27
 
 
