@@ -404,10 +404,14 @@ class Study(study.Study):
             ]
             for arm, own in self.found.items()
         ]
-        low, high = np.quantile(drawn, (0.025, 0.975))
-        chance = random_regret(means[self.pool], self.args.top)
-        ends = f"{drawn.mean():.3f} [{low:.3f}, {high:.3f}]"
-        rows.append([RANDOM, ends, f"{best - drawn.mean():.3f}", "50 %", "0", f"{chance:.3f}", "0"])
+        for count in sorted({self.args.top, *(own["paid"] for own in self.found.values())}):
+            other = study_stats.best_of_drawn(self.sets(count), chosen_by, judged)
+            low, high = np.quantile(other, (0.025, 0.975))
+            ends = f"{other.mean():.3f} [{low:.3f}, {high:.3f}]"
+            beats = float(np.mean(other[:, None] > drawn) + np.mean(other[:, None] == drawn) / 2)
+            regret = f"{random_regret(means[self.pool], self.args.top):.3f}" if count == self.args.top else "-"
+            own_row = [ends, f"{best - other.mean():.3f}", f"{100 * beats:.0f} %", "0", regret, "0"]
+            rows.append([f"best of {count} random", *own_row])
         hand = float(means[self.places[tuple(self.by_hand.tolist())]])
         beats = float(np.mean(hand > drawn) + np.mean(hand == drawn) / 2)
         rows.append([BY_HAND, f"{hand:.3f}", f"{best - hand:.3f}", f"{100 * beats:.0f} %", "-", "-", "0"])
