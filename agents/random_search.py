@@ -21,12 +21,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from archgym import launch, search
+from archgym import launch, one_shot, search
 from archgym.lookup import unknown
+from archgym.one_shot import Key
 from archgym.search_space import Architecture, SearchSpace
-from archgym.settings import SEPARATE
 
-Key = tuple[int, ...]  # an architecture
 SELECTIONS = ("incumbent", "shared")
 
 
@@ -68,9 +67,7 @@ class Agent:
             return search.incumbents(self.envs.unwrapped.histories, k)
         first = self.first_scores()
         finalists = sorted(first, key=lambda key: -first[key])[: max(k, self.args.finalists)]
-        members = self.envs.num_envs
-        pairs = [(key, member) for key in finalists for member in range(members)]
-        second = self.score(pairs, self.args.final_episodes).reshape(-1, members).mean(1)  # (finalists,)
+        second = one_shot.score_by_all(self.envs, finalists, self.args.final_episodes)
         best = np.argsort(-second, kind="stable")[:k]  # of equals the better first score
         return [np.array(finalists[index], dtype=np.int64) for index in best]
 
@@ -78,19 +75,14 @@ class Agent:
         """Score N draws, dealt out to the members; relative to the mean of the member's draws, by architecture."""
         draws = [tuple(self.space.sample(self.rng).tolist()) for _ in range(self.args.draws)]
         pairs = list(dict.fromkeys((key, index % self.envs.num_envs) for index, key in enumerate(draws)))
-        scores, owners = self.score(pairs, self.args.draw_episodes), np.array([member for _, member in pairs])
+        scores = one_shot.score(self.envs, pairs, self.args.draw_episodes)
+        owners = np.array([member for _, member in pairs])
         for member in range(self.envs.num_envs):
             scores[owners == member] -= scores[owners == member].mean()
         found: dict[Key, list[float]] = {}
         for (key, _), score in zip(pairs, scores.tolist(), strict=True):
             found.setdefault(key, []).append(score)
         return {key: sum(values) / len(values) for key, values in found.items()}
-
-    def score(self, pairs: list[tuple[Key, int]], episodes: int) -> NDArray[np.float64]:
-        """Score architectures with the weights of members, (pairs,)."""
-        architectures = np.array([key for key, _ in pairs], dtype=np.int64)
-        scores = self.envs.unwrapped.evaluate(architectures, episodes, [member for _, member in pairs])
-        return np.array(scores)
 
 
 def episodes(args: Args) -> int:
@@ -105,14 +97,7 @@ def check(envs: Any, args: Args) -> None:
         raise ValueError(
             "selection: expected 'incumbent' where nothing is trained and no weights are shared, got 'shared'."
         )
-    if args.transfer_rule in SEPARATE:
-        raise ValueError(
-            f"transfer: expected one that shares weights beside selection 'shared', got {args.transfer_rule!r}."
-        )
-    if args.cost_weight:
-        raise ValueError(
-            f"cost_weight: expected 0 beside selection 'shared', which scores by returns alone, got {args.cost_weight}."
-        )
+    one_shot.check(args, "selection 'shared'")
     for name in ("finalists", "draw_episodes", "final_episodes"):
         if getattr(args, name) < 1:
             raise ValueError(f"{name}: expected a positive integer, got {getattr(args, name)}.")

@@ -86,7 +86,9 @@ class Comparison:
         found = {}
         for task in self.tasks:
             each = [self._own_args(arm, task, self.seeds[0]) for arm in self.arms]
-            asked = max(search.rehearse(arm.module.Agent, own) for arm, own in zip(self.arms, each, strict=True))
+            asked = max(
+                search.rehearse(arm.module.Agent, own, arm.agent) for arm, own in zip(self.arms, each, strict=True)
+            )
             found[task] = search.planned(each[0], asked)
         return found
 

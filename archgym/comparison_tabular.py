@@ -231,7 +231,7 @@ def search_once(agent: str, args: SearchArgs, envs: Any) -> dict[str, Any]:
         median over the windows. `ends` and `incumbents`: growing numbers of windows, and the incumbent after each.
         `recommended`: the architecture.
     """
-    own = lookup.load("archgym.agents", agent, "agent").Agent(envs, args)
+    own = search.begin(lookup.load("archgym.agents", agent, "agent").Agent, envs, args, agent)
     curve, seconds, steps = [], [], 0
     for _, infos, scalars in search.windows(envs, own, args.seed):
         curve.append(round(float(infos["normalised_return"].mean()), 6))

@@ -86,6 +86,7 @@ def print_files(folder: Path) -> None:
         "best.json": "the exported network",
         "best.safetensors": "its weights",
         "protocol.json": "the comparison from scratch",
+        "agent.npz": "what the agent has learned, for --start-from",
         "config.json": "settings and versions",
     }
     print("\nFiles:")

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 NUMERIC = (  # columns of tables that are set to the right
     *("parameters", "FLOPs", "area", "return", "difference", "by seed"),
+    *("switch rate", "oscillation"),
     *("searches", "IQM (95 %)", "beats random (95 %)", "p (Holm)", "greedy at end", "last fifth", "inner steps"),
 )
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"  # no script, and nothing from elsewhere

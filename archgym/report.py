@@ -20,7 +20,7 @@ from archgym import drawing
 from archgym.drawing import Point
 from archgym.page import BROAD, count, document, figure, listing, number, percent, save, svg, table
 from archgym.run_folder import Key, Run, incumbents, read
-from archgym.stats import mean_interval
+from archgym.stats import mean_interval, switch_rates
 
 MOST_REIGNS = 12  # incumbents listed
 MOST_BESIDE = 6  # choices of a supernet that half the page's width can show
@@ -49,7 +49,15 @@ def render(run: Run) -> str:
         f"environment steps in all, {count(len(run.scores), 'architecture')} trained, seed {seed}."
     )
     parts = [f"<h1>{escape(title)}</h1><p>{escape(summary)}</p>", _verdicts(run.protocol), _cards(run)]
-    parts += [_time(run.seconds), _search(run), _incumbent(run), _choices(run), _protocol(run), _settings(run.config)]
+    parts += [
+        _time(run.seconds),
+        _search(run),
+        _incumbent(run),
+        _choices(run),
+        _switches(run),
+        _protocol(run),
+        _settings(run.config),
+    ]
     return document(title, parts)
 
 
@@ -63,6 +71,7 @@ def _verdicts(protocol: dict[str, Any] | None) -> str:
 def _cards(run: Run) -> str:
     """The key figures."""
     problem, columns = run.problem, run.columns
+    switched, returned = switch_rates(run.actions)
     (parameters, flops), (usual, usual_flops) = run.sizes(run.incumbent), run.sizes(run.default)
     fifth = -(-len(run.actions) // 5)
     tail = [part[~np.isnan(part)].mean() for part in columns["raw_return"][-fifth:].T if not np.isnan(part).all()]
@@ -81,7 +90,8 @@ def _cards(run: Run) -> str:
             number(float(np.median(tail))),
             f"median of the members; best member {number(max(tail))}; {levels}",
         ),
-        ("Switches", percent(columns["switched"][1:]), "of the windows changed the architecture"),
+        ("Switches", percent(switched), "of the windows changed the architecture; mean of the members"),
+        ("Oscillation", percent(returned), "of the windows went back to the architecture before the last (A, B, A)"),
         ("Diverged", percent(columns["diverged"]), "of the windows: weights stopped being finite"),
         ("Cut episodes", percent(columns["cut_share"]), "of a window's episodes were cut short by its end"),
     )
@@ -175,6 +185,20 @@ def _choices(run: Run) -> str:
     )
     figure = f'<figure><div class="maps">{"".join(maps)}</div><figcaption>{text}</figcaption></figure>'
     return f"<h2>How the choices shifted</h2>{figure}"
+
+
+def _switches(run: Run) -> str:
+    """How often each member exchanged its architecture, and went back to it."""
+    switched, returned = switch_rates(run.actions)
+    lines = [(f"member {place}", *pair) for place, pair in enumerate(zip(switched, returned, strict=True), start=1)]
+    lines.append(("mean", switched.mean(), returned.mean()))
+    rows = [(name, *(f"{100 * share:.3g} %" for share in shares)) for name, *shares in lines]
+    note = (
+        "Switch rate: share of the windows from the second on whose architecture is not that of the window before. "
+        "Oscillation: share of the windows from the third on that return to the architecture before the last (A, B, A)."
+    )
+    parts = (table(("lifetime", "switch rate", "oscillation"), rows), f'<p class="note">{escape(note)}</p>')
+    return f"<h2>Switches by member</h2>{''.join(parts)}"
 
 
 def _protocol(run: Run) -> str:

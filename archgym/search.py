@@ -13,13 +13,13 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from archgym import budget
+from archgym import agent_state, budget
 from archgym.journal import read_rows
 from archgym.lookup import unknown
 from archgym.provenance import versions
 from archgym.search_space import Architecture, SearchSpace
 from archgym.settings import INHERITED, Problem, Settings
-from archgym.stats import ranking
+from archgym.stats import ranking, switch_rates
 from archgym.window import WindowResult
 
 RECOMMENDATIONS = 3
@@ -83,6 +83,8 @@ class SearchArgs:
     """Run folder; None: runs/<env>__<agent>__<seed>__<time>."""
     resume: bool = False
     """Go on with the search in --out."""
+    start_from: Path | None = None
+    """Begin with what an earlier search of the same agent has learned: its run folder, or the agent.npz in it."""
     retrain: int | None = None
     """Afterwards train the recommended architectures from scratch for so many steps, beside random search's and the
     default, and compare."""
@@ -121,6 +123,8 @@ class Agent(Protocol):
 
     On a sequential view (see `--env-id`) an action decides one choice and most rewards are 0; the infos of a step that
     trained windows hold `env_steps`. `envs.unwrapped.action_masks()` tells what is legal there.
+
+    An agent whose learning another search may go on with has `state` and `load_state` (`archgym.agent_state`).
     """
 
     def act(self, observations: NDArray[np.float32]) -> NDArray[np.int64]:
@@ -162,23 +166,26 @@ def run(
 
     Returns:
         The run folder: `config.json`, `journal.jsonl`, TensorBoard events, `best.json`, `best.safetensors`,
-        `recommendation.json`, `agent_seconds.json` (what the agent took, by window), `report.html`.
+        `recommendation.json`, `agent_seconds.json` (what the agent took, by window), `agent.npz` (what it has learned,
+        of an agent that can go on with it), `report.html`.
 
     Raises:
         ValueError: If an argument is wrong; nothing has been trained or written then.
     """
     check(args)
     folder = run_folder(args, name)
-    spent = planned(args, rehearse(agent_class, args))  # what is wrong is refused before anything is written
+    spent = planned(args, rehearse(agent_class, args, name))  # what is wrong is refused before anything is written
     if args.resume:
         check_resume(folder, args, name)
     else:
         folder.mkdir(parents=True, exist_ok=True)
     envs = make(replace(args, evaluation_steps=spent), str(folder / "journal.jsonl"), args.resume)
     write_config(folder, args, name, envs)
-    agent = agent_class(envs, args)
+    agent = begin(agent_class, envs, args, name)
     begun(folder)
     act(envs, agent, args, name, folder)
+    if agent_state.continues(agent):
+        agent_state.save(folder, agent, name, envs.unwrapped.search_space)
     finish(envs, agent, folder, page)
     return folder
 
@@ -188,7 +195,19 @@ def make(args: SearchArgs, journal: str = "", resume: bool = False) -> Any:
     return gym.make_vec(args.env_id, num_envs=args.num_envs, journal=journal, resume=resume, **args.environment())
 
 
-def rehearse(agent_class: Callable[[Any, Any], Agent], args: SearchArgs) -> int:
+def begin(agent_class: Callable[[Any, Any], Agent], envs: Any, args: SearchArgs, name: str) -> Agent:
+    """Make an agent, with what `--start-from` holds.
+
+    Raises:
+        ValueError: If the agent refuses its arguments, or what it is to start from.
+    """
+    agent = agent_class(envs, args)
+    if args.start_from is not None:
+        agent_state.load(args.start_from, agent, name, envs.unwrapped.search_space)
+    return agent
+
+
+def rehearse(agent_class: Callable[[Any, Any], Agent], args: SearchArgs, name: str) -> int:
     """Make the agent on an environment without a record, to see that it accepts its arguments.
 
     Returns:
@@ -198,7 +217,7 @@ def rehearse(agent_class: Callable[[Any, Any], Agent], args: SearchArgs) -> int:
         ValueError: If the environment or the agent refuses an argument.
     """
     envs = make(args)
-    asked = getattr(agent_class(envs, args), "asked_episodes", 0)
+    asked = getattr(begin(agent_class, envs, args, name), "asked_episodes", 0)
     envs.close()
     if isinstance(asked, bool) or not isinstance(asked, int | np.integer) or asked < 0:
         raise ValueError(f"asked_episodes of the agent: expected an integer of at least 0, got {asked!r}.")
@@ -289,6 +308,7 @@ def finish(envs: Any, agent: Agent, folder: Path, page: bool) -> None:
     if envs.unwrapped.problem.settings.table:
         print(f"Regret of the first, on the table's test seeds: {envs.unwrapped.regret(chosen[0]):.3f}.")
     print(reached(envs.unwrapped.problem, histories))
+    print(switches(np.array([[result.action for result in history] for history in histories]).swapaxes(0, 1)))
 
 
 def reached(problem: Problem, histories: Sequence[Sequence[WindowResult]]) -> str:
@@ -301,6 +321,15 @@ def reached(problem: Problem, histories: Sequence[Sequence[WindowResult]]) -> st
             first.append(sum(result.env_steps - budget.played(problem) for result in until))
     text = f"{len(first)} of {len(histories)} members had a window with a return of {problem.reference_return:g}"
     return text + (f", the reference; the median of them after {np.median(first):,.0f} steps." if len(first) else ".")
+
+
+def switches(actions: NDArray[np.int64]) -> str:
+    """Tell how often members exchanged their architecture and went back, from actions (windows, members, choices)."""
+    texts = []
+    for name, values in zip(("Switch rate", "oscillation (A, B, A)"), switch_rates(actions), strict=True):
+        each = f" (by member {', '.join(f'{100 * value:.0f}' for value in values)})" if len(values) > 1 else ""
+        texts.append(f"{name} {100 * values.mean():.1f} %{each}")
+    return f"{', '.join(texts)}."
 
 
 def view(env_id: str, args_class: type[SearchArgs]) -> str:
@@ -352,6 +381,8 @@ def check_resume(folder: Path, args: SearchArgs, name: str) -> None:
                 f"--resume: expected the arguments that {folder} was made with; {key} was "
                 f"{recorded['args'].get(key)!r} and is now {value!r}."
             )
+    if recorded.get("start") != agent_state.check_of(args.start_from):
+        raise ValueError(f"--resume: {args.start_from} is not what {folder} began with; it was written anew since.")
 
 
 def write_config(folder: Path, args: SearchArgs, name: str, envs: Any) -> None:
@@ -363,6 +394,7 @@ def write_config(folder: Path, args: SearchArgs, name: str, envs: Any) -> None:
         "agent": name,
         "command": " ".join(["archgym", "search", name, *map(shlex.quote, flags(args))]),
         "args": as_json(args),
+        "start": agent_state.check_of(args.start_from),
         "settings": envs.unwrapped.problem.settings.to_dict(),
         "task_settings": envs.unwrapped.problem.task_settings,
         "versions": versions(),

@@ -116,6 +116,25 @@ def ranking(actions: ArrayLike, rewards: ArrayLike) -> list[tuple[int, ...]]:
     return sorted(found, key=lambda key: -found[key])
 
 
+def switch_rates(actions: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Tell how often each member exchanged its architecture, and how often only to go back.
+
+    Args:
+        actions: (windows, members, choices) option indices; -1 where there is no window.
+
+    Returns:
+        Switch rate, (members,): the share of the windows from the second on whose architecture is not that of the
+        window before. Oscillation, (members,): the share of the windows from the third on that return to the
+        architecture before the last (A, B, A, with B other than A). Both are 0 where there is no such window.
+    """
+    vectors = np.asarray(actions, dtype=np.int64)
+    present = np.all(vectors >= 0, axis=-1)
+    switched = np.any(vectors[1:] != vectors[:-1], axis=-1) & present[1:]  # (windows - 1, members)
+    returned = np.all(vectors[2:] == vectors[:-2], axis=-1) & switched[1:]
+    counts = present.sum(0)
+    return switched.sum(0) / np.maximum(1, counts - 1), returned.sum(0) / np.maximum(1, counts - 2)
+
+
 def bootstrap_interval(
     values: ArrayLike, *, seed: int = 0, level: float = 0.95, draws: int = 10_000
 ) -> tuple[float, float]:

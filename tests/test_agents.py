@@ -16,6 +16,9 @@ from archgym import lookup, search
 
 AGENTS = lookup.names("archgym.agents")
 CONTROLS = ("fixed", "random-search")  # do not learn
+UNIFORM = (
+    "spos",
+)  # learn nothing from rewards: their windows are random search's, and only what they recommend is not
 LEARNERS = [name for name in AGENTS if name not in CONTROLS]
 LANDSCAPES, LEVEL = 50, 0.01  # repeats, and the level of the one-sided tests
 MEMBERS, WINDOWS, STEPS = (
@@ -63,7 +66,8 @@ def regrets(name: str) -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.mark.parametrize("name", LEARNERS)
 def test_it_finds_a_planted_optimum_faster_than_random_search(name: str) -> None:
-    for learner, control in zip(regrets(name), regrets("random-search"), strict=True):
+    first = 1 if name in UNIFORM else 0
+    for learner, control in zip(regrets(name)[first:], regrets("random-search")[first:], strict=True):
         assert learner.mean() < control.mean()
         assert wilcoxon(learner, control, alternative="less").pvalue < LEVEL
 

@@ -15,7 +15,7 @@ import tyro
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import archgym
-from archgym import journal, lookup, search
+from archgym import agent_state, journal, lookup, search
 from archgym.__main__ import main
 from archgym.search_spaces.mlp import SPACE
 from archgym.tasks import get_task
@@ -134,7 +134,8 @@ def test_an_agent_runs_repeats_under_its_seed_and_leaves_a_whole_folder(agent: s
     folder = tmp_path / "one"
     events = [file.name for file in folder.iterdir() if file.name.startswith("events.out.tfevents.")]
     assert len(events) == 1
-    assert {file.name for file in folder.iterdir()} == {*FILES, *events}
+    learned = {agent_state.FILE} if hasattr(module.Agent, "state") else set()
+    assert {file.name for file in folder.iterdir()} == {*FILES, *events, *learned}
     config = json.loads((folder / "config.json").read_text())
     assert config["agent"] == agent
     assert config["versions"]["archgym"] == archgym.__version__
@@ -243,7 +244,7 @@ def test_the_report_is_written_anew(tmp_path: Path, capsys: pytest.CaptureFixtur
 
 # What is wrong: exit code 2, one sentence, nothing written
 
-FIXED, LSTM = ("search", "fixed"), ("search", "lstm-reinforce")
+FIXED, LSTM, ENAS = ("search", "fixed"), ("search", "lstm-reinforce"), ("search", "enas")
 WRONG: dict[tuple[str, ...], str] = {
     (
         "serach",
@@ -301,8 +302,10 @@ WRONG: dict[tuple[str, ...], str] = {
     (*FIXED, "stray"): "unknown argument 'stray': expected one of",
     (*FIXED, "--architecture", "depth=7 width=32 activation=relu"): "unknown option of 'depth' '7': .* 2, 3, 4.",
     (*FIXED, "--architecture", "depth=2"): "expected a value of width, activation, got none.",
-    (*LSTM, "--controller", "ens"): "unknown controller 'ens': .* Did you mean 'enas'?",
-    (*LSTM, "--controller", "enas", "--temperature", "2"): "temperature: expected no value beside controller 'enas'",
+    (*ENAS, "--controller", "ens"): "unknown controller 'ens': .* Did you mean 'enas'?",
+    (*ENAS, "--controller", "enas", "--temperature", "2"): "temperature: expected no value beside controller 'enas'",
+    (*FIXED, "--start-from", "nowhere"): "--start-from: expected an agent that can go on with .*, got 'fixed'.",
+    (*LSTM, "--start-from", "nowhere"): "--start-from: expected a run folder with an agent.npz, .* none at nowhere.",
     (*LSTM, "--temperature", "0"): "temperature: expected a positive number, got 0.0.",
     (*LSTM, "--hidden-size", "-1"): "hidden_size: expected a positive number, got -1.",
     (*FIXED, "--resume"): r"--resume: expected the folder of the search to go on with \(--out DIR\), got none.",

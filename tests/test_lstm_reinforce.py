@@ -8,7 +8,7 @@ import pytest
 import torch
 from scipy.stats import ttest_1samp
 
-from archgym.agents import lstm_reinforce
+from archgym import lstm_controller
 from archgym.agents.lstm_reinforce import Agent, Args
 from archgym.search_space import SearchSpace, max_params
 from archgym.search_spaces.mlp import SPACE
@@ -79,9 +79,7 @@ def test_sixteen_members_in_24_windows_beat_uniform_sampling_at_a_signal_to_nois
     assert abs(first.mean()) < 0.1  # before the first update it samples uniformly, or nearly so
 
 
-def test_enas_published_settings_leave_it_near_uniform_in_a_search_of_this_size() -> None:
-    largest = np.array([search("sums", seed, controller="enas")[3] for seed in range(5)])
-    assert largest.mean() < 2 / 27
+def test_it_is_far_from_uniform_after_a_search_of_this_size() -> None:
     assert np.array([search("sums", seed)[3] for seed in range(5)]).mean() > 4 / 27
 
 
@@ -93,9 +91,9 @@ def test_a_search_repeats_under_its_seed() -> None:
 
 
 @pytest.mark.parametrize("space", [SPACE, LIMITED, WIDE, WIDE_LIMITED], ids=["mlp", "limited", "wide", "wide limited"])
-@pytest.mark.parametrize("controller", ["default", "enas"])
-def test_the_probabilities_of_all_architectures_sum_to_one(space: SearchSpace, controller: str) -> None:
-    found = probabilities(agent_on(space, controller=controller), everything(space))
+@pytest.mark.parametrize("limits", [{}, {"temperature": 5.0, "tanh_constant": 2.5}], ids=["free", "limited logits"])
+def test_the_probabilities_of_all_architectures_sum_to_one(space: SearchSpace, limits: dict[str, float]) -> None:
+    found = probabilities(agent_on(space, **limits), everything(space))
     assert len(found) == space.size
     assert (found > 0).all()
     assert found.sum() == pytest.approx(1, abs=1e-4)
@@ -166,7 +164,7 @@ def test_it_recommends_the_most_probable_architectures() -> None:
 
 
 def test_a_space_too_large_to_rank_whole_is_ranked_by_draws(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lstm_reinforce, "ENUMERATED", 10)
+    monkeypatch.setattr(lstm_controller, "ENUMERATED", 10)
     agent = agent_on(SPACE)
     with torch.no_grad():
         agent.controller.heads[0].bias[1] += 5.0
@@ -207,20 +205,6 @@ def test_one_member_alone_is_compared_with_a_moving_average() -> None:
     agent = agent_on(SPACE, num_envs=1, baseline_decay=0.5)
     found = [float(agent.advantage(np.array([reward]))[0]) for reward in (1.0, 2.0, 4.0)]
     assert found == [0.0, 2.0 - 1.0, 4.0 - 1.5]
-
-
-def test_enas_takes_its_published_settings_and_a_moving_average_over_all_members() -> None:
-    agent = agent_on(SPACE, num_envs=2, controller="enas")
-    assert agent.optimizer.param_groups[0]["lr"] == 1e-3
-    assert (agent.controller.temperature, agent.controller.tanh_constant) == (5.0, 2.5)
-    assert {name: agent.settings[name] for name in lstm_reinforce.ENAS} == lstm_reinforce.ENAS
-    assert agent.advantage(np.array([1.0, 3.0])).tolist() == [-1.0, 1.0]
-    assert agent.advantage(np.array([2.0, 5.0])) == pytest.approx([0.0, 3.0])  # less 2, the mean of the window before
-    assert agent.baseline == pytest.approx(0.999 * 2 + 0.001 * 3.5)
-    with torch.no_grad():
-        agent.controller.heads[0].bias[0] += 1000.0
-    first = probabilities(agent, everything(SPACE)).reshape(3, 9).sum(1)
-    assert first[0] < 1 / (1 + 2 * np.exp(-5))  # however sure it is, logits end at 2.5
 
 
 def test_nothing_is_learned_in_the_first_fifth_of_the_windows() -> None:
@@ -310,7 +294,6 @@ def test_ppo_too_waits_for_the_warm_up_and_copes_with_one_member() -> None:
     ("arguments", "sentence"),
     [
         ({"update": "pp"}, "unknown update 'pp'.*Did you mean 'ppo'"),
-        ({"update": "ppo", "controller": "enas"}, "update: expected 'reinforce' beside controller 'enas'"),
         ({"update_epochs": 2}, "update_epochs: expected no value beside update 'reinforce', got 2"),
         ({"clip_coef": 0.1}, "clip_coef: expected no value beside update 'reinforce', got 0.1"),
         ({"update": "ppo", "update_epochs": 0}, "update_epochs: expected a positive number, got 0"),

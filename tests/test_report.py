@@ -140,6 +140,7 @@ def test_the_numbers_on_the_page_are_those_of_the_journal(tmp_path: Path, space:
     assert f"Return, last 2 windows {np.median(raw[-2:].mean(0)):.3g} median" in text
     assert f"best member {raw[-2:].mean(0).max():.3g};" in text
     assert f"Switches {100 * switched:.3g} %" in text
+    assert f"mean {100 * switched:.3g} %" in text
     assert f"Cut episodes {100 * np.mean([row['cut_share'] for row in windows]):.3g} %" in text
     assert f"learn {100 * learning / spent:.1f} %" in text
 
@@ -153,6 +154,22 @@ def test_scores_follow_the_rule_of_the_incumbent(tmp_path: Path, space: str) -> 
     assert ends == list(range(1, 11))
     for end, key in zip(ends, found, strict=True):
         assert key == stats.ranking(run.actions[:end], run.columns["reward"][:end])[0]
+
+
+def test_every_members_switch_rate_and_oscillation_are_on_the_page_with_their_mean(tmp_path: Path) -> None:
+    one, two, three = [0, 0, 0], [1, 0, 0], [2, 1, 0]
+    lives = [[one, two] * 5, [one] * 10, [one, two, three, three, two, three, two, two, one, one]]
+
+    def plant(rows: list[dict[str, Any]]) -> None:
+        for window, row in enumerate(row for row in rows if row["call"] == "train_window"):
+            row["action"] = [life[window] for life in lives]
+
+    edit_journal(write_run(tmp_path, members=3), plant)
+    text = text_of(page_of(tmp_path))
+    # The third switches 6 times in 9 windows, and comes back twice in 8.
+    assert "member 1 100 % 100 % member 2 0 % 0 % member 3 66.7 % 25 % mean 55.6 % 41.7 %" in text
+    assert "Switches 55.6 %" in text
+    assert "Oscillation 41.7 %" in text
 
 
 def test_a_choice_that_is_inactive_counts_for_no_option(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from archgym.stats import (
     scores,
     shrunken_means,
     student_t,
+    switch_rates,
     without_trend,
 )
 
@@ -192,3 +193,28 @@ def test_bootstrap_intervals_of_many_values_cover_the_mean_as_often_as_they_say(
     ends = np.array([bootstrap_interval(sample, seed=seed, draws=400) for seed, sample in enumerate(samples)])
     covered = ((ends[:, 0] <= 1.0) & (ends[:, 1] >= 1.0)).mean()
     assert covered == pytest.approx(0.94, abs=0.04)
+
+
+# Switches
+
+
+def test_a_switch_is_another_architecture_than_before_and_an_oscillation_the_way_back() -> None:
+    lives = [
+        [0, 1, 0, 1, 0],  # there and back
+        [0, 0, 0, 0, 0],
+        [0, 1, 2, 3, 4],  # never back
+        [0, 0, 1, 1, 0],  # back, but not at once
+        [0, 1, 0, 0, 0],
+    ]
+    switched, returned = switch_rates(np.array(lives).T[:, :, None])
+    assert switched.tolist() == [1.0, 0.0, 1.0, 0.5, 0.5]
+    assert returned == pytest.approx([1.0, 0.0, 0.0, 0.0, 1 / 3])
+
+
+def test_one_choice_that_differs_makes_another_architecture_and_missing_windows_do_not_count() -> None:
+    first, second, none = [0, 1], [0, 2], [-1, -1]
+    actions = np.array([[first, first], [second, second], [first, none], [second, none]])  # (windows, members, choices)
+    switched, returned = switch_rates(actions)
+    assert switched.tolist() == [1.0, 1.0]
+    assert returned.tolist() == [1.0, 0.0]
+    assert [values.tolist() for values in switch_rates(actions[:1])] == [[0.0, 0.0], [0.0, 0.0]]
