@@ -87,7 +87,7 @@ class Agent:
 
 def episodes(args: Args) -> int:
     """Count the episodes that a selection takes at most: less where an architecture is drawn twice."""
-    finalists = max(search.RECOMMENDATIONS, args.finalists)
+    finalists = max(args.recommendations, args.finalists)
     return args.draws * args.draw_episodes + finalists * args.num_envs * args.final_episodes
 
 

@@ -37,7 +37,7 @@ from archgym.search_space import SearchSpace
 
 Key = tuple[int, ...]  # an architecture
 RULES = ("epsilon-greedy", "softmax", "ucb")
-OF_A_RULE = {"temperature": "softmax", "epsilon": "epsilon-greedy", "bonus": "ucb"}
+OF_A_RULE = {"temperature": "softmax", "epsilon": "epsilon-greedy", "exploration_weight": "ucb"}
 FLAT = 1e-8  # deviation of rewards below which they count as equal
 
 
@@ -49,7 +49,7 @@ class Args(search.SearchArgs):
     """T of softmax."""
     epsilon: float = 0.2
     """e of epsilon-greedy."""
-    bonus: float = 0.5
+    exploration_weight: float = 0.5
     """c of ucb."""
     unseen: int = 27
     """Architectures without a window that stand beside those with one, at every decision."""
@@ -112,8 +112,8 @@ class Agent:
             raise ValueError(f"temperature: expected a positive number, got {args.temperature}.")
         if not 0 <= args.epsilon <= 1:
             raise ValueError(f"epsilon: expected a number from 0 to 1, got {args.epsilon}.")
-        if not args.bonus >= 0:
-            raise ValueError(f"bonus: expected a number of at least 0, got {args.bonus}.")
+        if not args.exploration_weight >= 0:
+            raise ValueError(f"exploration_weight: expected a number of at least 0, got {args.exploration_weight}.")
         if args.unseen < 1:
             raise ValueError(f"unseen: expected a positive integer, got {args.unseen}.")
         self.args, self.rng = args, search.agent_rng(args)
@@ -147,8 +147,8 @@ class Agent:
             weights = np.exp(logits - logits.max())
             return keys[int(self.rng.choice(len(keys), p=weights / weights.sum()))]
         if self.args.rule == "ucb":
-            spread = np.sqrt(2 * math.log(max(1.0, counts.sum() - len(keys))) / counts)
-            values = values + self.args.bonus * scores.deviation * spread
+            bonus = np.sqrt(2 * math.log(max(1.0, counts.sum() - len(keys))) / counts)
+            values = values + self.args.exploration_weight * scores.deviation * bonus
         return keys[int(self.rng.choice(np.flatnonzero(values == values.max())))]
 
     def candidates(self, scores: Scores) -> list[Key]:

@@ -17,8 +17,9 @@ USAGE = """usage: archgym COMMAND ...
 commands:
   search AGENT [--help]   search an architecture (an agent of `archgym list`)
   compare AGENT ...       compare agents at equal budgets (`archgym compare --help`)
+  study NAME [--help]     test the claims of a paper with arms and controls of its own
   table COMMAND           build recorded tables, check them, take them elsewhere
-  report DIR              write the page of a search, or of a comparison, anew
+  report DIR              write the page of a search, a comparison or a study anew
   doctor [--device cpu]   prove on this machine that an action takes effect (`--speed`: what it reaches, in numbers)
   list                    list tasks, search spaces, agents, environments and recorded tables
   --version               print the version
@@ -39,6 +40,8 @@ def main(given: Sequence[str] | None = None) -> None:
                 search(words)
             case "compare":
                 sys.exit(compare(words))
+            case "study":
+                sys.exit(study(words))
             case "table":
                 from archgym import table_command
 
@@ -52,7 +55,9 @@ def main(given: Sequence[str] | None = None) -> None:
             case "list":
                 list_names()
             case _:
-                raise lookup.unknown("command", command, ("compare", "doctor", "list", "report", "search", "table"))
+                raise lookup.unknown(
+                    "command", command, ("compare", "doctor", "list", "report", "search", "study", "table")
+                )
 
 
 def search(words: list[str]) -> None:
@@ -83,8 +88,22 @@ def compare(words: list[str]) -> int:
     return command.main(words[:flags], args)
 
 
+def study(words: list[str]) -> int:
+    """Run the study that is named first."""
+    if not words or words[0] in ("-h", "--help"):
+        print("usage: archgym study NAME ...\n\nstudies:")
+        for name in lookup.names("archgym.studies"):
+            print(f"  {name:<22} {first_line('archgym.studies', name)}")
+        print("\n`archgym study NAME --help` has more.")
+        return 0
+    from archgym import study as command
+
+    module = lookup.load("archgym.studies", words[0], "study")
+    return command.main(module.Study(parse(module.Args, words[1:], f"archgym study {words[0]}")))
+
+
 def report(words: list[str]) -> None:
-    """Write the page of a search, or of a comparison, anew."""
+    """Write the page of a search, a comparison or a study anew."""
     if len(words) != 1:
         raise ValueError(f"report: expected one run folder, got {len(words)} arguments.")
     folder = Path(words[0])
@@ -92,6 +111,11 @@ def report(words: list[str]) -> None:
         from archgym import compare_page
 
         print(compare_page.write(folder))
+        return
+    if (folder / "study.json").exists():
+        from archgym import study_page
+
+        print(study_page.write(folder))
         return
     from archgym import report as page
 
@@ -102,7 +126,7 @@ def list_names() -> None:
     """Print everything that has a name."""
     import gymnasium as gym
 
-    from archgym import table_card
+    from archgym import papers, table_card
     from archgym.inner_envs import dimensions
     from archgym.observations import described
     from archgym.tasks import TASKS
@@ -124,10 +148,16 @@ def list_names() -> None:
     print("\nagents")
     for name in lookup.names("archgym.agents"):
         print(f"  {name:<22} {first_line('archgym.agents', name)}")
+    print("\nstudies")
+    for name in lookup.names("archgym.studies"):
+        print(f"  {name:<22} {first_line('archgym.studies', name)}")
     print("\nenvironments")
     for name in gym.registry:
         if name.startswith("ArchSearch-"):
             print(f"  {name}")
+    print("\npapers' experiments (--paper)")
+    for line in papers.lines():
+        print(line)
     print("\nrecorded tables")
     for line in table_card.lines():
         print(line)

@@ -1,4 +1,4 @@
-"""The folder of a comparison while it is worked in: locked, and with its plan written down."""
+"""The folder of a comparison or a study while it is worked in: locked, and with its plan written down."""
 
 import fcntl
 import json
@@ -15,18 +15,19 @@ class Claim:
         folder: Where; made if it is not there.
         plan: What is done in it: `arms` and `args`, which a resume must not change, and more for its readers.
         resume: Whether to go on with what is there.
+        kind: What is done in it, for the sentences.
 
     Raises:
         ValueError: If it holds something and `resume` is not asked for, if there is nothing to resume or something
             else, or if another process is at work in it.
     """
 
-    def __init__(self, folder: Path, plan: dict[str, Any], *, resume: bool) -> None:
+    def __init__(self, folder: Path, plan: dict[str, Any], *, resume: bool, kind: str = "comparison") -> None:
         path = folder / "plan.json"
         if path.exists() and not resume:
-            raise ValueError(f"{folder} holds a comparison already: go on with it (--resume), or choose another.")
+            raise ValueError(f"{folder} holds a {kind} already: go on with it (--resume), or choose another.")
         if resume and not path.exists():
-            raise ValueError(f"--resume: expected a comparison in {folder}, found none.")
+            raise ValueError(f"--resume: expected a {kind} in {folder}, found none.")
         if path.exists():
             recorded = json.loads(path.read_text())
             for name in ("arms", "args"):
@@ -39,7 +40,7 @@ class Claim:
             fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             self.file.close()
-            raise ValueError(f"{folder}: another comparison is being written there.") from None
+            raise ValueError(f"{folder}: another {kind} is being written there.") from None
         if not path.exists():
             write_json(path, plan)
 
@@ -53,6 +54,6 @@ class Claim:
 def _difference(was: Any, now: Any) -> tuple[str, str]:
     """Name what differs between two plans."""
     if isinstance(was, dict):
-        name = next(name for name in now if was.get(name) != now[name])
-        return f"{name} {was.get(name)!r}", repr(now[name])
+        name = next(name for name in {**was, **now} if was.get(name) != now.get(name))
+        return f"{name} {was.get(name)!r}", repr(now.get(name))
     return ", ".join(was), ", ".join(now)

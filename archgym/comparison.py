@@ -19,7 +19,6 @@ windows begins with a shorter one, which no score counts.
 
 import json
 import os
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
 from functools import cached_property
@@ -29,12 +28,11 @@ from typing import Any
 
 import numpy as np
 
-from archgym import budget, protocol, scratch, search, workers
+from archgym import budget, jobs, protocol, scratch, search, workers
 from archgym.arms import Args, Arm, parse_arm
 from archgym.claim import Claim
 from archgym.comparison_stats import smallest_p_value
 from archgym.evaluators import open_evaluator
-from archgym.progress import Progress
 from archgym.provenance import versions
 from archgym.scratch import Job
 from archgym.search import SearchArgs
@@ -217,17 +215,17 @@ class Comparison:
 
     def _searches(self) -> list[workers.Job]:
         """List the searches that are not finished; arms take turns, so that none is far ahead of the others."""
-        jobs = []
+        todo = []
         for seed, task, arm in product(self.seeds, self.tasks, self.arms):
             args = self.search_args(arm, task, seed)
             assert args.out is not None
             if not (args.out / "recommendation.json").exists():
-                jobs.append(workers.Job(f"{arm.name} on {task}, seed {seed}", search_once, (arm.agent, args)))
-        return jobs
+                todo.append(workers.Job(f"{arm.name} on {task}, seed {seed}", jobs.search_once, (arm.agent, args)))
+        return todo
 
-    def _scratch(self, jobs: Iterable[Job]) -> list[workers.Job]:
+    def _scratch(self, trainings: Iterable[Job]) -> list[workers.Job]:
         """List the trainings from scratch that have no result yet; arms with the same recommendation share one."""
-        distinct = {job.name: job for job in jobs}
+        distinct = {job.name: job for job in trainings}
         todo = [job for job in distinct.values() if self.trained(job) is None]
         return [workers.Job(self._said(job), scratch.train, (job,)) for job in todo]
 
@@ -302,43 +300,8 @@ class Comparison:
         self,
         pool: workers.Workers,
         title: str,
-        jobs: list[workers.Job],
+        todo: list[workers.Job],
         keep: Callable[[Any], None] = lambda result: None,
     ) -> None:
-        """Run jobs side by side, show how far they are, keep their results, and what went wrong."""
-        if not jobs:
-            return
-        done, failed = 0, 0
-        with Progress(title, len(jobs)) as progress:
-
-            def show(running: list[workers.Job]) -> None:
-                shares = {job.name: self._share(job) for job in running}
-                names = "; ".join(f"{name}{f' ({share:.0%})' if share else ''}" for name, share in shares.items())
-                progress.update(done + sum(shares.values()), f"{names}{f'; {failed} failed' if failed else ''}")
-
-            for job, result in pool.run(jobs, show):
-                done += 1
-                if isinstance(result, workers.Failure):
-                    failed += 1
-                    self.failures.append({"job": job.name, "reason": result.reason, "trace": result.trace})
-                else:
-                    keep(result)
-
-    def _share(self, job: workers.Job) -> float:
-        """Tell how much of a running search is done, by the lines of its journal."""
-        if job.function is not search_once:
-            return 0.0
-        path = job.arguments[1].out / "journal.jsonl"
-        lines = path.read_bytes().count(b"\n") - 2 if path.exists() else 0  # less the header and the reset
-        return min(0.99, max(0, lines) / self.args.windows)  # what runs is not done
-
-
-def search_once(agent: str, args: SearchArgs) -> None:
-    """Run one search, or go on with it; called in a worker."""
-    assert args.out is not None
-    journal = args.out / "journal.jsonl"
-    begun = journal.exists() and b"\n" in journal.read_bytes()
-    if not begun:
-        shutil.rmtree(args.out, ignore_errors=True)
-        args.out.mkdir(parents=True)
-    protocol.search_quietly(agent, replace(args, resume=begun), args.out / "log.txt", page=False)
+        """Run jobs side by side; what went wrong is kept for the page."""
+        self.failures += jobs.work(pool, title, todo, keep)

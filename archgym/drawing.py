@@ -233,14 +233,19 @@ def draw_curves(axes: Axes, curves: Mapping[str, ArrayLike], steps: int, levels:
     _legend(axes)
 
 
-def draw_differences(axes: Axes, intervals: Mapping[str, tuple[float, float, float]]) -> None:
+def draw_differences(
+    axes: Axes,
+    intervals: Mapping[str, tuple[float, float, float]],
+    label: str = "difference to the default (normalised area under the curve)",
+) -> None:
     """Draw by how much each arm beats the default: a dot and its interval; one that holds 0 is undecided.
 
     Args:
         axes: Where.
         intervals: By arm, lower end, difference and upper end.
+        label: Of the axis.
     """
-    tidy(axes, "difference to the default (normalised area under the curve)", "")
+    tidy(axes, label, "")
     axes.axvline(0, color=CONTROL, linewidth=1, linestyle=DASHES)
     palette = _colors(intervals)
     for row, (arm, (low, middle, high)) in enumerate(intervals.items()):

@@ -7,12 +7,13 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import tyro
 
-from archgym import protocol, search
+from archgym import papers, protocol, search
 from archgym.lookup import unknown
 
 BROKEN_PIPE, INTERRUPTED, WRONG_INPUT = 141, 130, 2  # exit codes; 141 is what shells say of SIGPIPE
@@ -53,7 +54,8 @@ def parse(args_class: type[Any], words: Sequence[str], prog: str) -> Any:
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
-            args, rest = tyro.cli(args_class, args=list(words), prog=prog, return_unknown_args=True)
+            own = _of_paper(args_class, words)
+            args, rest = tyro.cli(args_class, args=list(words), prog=prog, return_unknown_args=True, **own)
     except SystemExit as end:
         if not end.code:  # --help
             raise
@@ -62,6 +64,21 @@ def parse(args_class: type[Any], words: Sequence[str], prog: str) -> Any:
         flags = [f"--{item.name.replace('_', '-')}" for item in dataclasses.fields(args_class)]
         raise unknown("argument", rest[0], flags)
     return args
+
+
+def _of_paper(args_class: type[Any], words: Sequence[str]) -> dict[str, Any]:
+    """Give the arguments that hold where no flag says otherwise, if `--paper` says so, as tyro takes them.
+
+    Raises:
+        ValueError: If there is no such paper.
+    """
+    known = {item.name: item.default for item in dataclasses.fields(args_class)}
+    named = [after for flag, after in pairwise(words) if flag == "--paper"]
+    named += [word.removeprefix("--paper=") for word in words if word.startswith("--paper=")]
+    if "paper" not in known or not named:
+        return {}
+    own = papers.flags(named[-1], known)
+    return {"default": args_class(**{**own, "env_id": search.view(own["env_id"], args_class)})}
 
 
 def _wrong_value(args_class: type[Any], words: list[str], said: str) -> str:

@@ -53,3 +53,8 @@ class Progress:
             if not self.console.is_terminal:
                 print(f"{self.title}: {done:.4g}/{self.total}  {text}", flush=True)
             self.printed, self.shown = time.monotonic(), done
+
+
+def left(seconds: float) -> str:
+    """Write how long the rest takes."""
+    return f"about {seconds / 60:.0f} min left" if seconds > 90 else f"about {seconds:.0f} s left"

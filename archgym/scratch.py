@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from archgym.evaluator import Evaluator
 from archgym.evaluators import open_evaluator
 from archgym.search import write_json
-from archgym.settings import Problem, Settings
+from archgym.settings import INHERITED, Problem, Settings
 
 
 @dataclass(frozen=True)
@@ -105,6 +105,7 @@ def exact_retraining(settings: Settings, steps: int) -> tuple[Settings, int]:
 
 def _from_scratch(settings: Settings, window: int, windows: int) -> Settings:
     """Let every architecture have a learner of its own, and count nothing but its training, in equal windows."""
-    own = replace(settings, transfer="own", share_weights=False, reward="return", cost_weight=0.0)
+    handed_on = {name: getattr(Settings, name) for name in (*INHERITED, "distil_steps")}  # the defaults: nothing is
+    own = replace(settings, transfer="own", **handed_on, share_weights=False, reward="return", cost_weight=0.0)
     counted = replace(own, evaluation_steps=None, window_episodes=None, inner_envs="fresh")
     return replace(counted, window_steps=window, windows=windows)

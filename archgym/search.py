@@ -79,6 +79,10 @@ class SearchArgs:
     table: str | None = None
     """A recorded table that windows are looked up in, not trained: a file (.npz) or a name of `archgym list`; None: as
     the environment says. With the ids of tables (`ArchSearch-DQN-Tabular-v0`)."""
+    recommendations: int = RECOMMENDATIONS
+    """How many architectures the search recommends at its end, best first."""
+    paper: str | None = None
+    """A paper's experiment (`archgym list`): its task, space and settings hold where no flag says otherwise."""
     out: Path | None = None
     """Run folder; None: runs/<env>__<agent>__<seed>__<time>."""
     resume: bool = False
@@ -100,7 +104,7 @@ class SearchArgs:
             if name in SearchArgs.__dataclass_fields__ or name in ("journal", "illegal"):
                 raise ValueError(f"--inner: expected settings without a flag of their own, got {name}.")
         given = {name: getattr(self, name) for name in names}
-        asked = ("transfer", "distil_steps", *INHERITED, "table", "window_episodes")
+        asked = ("transfer", "distil_steps", *INHERITED, "table", "window_episodes", "paper")
         optional = {name: getattr(self, name) for name in asked}
         return given | {name: value for name, value in optional.items() if value is not None} | inner
 
@@ -186,7 +190,7 @@ def run(
     act(envs, agent, args, name, folder)
     if agent_state.continues(agent):
         agent_state.save(folder, agent, name, envs.unwrapped.search_space)
-    finish(envs, agent, folder, page)
+    finish(envs, agent, folder, args.recommendations, page)
     return folder
 
 
@@ -285,12 +289,12 @@ def windows(
             seconds = 0.0
 
 
-def finish(envs: Any, agent: Agent, folder: Path, page: bool) -> None:
+def finish(envs: Any, agent: Agent, folder: Path, count: int, page: bool) -> None:
     """Write down what the search came to."""
     space: SearchSpace = envs.unwrapped.search_space
     histories = envs.unwrapped.histories
     incumbent = incumbents(histories, 1)[0]
-    chosen = agent.recommend(RECOMMENDATIONS) if hasattr(agent, "recommend") else incumbents(histories, RECOMMENDATIONS)
+    chosen = agent.recommend(count) if hasattr(agent, "recommend") else incumbents(histories, count)
     chosen = [space.canonical(architecture) for architecture in chosen]
     scores = envs.unwrapped.evaluate_rest(np.tile(incumbent, (envs.num_envs, 1)))
     if envs.unwrapped.trains:  # the weights of the member that does best are exported
@@ -355,6 +359,8 @@ def check(args: SearchArgs) -> None:
         raise ValueError(f"--seed: expected an integer of at least 0, got {args.seed}.")
     if args.retrain is not None and args.retrain < 1:
         raise ValueError(f"--retrain: expected a positive number of steps, got {args.retrain}.")
+    if args.recommendations < 1:
+        raise ValueError(f"--recommendations: expected a positive number, got {args.recommendations}.")
     module, _, name = args.env_id.rpartition(":")
     if module and importlib.util.find_spec(module.split(".")[0]) is None:
         raise ValueError(f"unknown environment {args.env_id!r}: there is no module {module!r} to import.")
@@ -408,8 +414,8 @@ def as_json(args: SearchArgs) -> dict[str, Any]:
     return content
 
 
-def flags(args: SearchArgs) -> list[str]:
-    """Write the arguments that differ from their defaults as flags, but not where and whether to resume."""
+def flags(args: Any) -> list[str]:
+    """Write arguments, a dataclass, that differ from their defaults as flags, but not where and whether to resume."""
     words: list[str] = []
     for item in fields(args):
         value = getattr(args, item.name)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from archgym import table_card
+from archgym import papers, table_card
 from archgym.inner_envs import dimensions
 from archgym.lookup import load, names, unknown
 from archgym.observations import Inputs, described, kind_of
@@ -129,14 +129,18 @@ class Settings:
     """A recorded table that windows are looked up in instead of trained: a file, a name of `archgym list`, or `auto`,
     the one that comes with archgym for this trainer, space and task. What it was recorded with (window_steps, horizon,
     envs_per_member, the trainer's settings) is then settled. "": networks are trained."""
+    paper: str = ""
+    """A paper's experiment (`archgym.papers`): its task, space and settings hold where they are not given. "": none."""
 
     @classmethod
     def from_keywords(cls, keywords: Mapping[str, Any]) -> "Settings":
         """Sort keyword arguments into settings and trainer settings; numbers of numpy become Python's."""
         keywords = {name: value.item() if isinstance(value, np.generic) else value for name, value in keywords.items()}
         own = {item.name for item in dataclasses.fields(cls)}
+        defaults = {item.name: item.default for item in dataclasses.fields(cls)}
+        if keywords.get("paper"):
+            keywords = papers.complete(keywords, defaults)
         if keywords.get("table"):
-            defaults = {item.name: item.default for item in dataclasses.fields(cls)}
             keywords = table_card.complete(keywords, defaults)
         trainer = {name: value for name, value in keywords.items() if name not in own}
         given = {name: value for name, value in keywords.items() if name in own}
@@ -170,7 +174,7 @@ class Settings:
         ):
             if getattr(self, kind) not in known:
                 raise unknown(kind, getattr(self, kind), known)
-        for name in ("task", "space", "device", "trainer", "preset", "learner", "table"):
+        for name in ("task", "space", "device", "trainer", "preset", "learner", "table", "paper"):
             if not isinstance(getattr(self, name), str):
                 raise ValueError(f"{name}: expected a name, got {getattr(self, name)!r}.")
         for name in ("random_return", "reference_return"):
@@ -181,6 +185,8 @@ class Settings:
         for name in ("share_weights", "exact", "layer_norm", "actor_critic"):
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"{name}: expected True or False, got {getattr(self, name)!r}.")
+        if self.paper:
+            papers.check(self.paper, self.task, self.trainer, self.table)
         if self.table:
             self._check_table()
         if self.share_weights:

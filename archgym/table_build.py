@@ -10,7 +10,7 @@ from pathlib import Path
 from archgym import TRAINERS, table_card
 from archgym import table as tables
 from archgym.launch import parse
-from archgym.progress import Progress
+from archgym.progress import Progress, left
 from archgym.search import parse_settings
 from archgym.settings import Problem
 from archgym.table_builder import Builder, computed_with, write
@@ -195,8 +195,7 @@ def show(builder: Builder, missing: Sequence[Cell], begun: float, progress: Prog
     """Show how much is done, and how long the rest takes at the pace of all processes since this one began."""
     handed_in, text = builder.work(builder.log.ended(begun)), ""
     if handed_in and missing:
-        left = builder.work(missing) * (time.time() - begun) / handed_in
-        text = f"about {left / 60:.0f} min left" if left > 90 else f"about {left:.0f} s left"
+        text = left(builder.work(missing) * (time.time() - begun) / handed_in)
     progress.update(len(builder.cells) - len(missing), text)
 
 

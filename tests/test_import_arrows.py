@@ -40,7 +40,8 @@ ARROWS: dict[str, set[str]] = {
     "window": {"lookup", "search_space"},
     "search_spaces": SPACES,
     "table_card": set(),
-    "settings": SPACES | INNER | {"table_card"},
+    "papers": {"lookup"},
+    "settings": SPACES | INNER | {"papers", "table_card"},
     "budget": {"settings"},
     "agent_state": {"search_space"},
     "lstm_controller": {"search_space"},
@@ -85,7 +86,8 @@ ARROWS: dict[str, set[str]] = {
     "scratch": VIEWED | {"search"},
     "claim": {"search"},
     "protocol": VIEWED | {"progress", "report", "scratch", "search", "workers"},
-    "launch": {"lookup", "protocol", "search"},
+    "launch": {"lookup", "papers", "protocol", "search"},
+    "jobs": {"progress", "protocol", "search", "workers"},
     "one_shot": SPACES | {"search", "settings"},
     "agents": {
         *("lookup", "search_space", "settings", "stats", "search", "launch"),
@@ -106,8 +108,8 @@ ARROWS: dict[str, set[str]] = {
         "claim",
         "comparison_stats",
         "evaluators",
+        "jobs",
         "journal",
-        "progress",
         "protocol",
         "provenance",
         "scratch",
@@ -130,7 +132,29 @@ ARROWS: dict[str, set[str]] = {
     "compare": {
         *("arms", "compare_page", "comparison", "comparison_tabular", "scoreboard", "scoreboard_tabular", "search"),
     },
-    "__main__": VIEWED | {"table_command", "report", "doctor", "launch", "compare", "compare_page", "arms"},
+    "study_stats": {"stats"},
+    "study_page": {"compare_drawing", "drawing", "page"},
+    "study": SPACES
+    | {
+        "arms",
+        "claim",
+        "jobs",
+        "papers",
+        "provenance",
+        "run_folder",
+        "scoreboard",
+        "search",
+        "study_page",
+        "study_stats",
+    }
+    | {"workers"},
+    "studies": SPACES
+    | TABLES
+    | {"evaluators", "papers", "scratch", "search", "settings", "stats", "study", "study_page", "study_stats"}
+    | {"table_stats", "workers"},
+    "__main__": VIEWED
+    | {"table_command", "report", "doctor", "launch", "compare", "compare_page", "arms"}
+    | {"papers", "study", "study_page"},
 }
 TOGETHER = [{"pendulum", "orchard", "inner_envs", "tasks"}, {"supernets", "supernet"}]  # may know each other, both ways
 # Importing archgym registers the ids; every consumer of random numbers needs seeds; what an observation is, is a type.
@@ -139,7 +163,7 @@ EVERYWHERE = {"archgym", "seeding", "observations"}
 # Imported in milliseconds, wherever they are imported: without torch, also by way of other modules.
 TORCH_FREE = {"archgym", "lookup", "seeding", "search_space", "search_spaces", "stats", "episodes", "window"}
 TORCH_FREE |= {"comparison_stats", "observations", "orchard", "pendulum", "tasks", "journal"}
-TORCH_FREE |= {"table", "table_card", "table_command", "table_export", "table_log", "table_plan"}
+TORCH_FREE |= {"papers", "table", "table_card", "table_command", "table_export", "table_log", "table_plan"}
 HEAVY = ("torch", "envpool", "safetensors.torch", "stable_baselines3")
 
 

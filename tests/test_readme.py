@@ -44,10 +44,11 @@ def test_every_file_that_it_names_is_there() -> None:
 
 def test_every_flag_of_its_commands_exists() -> None:
     known = {f"--{name.replace('_', '-')}" for name in {**SearchArgs.__dataclass_fields__, **Args.__dataclass_fields__}}
-    for name in lookup.names("archgym.agents"):
-        fields = lookup.load("archgym.agents", name, "agent").Args.__dataclass_fields__
-        known |= {f"--{field.replace('_', '-')}" for field in fields}
-    commands = [line for line in re.findall(r"`(archgym (?:search|compare) .*?)`", README)]
+    for folder, kind in (("archgym.agents", "agent"), ("archgym.studies", "study")):
+        for name in lookup.names(folder):
+            fields = lookup.load(folder, name, kind).Args.__dataclass_fields__
+            known |= {f"--{field.replace('_', '-')}" for field in fields}
+    commands = [line for line in re.findall(r"`(archgym (?:search|compare|study) .*?)`", README)]
     commands += [line for line in README.splitlines() if line.startswith("archgym ")]
     flags = {flag for command in commands for flag in re.findall(r"--[\w-]+", command)}
     assert len(flags) > 5

@@ -91,7 +91,7 @@ def test_epsilon_greedy_takes_the_highest_score_but_for_a_share_of_uniform_draws
 
 def test_ucb_adds_to_a_score_what_it_may_be_wrong_by() -> None:
     rewards = {(0,): [1.0] * 9, (1,): [0.9], (2,): [-3.0]}
-    bold, careful = (told(agent_on(LINE, rule="ucb", bonus=c), 0, rewards) for c in (1.0, 0.0))
+    bold, careful = (told(agent_on(LINE, rule="ucb", exploration_weight=c), 0, rewards) for c in (1.0, 0.0))
     assert {bold.choose(bold.tables[0]) for _ in range(20)} == {(1,)}
     assert {careful.choose(careful.tables[0]) for _ in range(20)} == {(0,)}
 
@@ -117,7 +117,7 @@ def test_every_member_keeps_its_own_scores() -> None:
 
 
 def test_pooled_members_learn_from_one_another_and_spread_within_a_window() -> None:
-    agent = agent_on(LINE, rule="ucb", bonus=5.0, num_envs=3, pool=True)
+    agent = agent_on(LINE, rule="ucb", exploration_weight=5.0, num_envs=3, pool=True)
     assert sorted(agent.act(np.zeros((3, 1), np.float32)).ravel().tolist()) == [0, 1, 2]
     agent.learn(np.array([0.0, 1.0, 2.0]), {})
     assert agent.tables[0].moments.tolist() == [3.0, 3.0, 5.0]
@@ -147,7 +147,7 @@ def test_a_constraint_holds_for_every_choice() -> None:
         ({"rule": "softmax", "epsilon": 0.5}, "epsilon: expected no value beside rule 'softmax', got 0.5"),
         ({"rule": "softmax", "temperature": 0.0}, "temperature: expected a positive number, got 0.0"),
         ({"rule": "epsilon-greedy", "epsilon": 1.5}, "epsilon: expected a number from 0 to 1, got 1.5"),
-        ({"bonus": -1.0}, "bonus: expected a number of at least 0, got -1.0"),
+        ({"exploration_weight": -1.0}, "exploration_weight: expected a number of at least 0, got -1.0"),
         ({"unseen": 0}, "unseen: expected a positive integer, got 0"),
     ],
 )

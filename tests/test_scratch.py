@@ -44,3 +44,11 @@ def test_an_exact_training_takes_just_so_many_steps(steps: int, window: int, win
     assert (own.transfer, own.reward, own.cost_weight, own.evaluation_steps) == ("own", "return", 0.0, None)
     kept, _ = scratch.exact_retraining(replace(settings, horizon=999), steps)
     assert kept.horizon == 999  # as in every other training of these settings
+
+
+def test_what_is_handed_on_at_a_switch_does_not_keep_anybody_from_training_from_scratch() -> None:
+    switching = {"transfer": "matching", "replay_keep": 0.25, "exploration": "bump", "reset_layers": 1}
+    settings, _ = scratch.retraining(Settings(**switching), 60_000)  # type: ignore[arg-type]
+    assert settings == scratch.retraining(Settings(), 60_000)[0]
+    distilled, _ = scratch.retraining(Settings(transfer="distil", distil_steps=7), 60_000)
+    assert distilled == settings

@@ -1,0 +1,75 @@
+"""Work of a comparison or a study: searches on several processes, with a view of how far they are, each resumable."""
+
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from archgym import protocol, workers
+from archgym.progress import Progress, left
+from archgym.search import SearchArgs
+
+
+def work(
+    pool: workers.Workers,
+    title: str,
+    jobs: Sequence[workers.Job],
+    keep: Callable[[Any], None] = lambda result: None,
+) -> list[dict[str, str]]:
+    """Run jobs side by side, show how far they are, and keep their results.
+
+    Args:
+        pool: The processes.
+        title: Of the progress.
+        jobs: What to do; the share of a running `search_once` that is done is read from its journal.
+        keep: Called with every result.
+
+    Returns:
+        What went wrong: `job`, `reason` and `trace` of each failure.
+    """
+    failures: list[dict[str, str]] = []
+    if not jobs:
+        return failures
+    done, begun = 0, time.monotonic()
+    with Progress(title, len(jobs)) as progress:
+
+        def show(running: list[workers.Job]) -> None:
+            shares = {job.name: share(job) for job in running}
+            reached = done + sum(shares.values())
+            words = ["; ".join(f"{name}{f' ({part:.0%})' if part else ''}" for name, part in shares.items())]
+            words += [f"{len(failures)} failed"] if failures else []
+            if 0 < done < len(jobs):  # before a job has ended, its start-up is most of what was timed
+                words += [left((time.monotonic() - begun) * (len(jobs) - reached) / reached)]
+            progress.update(reached, "; ".join(filter(None, words)))
+
+        for job, result in pool.run(jobs, show):
+            done += 1
+            if isinstance(result, workers.Failure):
+                failures.append({"job": job.name, "reason": result.reason, "trace": result.trace})
+            else:
+                keep(result)
+    return failures
+
+
+def share(job: workers.Job) -> float:
+    """Tell how much of a running search is done, by the lines of its journal; 0 of other jobs."""
+    if job.function is not search_once:
+        return 0.0
+    args: SearchArgs = job.arguments[1]
+    assert args.out is not None, "every search of many has its folder"
+    path = args.out / "journal.jsonl"
+    lines = path.read_bytes().count(b"\n") - 2 if path.exists() else 0  # less the header and the reset
+    return min(0.99, max(0, lines) / args.windows)  # what runs is not done
+
+
+def search_once(agent: str, args: SearchArgs) -> None:
+    """Run one search, or go on with it; called in a worker."""
+    assert args.out is not None
+    journal = args.out / "journal.jsonl"
+    begun = journal.exists() and b"\n" in journal.read_bytes()
+    if not begun:
+        shutil.rmtree(args.out, ignore_errors=True)
+        args.out.mkdir(parents=True)
+    protocol.search_quietly(agent, replace(args, resume=begun), args.out / "log.txt", page=False)
+    (args.out / "journal.checkpoint.safetensors").unlink(missing_ok=True)  # of no use any more, and large with images

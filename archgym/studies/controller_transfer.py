@@ -1,0 +1,254 @@
+"""Does a controller trained on one task help on another? It is saved, continued there, and compared with a new one.
+
+The controls are random search, and the network that the first task's search recommended, held fixed on the second: if
+that does as well, its answer was enough, and the controller was not needed. On recorded tables
+(`--env-id ArchSearch-DQN-Tabular-v0`) nothing is trained, and many repeats are cheap.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from archgym import lookup, study, study_stats, workers
+from archgym.evaluators import open_evaluator
+from archgym.search import SearchArgs
+from archgym.settings import Problem
+from archgym.study import Arm, make_arm
+from archgym.study_page import interval
+
+SOURCE, NEW, CONTINUED, RANDOM, NETWORK = "source", "new", "continued", "random-search", "source-network"
+ARMS = (CONTINUED, NEW, RANDOM, NETWORK)  # on the second task
+QUARTER = 4
+
+
+@dataclass(frozen=True)
+class Args(study.Args):
+    """A controller that goes on with another task."""
+
+    agent: str = "lstm-reinforce"
+    """The controller: one that can go on with what another search of it has learned."""
+    source: str = "CartPole-v1"
+    """The task that it is trained on first."""
+    task: str = "Acrobot-v1"
+    """The task that it goes on with."""
+    env_id: str = "ArchSearch-DQN-v0"
+    """The environment of both; a tabular one looks windows up in recorded tables."""
+    num_envs: int = 8
+    """Lifetimes side by side in every search, K."""
+
+
+class Study(study.Study):
+    """See the module."""
+
+    name = "controller-transfer"
+    args: Args
+
+    @cached_property
+    def arms(self) -> dict[str, Arm]:
+        """The arms by name; the first one is that of the first task."""
+        args = self.args
+        before = f"{args.agent} on {args.source}, the first task: what it has learned is saved."
+        goes_on = f"{args.agent} on {args.task}, begun with what it has learned in the search of {args.source} "
+        goes_on += "of the same repeat (--start-from its folder)."
+        answer = f"Never switches: the network that the search on {args.source} recommended, on {args.task}."
+        found = [
+            self.arm(SOURCE, args.agent, before, args.source),
+            self.arm(CONTINUED, args.agent, goes_on, args.task),
+            self.arm(NEW, args.agent, f"{args.agent} on {args.task}, begun from nothing.", args.task, control=True),
+            self.arm(RANDOM, "random-search", "Draws every window's network at random.", args.task, control=True),
+            self.arm(NETWORK, "fixed", answer, args.task, control=True),
+        ]
+        return {arm.name: arm for arm in found}
+
+    def arm(self, name: str, agent: str, text: str, task: str, *, control: bool = False) -> Arm:
+        """Build an arm on a task."""
+        args = self.args
+        own = {"env_id": args.env_id, "task": task, "space": args.space, "windows": args.windows}
+        own |= {"num_envs": args.num_envs}
+        own |= {} if args.window_steps is None else {"window_steps": args.window_steps}
+        return make_arm(name, agent, text, own, inner=args.inner, control=control)
+
+    @cached_property
+    def sources(self) -> list[int]:
+        """The seeds of the searches on the first task."""
+        return self.spread(1)
+
+    def search_args(self, arm: Arm, seed: int) -> SearchArgs:
+        """Give the arguments of one run, with what it takes over from the first task's search of its repeat."""
+        own = super().search_args(arm, seed)
+        if arm.name not in (CONTINUED, NETWORK):
+            return own
+        first, source = self.arms[SOURCE], self.sources[self.seeds.index(seed)]
+        changed: dict[str, Any] = {"start_from": super().search_args(first, source).out}
+        if arm.name == NETWORK:
+            chosen = self.recommended(first, source)
+            changed = {} if chosen is None else {"architecture": self.problem.space.label(np.array(chosen[0]))}
+        return replace(own, **changed)
+
+    @cached_property
+    def problem(self) -> Problem:
+        """What is searched on the second task."""
+        return Problem(self.arms[NEW].args.settings())
+
+    def check(self) -> None:
+        """Refuse what could not be done."""
+        args = self.args
+        module = lookup.load("archgym.agents", args.agent, "agent")
+        if not hasattr(module.Agent, "load_state"):
+            raise ValueError(
+                f"--agent: expected one that can go on with what another search has learned, got {args.agent!r}."
+            )
+        if args.source == args.task:
+            raise ValueError(f"--source: expected another task than --task {args.task!r}.")
+        super().check()
+
+    def stages(self) -> Iterator[tuple[str, list[workers.Job]]]:
+        """First the searches on the first task, then those that some of them are continued by."""
+        first = self.arms[SOURCE]
+        yield f"on {self.args.source}", self.searches([first], self.sources)
+        ready = [seed for seed, own in zip(self.seeds, self.sources, strict=True) if self.is_done(first, own)]
+        yield f"on {self.args.task}", self.searches([self.arms[name] for name in ARMS], ready)
+
+    # What came of it
+
+    @property
+    def judged(self) -> list[str]:
+        """The arms on the second task."""
+        return list(ARMS)
+
+    def curves(self, arm: str) -> NDArray[np.float64]:
+        """Mean normalised returns of the members, (seeds, windows)."""
+        return np.array([run.columns["normalised_return"].mean(1) for run in self.runs[arm]])
+
+    def regrets(self, arm: str) -> NDArray[np.float64]:
+        """Regret of what a search recommends first, where the best network is known, (seeds,)."""
+        evaluator, found = open_evaluator(self.problem, 1), []
+        for seed in self.complete:
+            chosen = self.recommended(self.arms[arm], seed)
+            assert chosen is not None, "the runs that are compared have ended"
+            found.append(evaluator.regret(self.problem.space.canonical(np.array(chosen[0]))))
+        return np.array(found)
+
+    @cached_property
+    def measures(self) -> dict[str, dict[str, NDArray[np.float64]]]:
+        """Every measure by arm, (seeds,)."""
+        found = {}
+        for arm in ARMS:
+            curves = self.curves(arm)
+            quarter = curves[:, : max(1, curves.shape[1] // QUARTER)]
+            found[arm] = {
+                "area": curves.mean(1),
+                "begin": quarter.mean(1),
+                "final": np.array([study_stats.last_fifth(curve) for curve in curves]),
+            }
+            if not self.problem.trains:
+                found[arm]["regret"] = self.regrets(arm)
+        return found
+
+    def answers(self) -> list[dict[str, Any]]:
+        """Answer the claims."""
+        claims = {
+            "area": (
+                "A continued controller earns more while it searches",
+                True,
+                "Normalised return, averaged over all windows and members of a search.",
+            ),
+            "begin": (
+                "It is ahead from the beginning",
+                True,
+                "Normalised return, averaged over the first quarter of the windows.",
+            ),
+            "regret": (
+                "What it recommends is better",
+                False,
+                "Distance of the recommended network to the best one of the table, on its test seeds.",
+            ),
+        }
+        found = []
+        level = study_stats.together(1)
+        for measure, (claim, higher, measured) in claims.items():
+            if measure not in self.measures[NEW]:
+                continue
+            values = {arm: self.measures[arm][measure] for arm in ARMS}
+            against = {name: study_stats.paired(values[CONTINUED], values[name], level) for name in ARMS[1:]}
+            row = study_stats.compared(CONTINUED, NEW, against[NEW], higher=higher)
+            note = (
+                f"Beside {RANDOM}: {interval(against[RANDOM])}; beside {NETWORK}: {interval(against[NETWORK])}; these "
+                "do not count for the answer."
+            )
+            own = {"claim": claim, "measured": measured, "level": level, "note": note}
+            found.append({**own, "answer": study_stats.answer([row]), "rows": [row]})
+        return found
+
+    def content(self) -> dict[str, Any]:
+        """Work everything out."""
+        args, count = self.args, len(self.complete)
+        looked_up = not self.problem.trains
+        limits = [
+            "One pair of tasks, in one direction. Undecided does not mean equal.",
+            "The windows of the first task are spent before, and are not counted on the second.",
+        ]
+        if looked_up:
+            limits.append(
+                "Windows were looked up in recorded tables, whose few seeds all searches share: the intervals draw "
+                "searches anew, but not the seeds of the table, and are too narrow for saying what holds on others."
+            )
+        return {
+            "title": f"A controller from {args.source} on {args.task}",
+            "source": f"{args.agent}, {args.env_id}, space {args.space}",
+            "question": f"Does {args.agent}, trained on {args.source} and continued on {args.task}, search better "
+            "there than one that begins from nothing? And if so, better than the network that it recommended before?",
+            "method": [
+                f"{count} repeats. In each, {args.agent} searched {args.source} for {args.windows} windows with "
+                f"{args.num_envs} lifetimes side by side; then it went on with {args.task}, with what it has learned, "
+                "beside a new one on the same seeds. Networks, replay and everything else of the first "
+                "task are not carried over.",
+                f"Windows of {self.problem.window_steps:,} environment steps of every lifetime, as many for all "
+                "arms." + (" Nothing was trained: windows come from recorded tables." if looked_up else ""),
+                "Differences are between searches of the same repeat, with paired bootstrap intervals over repeats.",
+            ],
+            "tables": [self.table(count)],
+            "figures": self.figures(),
+            "answers": self.answers(),
+            "limits": limits,
+        }
+
+    def table(self, count: int) -> dict[str, Any]:
+        """The numbers of all arms."""
+        names = {"area": "return while searching", "begin": "first quarter", "final": "at the end", "regret": "regret"}
+        names = {name: word for name, word in names.items() if name in self.measures[NEW]}
+        rows = [[arm, *(interval(study_stats.mean(self.measures[arm][name])) for name in names)] for arm in ARMS]
+        note = (
+            f"Means over {count} repeats with Student's 95 % intervals; normalised returns (random policy 0, reference "
+            "1), means of all members; at the end: in the last fifth of the windows. Regret, where the best network is "
+            "known: distance of the recommended one to it."
+        )
+        return {"title": f"On {self.args.task}", "header": ["arm", *names.values()], "rows": rows, "note": note}
+
+    def figures(self) -> list[dict[str, Any]]:
+        """Curves over the windows, and the return while searching by arm."""
+        curves, values = {}, {}
+        for arm in ARMS:
+            curves[arm] = study.mean_lines(np.arange(1.0, self.args.windows + 1), self.curves(arm))
+            values[arm] = study.value_row(self.measures[arm]["area"])
+        return [
+            {
+                "kind": "curves",
+                "title": f"Return over the windows on {self.args.task}",
+                "caption": "Mean over the repeats, with Student's 95 % interval.",
+                "across": "window",
+                "up": "normalised return",
+                "rows": curves,
+            },
+            {
+                "kind": "values",
+                "title": "Return while searching",
+                "caption": "Mean over all windows, with Student's 95 % interval; ticks: the repeats.",
+                "label": "normalised return",
+                "rows": values,
+            },
+        ]

@@ -1,0 +1,424 @@
+"""NAS-DQN's five claims, asked with ten seeds, equal steps and the controls that the paper lacks.
+
+Rahmani et al., arXiv 2510.19872: a controller exchanges the network of a DQN every 200 episodes; layers of matching
+shape are copied, and 25 % of the replay is kept. The paper compares with three fixed networks and with random
+switching, on three seeds, and gives no numbers. The rule of its controller is unpublished: three are tried, and the
+answers are those of the first, which was chosen before anything was run.
+
+The file is longer than others since it holds the words of its page.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from archgym import study, study_stats, table_card, workers
+from archgym import table as tables
+from archgym.papers import PAPERS
+from archgym.search_space import Architecture
+from archgym.settings import Problem
+from archgym.stats import switch_rates
+from archgym.study import Arm, make_arm
+from archgym.study_page import interval
+
+PAPER = PAPERS["nas-dqn"]
+RULES = ("softmax", "epsilon-greedy", "ucb")  # of the score-keeping controller; the first one answers
+LSTM, RANDOM, LOSSLESS, RESET, BEST = "lstm", "random-switching", "random-lossless", "fixed-reset", "fixed-best"
+SIZES = ("fixed-small", "fixed-middle", "fixed-large")
+MEDIAN, HINDSIGHT = "median fixed", "best fixed in hindsight"
+NEGLIGIBLE = 0.01  # of the wall-clock, and of the scale of normalised returns
+
+
+@dataclass(frozen=True)
+class Args(study.Args):
+    """NAS-DQN against what it claims to beat."""
+
+    task: str = PAPER.tasks[0]
+    """The inner problem. On the paper's own a window is 200 episodes long unless --window-steps says otherwise, on
+    others as long as the task's usual one."""
+    threshold: float = 0.9
+    """The normalised return whose first window is the speed of convergence (0: random policy, 1: reference)."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim of the paper, and how it is measured."""
+
+    claim: str
+    measure: str
+    higher: bool
+    measured: str
+
+
+CLAIMS = (
+    Claim(
+        "Final return is better",
+        "final",
+        True,
+        "Normalised return in the last fifth of the windows (random policy 0, reference 1).",
+    ),
+    Claim(
+        "Samples are used more efficiently",
+        "area",
+        True,
+        "Area under the return curve: the normalised return, averaged over all windows.",
+    ),
+    Claim(
+        "Convergence is faster",
+        "steps",
+        False,
+        "Environment steps until the first window at the threshold; a lifetime that never gets there counts with all "
+        "of its steps.",
+    ),
+    Claim(
+        "Training is more stable",
+        "spread",
+        False,
+        "Standard deviation of the normalised return over the windows of the second half of a lifetime, around a "
+        "straight line through them. Who has learned nothing is stable too.",
+    ),
+)
+
+
+class Study(study.Study):
+    """See the module."""
+
+    name = "nas-dqn"
+    args: Args
+
+    @cached_property
+    def shared(self) -> dict[str, Any]:
+        """Settings of all arms: those of the paper on its own task, those that fit on others."""
+        args = self.args
+        own = {"task": args.task, "space": args.space, "windows": args.windows}
+        own |= {} if args.window_steps is None else {"window_steps": args.window_steps}
+        if args.task in PAPER.tasks:
+            return own | {"paper": self.name}
+        return own | {name: PAPER.settings[name] for name in ("transfer", "replay_keep")}
+
+    @cached_property
+    def arms(self) -> dict[str, Arm]:
+        """The arms by name."""
+        small, middle, large = (self.label(one) for one in self.sizes)
+        keeping = "Keeps the score of every architecture, the mean return of its windows, and chooses the next"
+        found = [self.arm(f"score-{rule}", "score-keeping", f"{keeping} by {rule}.", rule=rule) for rule in RULES]
+        found.append(self.arm(LSTM, "lstm-reinforce", "An LSTM, trained by REINFORCE, chooses every window's network."))
+        found.append(
+            self.arm(RANDOM, "random-search", "Draws every window's network at random; inherits as the others do.")
+        )
+        words = ("fewest parameters", "parameters in the middle", "most parameters")
+        for name, label, word in zip(SIZES, (small, middle, large), words, strict=True):
+            text = f"Never switches: {label}, of the space's networks with the default's other choices that of {word}."
+            found.append(self.arm(name, "fixed", text, control=True, architecture=label))
+        if self.best is not None:
+            text = f"Never switches: {self.best}, the best of the recorded table by its search seeds."
+            found.append(self.arm(BEST, "fixed", text, control=True, architecture=self.best))
+        lossless = (
+            "Draws every window's network at random as well, but nothing is lost at a switch: networks are slices of "
+            "one supernet, which keeps all weights and moments, and the whole replay is kept. (A network of its own "
+            "for every architecture would lose nothing either, but hand nothing on: in so few windows each would be "
+            "trained about once.)"
+        )
+        found.append(self.arm(LOSSLESS, "random-search", lossless, control=True, transfer="shared", replay_keep=1.0))
+        reset = (
+            f"Never switches: {middle}; but its last layer begins anew in every window, and the replay is pruned as at "
+            "a switch. What a switch does besides changing the architecture."
+        )
+        found.append(self.arm(RESET, "fixed", reset, control=True, architecture=middle, reset_layers=1))
+        return {arm.name: arm for arm in found}
+
+    def arm(self, name: str, agent: str, text: str, *, control: bool = False, **own: Any) -> Arm:
+        """Build an arm from what it has of its own."""
+        return make_arm(name, agent, text, {**self.shared, **own}, inner=self.args.inner, control=control)
+
+    @cached_property
+    def problem(self) -> Problem:
+        """What all arms have in common."""
+        args = make_arm(RANDOM, "random-search", "", self.shared, inner=self.args.inner).args
+        return Problem(args.settings())
+
+    def label(self, architecture: Architecture) -> str:
+        """Write an architecture as one line."""
+        return self.problem.space.label(architecture)
+
+    @cached_property
+    def sizes(self) -> list[Architecture]:
+        """The networks of fewest, middle and most parameters; of equal ones that most like the default."""
+        space, ends = self.problem.space, (self.problem.inputs, self.problem.outputs)
+        found: dict[int, Architecture] = {}
+        for one in space.enumerate():
+            size, other = space.network_of(one).parameters(*ends), (one != space.default_architecture).sum()
+            if size not in found or other < (found[size] != space.default_architecture).sum():
+                found[size] = one
+        ordered = [found[size] for size in sorted(found)]
+        return [ordered[0], ordered[len(ordered) // 2], ordered[-1]]
+
+    @cached_property
+    def best(self) -> str | None:
+        """The best network of the table that comes with archgym, if one does, by the seeds that are for choosing."""
+        name = table_card.name_of({"trainer": PAPER.trainer, "space": self.args.space, "task": self.args.task})
+        if name not in table_card.shipped():
+            return None
+        table = tables.load(name)
+        scores = table.scores("area")[:, : table.card.search_seeds].mean(1)
+        return self.label(table.architectures[int(scores.argmax())])
+
+    def check(self) -> None:
+        """Refuse what could not be done."""
+        if len(self.sizes) < 3 or self.problem.space.size < 3:
+            raise ValueError(f"--space: expected networks of at least 3 sizes, got {self.args.space!r}.")
+        super().check()
+
+    def stages(self) -> Iterator[tuple[str, list[workers.Job]]]:
+        """All runs, at once."""
+        yield (
+            f"{self.name}: {len(self.arms)} arms x {len(self.seeds)}",
+            self.searches(list(self.arms.values()), self.seeds),
+        )
+
+    # What came of it
+
+    def curves(self, arm: str) -> NDArray[np.float64]:
+        """Normalised returns, (seeds, windows)."""
+        return np.array([run.columns["normalised_return"][:, 0] for run in self.runs[arm]])
+
+    @cached_property
+    def measures(self) -> dict[str, dict[str, NDArray[np.float64]]]:
+        """Every measure by arm, (seeds,)."""
+        stayed = self.curves(SIZES[1])
+        found: dict[str, dict[str, NDArray[np.float64]]] = {}
+        for arm in self.arms:
+            rows: dict[str, list[float]] = {}
+            for place, (run, curve) in enumerate(zip(self.runs[arm], self.curves(arm), strict=True)):
+                switched = run.columns["switched"][:, 0] > 0
+                switches, oscillates = (rates[0] for rates in switch_rates(run.actions))
+                steps, wall = run.columns["env_steps"][:, 0], sum(run.seconds.values())
+                decided = self.decision_seconds(self.arms[arm], self.complete[place])
+                own = {
+                    "final": study_stats.last_fifth(curve),
+                    "area": float(curve.mean()),
+                    "steps": float(steps[: study_stats.windows_to(curve, self.args.threshold)].sum()),
+                    "reached": float((curve >= self.args.threshold).any()),
+                    "spread": study_stats.late_spread(curve),
+                    "drop": study_stats.worst_drop(curve, switched),
+                    "switches": float(switches),
+                    "oscillates": float(oscillates),
+                    "all_steps": float(steps.sum()),
+                    "decision": decided / wall,
+                    "switch": run.seconds.get("switch", 0.0) / wall,
+                    "decision_ms": 1000 * decided / len(curve),
+                    "lost": study_stats.lost_at_switches(curve, switched, stayed[place]),
+                }
+                for name, value in own.items():
+                    rows.setdefault(name, []).append(value)
+            found[arm] = {name: np.array(values, dtype=np.float64) for name, values in rows.items()}
+        for one in found.values():
+            one["overhead"] = one["decision"] + one["switch"] - found[SIZES[1]]["switch"].mean()
+        return found
+
+    def beside(self, measure: str) -> dict[str, NDArray[np.float64]]:
+        """What a controller is compared with, (seeds,) each: the paper's comparators, and the controls."""
+        values = {arm: self.measures[arm][measure] for arm in self.arms}
+        return {
+            RANDOM: values[RANDOM],
+            MEDIAN: study_stats.middle([values[arm] for arm in SIZES]),
+            LOSSLESS: values[LOSSLESS],
+            RESET: values[RESET],
+        }
+
+    def oracle(self, measure: str, *, higher: bool) -> tuple[str, NDArray[np.float64]]:
+        """The best fixed network: of the table, or of those that were run, in hindsight."""
+        if BEST in self.arms:
+            return BEST, self.measures[BEST][measure]
+        sign = 1 if higher else -1
+        best = max(SIZES, key=lambda arm: sign * float(self.measures[arm][measure].mean()))
+        return f"{HINDSIGHT} ({best})", self.measures[best][measure]
+
+    def answers(self) -> list[dict[str, Any]]:
+        """Answer the five claims."""
+        controllers = [*(f"score-{rule}" for rule in RULES), LSTM]
+        found = []
+        for claim in CLAIMS:
+            beside = self.beside(claim.measure)
+            level = study_stats.together(len(beside))
+            rows = {
+                arm: [
+                    study_stats.compared(
+                        arm,
+                        name,
+                        study_stats.paired(self.measures[arm][claim.measure], other, level),
+                        higher=claim.higher,
+                    )
+                    for name, other in beside.items()
+                ]
+                for arm in controllers
+            }
+            name, values = self.oracle(claim.measure, higher=claim.higher)
+            best = study_stats.paired(self.measures[controllers[0]][claim.measure], values, level)
+            others = "; ".join(f"{arm}: {study_stats.answer(rows[arm])}" for arm in controllers[1:])
+            note = (
+                f"By the other controllers: {others}. Beside the {name}, which does not count: {interval(best)}. Yes: "
+                "better than all four; no: worse than one of them. The four intervals hold together with 95 %."
+            )
+            own = {"claim": claim.claim, "measured": claim.measured, "level": level, "note": note}
+            found.append({**own, "answer": study_stats.answer(rows[controllers[0]]), "rows": rows[controllers[0]]})
+        return [*found, self.overhead_answer(controllers)]
+
+    def overhead_answer(self, controllers: list[str]) -> dict[str, Any]:
+        """Answer the claim that the controller's overhead is negligible."""
+        level = study_stats.together(2)
+
+        def rows(arm: str) -> list[dict[str, Any]]:
+            nothing = np.zeros(len(self.complete))
+            parts = {
+                f"{100 * NEGLIGIBLE:g} % of the wall-clock (decisions and switches)": self.measures[arm]["overhead"],
+                f"{NEGLIGIBLE:g} of the return (learning lost at a switch)": self.measures[arm]["lost"],
+            }
+            return [
+                study_stats.compared(
+                    arm, name, study_stats.paired(values, nothing, level), higher=False, than=NEGLIGIBLE
+                )
+                for name, values in parts.items()
+            ]
+
+        others = "; ".join(f"{arm}: {study_stats.answer(rows(arm))}" for arm in controllers[1:])
+        return {
+            "claim": "The controller's overhead is negligible",
+            "measured": "The share of the wall-clock that decisions, learning from them and exchanging networks take, "
+            f"less what that takes where the network stays ({SIZES[1]}); and the learning lost: the normalised return "
+            f"that a window after a switch lacks beside {SIZES[1]}, which goes on. Negligible is less than "
+            f"{100 * NEGLIGIBLE:g} %.",
+            "answer": study_stats.answer(rows(controllers[0])),
+            "level": level,
+            "rows": rows(controllers[0]),
+            "note": f"By the other controllers: {others}. Yes: both are less; no: one is more.",
+        }
+
+    def content(self) -> dict[str, Any]:
+        """Work everything out."""
+        return {
+            "title": f"NAS-DQN's claims on {self.args.task}",
+            "source": f"{PAPER.title}, {PAPER.source}",
+            "question": "Does a controller that exchanges the network of a DQN while it is trained give a better final "
+            "return, use samples more efficiently, converge faster and train more stably than random exchanges and "
+            "fixed networks do, at a negligible cost? And if so, is it the controller that does it, or what any switch "
+            "does: begin weights anew, and forget old transitions?",
+            "method": self.method(),
+            "tables": self.tables(),
+            "figures": self.figures(),
+            "answers": self.answers(),
+            "limits": [
+                f"Not published by the paper, hence choices of this project: {PAPER.unpublished}. The answers hold for "
+                "these.",
+                "One task. The figures of the paper are not known, so nothing here repeats or contradicts a number.",
+                f"{len(self.complete)} seeds. Undecided does not mean equal: it says that these runs do not tell. "
+                "Percentile bootstrap intervals of ten seeds are a little narrow.",
+                "The best of the three fixed networks in hindsight is chosen by the very runs that it is shown with, "
+                "and so looks better than it is.",
+            ],
+        }
+
+    def method(self) -> list[str]:
+        """Say what was done."""
+        problem, args = self.problem, self.args
+        episodes = getattr(problem.settings, "window_episodes", None)
+        length = f"{problem.window_steps:,} environment steps"
+        length = length if episodes is None else f"{episodes} episodes, at most {length},"
+        steps = [self.measures[arm]["all_steps"].mean() for arm in self.arms]
+        spent = f"{min(steps):,.0f}" if min(steps) == max(steps) else f"{min(steps):,.0f} to {max(steps):,.0f}"
+        return [
+            f"{len(self.arms)} arms, {len(self.complete)} seeds each, the same for all; one run is one lifetime of "
+            f"{args.windows} windows of {length} of DQN training, with an agent of its own. Every arm has as many "
+            f"environment steps ({spent}).",
+            f"Search space {args.space} ({problem.space.size} architectures). At a switch weights of layers of equal "
+            "shape are copied and the others begin anew, and 25 % of the replay are kept, the newest, unless the arm "
+            "says otherwise.",
+            f"Claims are answered by differences between arms on the same seeds, with paired bootstrap intervals over "
+            f"seeds, for score-{RULES[0]}: the paper's own rule is unpublished, and this one was chosen before anything"
+            f" was run. It is compared with {RANDOM}; with the {MEDIAN} network (of the three, for every seed on its "
+            f"own); and with two controls that the paper lacks, {LOSSLESS} and {RESET}.",
+        ]
+
+    def tables(self) -> list[dict[str, Any]]:
+        """The numbers of all arms."""
+        header = ["arm", "final return", "area under the curve", "steps to threshold", "got there"]
+        header += ["late spread", "worst drop", "switches", "oscillates"]
+        rows, costs = [], []
+        for arm in self.arms:
+            own = self.measures[arm]
+            found = {name: study_stats.mean(values) for name, values in own.items()}
+            rows.append(
+                [
+                    arm,
+                    *(interval(found[name]) for name in ("final", "area")),
+                    interval(found["steps"], 0),
+                    f"{int(own['reached'].sum())} of {len(self.complete)}",
+                    *(interval(found[name]) for name in ("spread", "drop")),
+                    *(f"{100 * own[name].mean():.0f} %" for name in ("switches", "oscillates")),
+                ]
+            )
+            shares = [interval(study_stats.mean(100 * own[name]), 2) for name in ("decision", "switch", "overhead")]
+            costs.append([arm, interval(found["decision_ms"], 2), *shares, interval(found["lost"])])
+        note = (
+            f"Means over {len(self.complete)} seeds with Student's 95 % intervals. Returns are normalised: random "
+            f"policy 0, reference 1. Threshold: {self.args.threshold:g}; who never got there counts with all steps. "
+            "Late spread: standard deviation over the windows of the second half, around a straight line. Worst drop: "
+            "largest fall of the return at a switch. Switches: share of the windows whose network differs from the one "
+            "before; oscillates: share of those that return to the network before the last (A, B, A)."
+        )
+        costs_note = (
+            "Decision: what the agent takes to choose and to learn, per window and as a share of the wall-clock. "
+            "Exchange: taking weights out of the store and back, which a network that stays does too. Overhead: "
+            f"decision and exchange, less the exchange of {SIZES[1]}. Lost at a switch: the normalised return that a "
+            f"window after a switch lacks beside {SIZES[1]} in the same window of the same seed."
+        )
+        costs_header = ["arm", "decision, ms", "decision, %", "exchange, %", "overhead, %", "lost at a switch"]
+        return [
+            {"title": "How well", "header": header, "rows": rows, "note": note},
+            {"title": "What it cost", "header": costs_header, "rows": costs, "note": costs_note},
+        ]
+
+    def figures(self) -> list[dict[str, Any]]:
+        """Curves, values by arm, and the differences that answer the claims."""
+        curves, values = {}, {}
+        for arm in self.arms:
+            steps = np.mean([run.columns["env_steps"][:, 0] for run in self.runs[arm]], axis=0).cumsum()
+            curves[arm] = study.mean_lines(steps, self.curves(arm))
+            values[arm] = study.value_row(self.measures[arm]["final"])
+        figures = [
+            {
+                "kind": "curves",
+                "title": "Return over a lifetime",
+                "caption": "Mean over the seeds of the windows' normalised return, with Student's 95 % interval. "
+                "Broken lines and slanted names: networks that never switch, and controls.",
+                "across": "environment steps",
+                "up": "normalised return",
+                "rows": curves,
+            },
+            {
+                "kind": "values",
+                "title": "Final return",
+                "caption": "Mean of the last fifth of the windows, with Student's 95 % interval; ticks: the seeds.",
+                "label": "normalised return",
+                "rows": values,
+            },
+        ]
+        for claim, one in zip(CLAIMS, self.answers(), strict=False):
+            rows = {row["against"]: [row["low"], row["value"], row["high"]] for row in one["rows"]}
+            if all(row[0] is not None for row in rows.values()):
+                better = "more" if claim.higher else "less"
+                figures.append(
+                    {
+                        "kind": "differences",
+                        "title": one["claim"],
+                        "caption": f"score-{RULES[0]} less each comparator, with {100 * one['level']:.4g} % intervals, "
+                        f"which hold together with 95 %; {better} is better.",
+                        "label": "difference",
+                        "rows": rows,
+                    }
+                )
+        return figures

@@ -1,0 +1,178 @@
+"""What a study measures in a lifetime, and how it answers a claim: intervals over seeds, and what follows from them.
+
+Curves are normalised returns by window; higher is better.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from archgym.stats import bootstrap_interval, mean_interval
+
+FAMILY = 0.05  # chance that any of the intervals of one claim misses
+
+
+def last_fifth(curve: ArrayLike) -> float:
+    """Average the last fifth of the windows."""
+    values = np.asarray(curve, dtype=np.float64)
+    return float(values[-max(1, len(values) // 5) :].mean())
+
+
+def windows_to(curve: ArrayLike, threshold: float) -> int:
+    """Count the windows until one reaches a threshold; all of them where none does."""
+    values = np.asarray(curve, dtype=np.float64)
+    reached = np.flatnonzero(values >= threshold)
+    return int(reached[0]) + 1 if reached.size else len(values)
+
+
+def late_spread(curve: ArrayLike) -> float:
+    """Give the standard deviation of the windows of a lifetime's second half around a straight line through them.
+
+    The line takes out what is still being learned; 0 of two windows or fewer.
+    """
+    values = np.asarray(curve, dtype=np.float64)
+    late = values[len(values) // 2 :]
+    if len(late) < 3:
+        return 0.0
+    x = np.arange(len(late), dtype=np.float64)
+    rest = late - np.polyval(np.polyfit(x, late, 1), x)
+    return float(np.sqrt((rest**2).sum() / (len(late) - 2)))
+
+
+def worst_drop(curve: ArrayLike, switched: ArrayLike) -> float:
+    """Give the largest fall of the return from a window to the next at a switch; 0 where there is none."""
+    falls = -np.diff(np.asarray(curve, dtype=np.float64))[np.asarray(switched, dtype=bool)[1:]]
+    return float(max(0.0, *falls, 0.0))
+
+
+def lost_at_switches(curve: ArrayLike, switched: ArrayLike, stayed: ArrayLike) -> float:
+    """Give the return that a window after a switch lacks, beside a lifetime that stayed with its network.
+
+    A window's gain is its return less that of the window before. The mean gain of the other lifetime in the same
+    windows less that of the windows after a switch; the same windows, since gains are large early and small late.
+
+    Args:
+        curve: (windows,) of a lifetime that switches.
+        switched: (windows,) whether another network was trained in the window before.
+        stayed: (windows,) of a lifetime of the same seed that never switches.
+
+    Returns:
+        The mean over the switches; 0 where there is none.
+    """
+    at = np.flatnonzero(np.asarray(switched, dtype=bool)[1:])
+    gains = [np.diff(np.asarray(one, dtype=np.float64)) for one in (stayed, curve)]
+    return float((gains[0][at] - gains[1][at]).mean()) if at.size else 0.0
+
+
+def mean(values: ArrayLike) -> dict[str, float | None]:
+    """Give a mean over seeds with Student's 95 % interval, where there are two seeds or more."""
+    array = np.asarray(values, dtype=np.float64)
+    low, high = mean_interval(array) if len(array) > 1 else (None, None)
+    return {"value": float(array.mean()), "low": low, "high": high}
+
+
+def paired(first: ArrayLike, second: ArrayLike, level: float) -> dict[str, float | None]:
+    """Give the mean difference of two arms over seeds that they share, with its percentile bootstrap interval.
+
+    Args:
+        first: (seeds,).
+        second: (seeds,), the same seeds.
+        level: Coverage; there is no interval where the seeds are too few for it (`decides`).
+    """
+    x, y = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
+    low, high = (None, None)
+    if decides(len(x), level):
+        low, high = bootstrap_interval(x - y, level=level)
+    return {"value": float((x - y).mean()), "low": low, "high": high}
+
+
+def decides(seeds: int, level: float) -> bool:
+    """Tell whether so many seeds could decide at a level, were all their differences of one sign.
+
+    Of seeds without a difference all have one sign with a probability of 2 / 2^n; a bootstrap of fewer would call that
+    a difference more often than its level says.
+    """
+    return seeds >= 2 and 2.0 ** (1 - seeds) <= 1 - level + 1e-12
+
+
+def together(intervals: int) -> float:
+    """Give the level of each of so many intervals for all to hold together with 95 % (Bonferroni)."""
+    return 1 - FAMILY / max(1, intervals)
+
+
+def compared(
+    arm: str, against: str, found: dict[str, float | None], *, higher: bool = True, than: float = 0.0
+) -> dict[str, Any]:
+    """Write down a comparison with its verdict: `better`, `worse` or `undecided`.
+
+    Args:
+        arm: Who is judged.
+        against: Beside whom.
+        found: The difference, with its interval.
+        higher: Whether higher values are better.
+        than: Above what a value is better than nothing.
+    """
+    verdict = "undecided"
+    if found["low"] is not None and found["low"] > than:
+        verdict = "better" if higher else "worse"
+    if found["high"] is not None and found["high"] < than:
+        verdict = "worse" if higher else "better"
+    return {"arm": arm, "against": against, **found, "verdict": verdict}
+
+
+def answer(rows: Sequence[dict[str, Any]]) -> str:
+    """Answer a claim: `yes` if all comparisons are better, `no` if one is worse, else `undecided`."""
+    verdicts = [row["verdict"] for row in rows]
+    if "worse" in verdicts:
+        return "no"
+    return "yes" if verdicts and set(verdicts) == {"better"} else "undecided"
+
+
+def middle(values: Sequence[ArrayLike]) -> NDArray[np.float64]:
+    """Give the median over several arms, seed by seed, (seeds,)."""
+    return np.asarray(np.median(np.array([np.asarray(one, dtype=np.float64) for one in values]), axis=0))
+
+
+def best_of(
+    guess: NDArray[np.float64], chosen_by: NDArray[np.float64], judged: NDArray[np.float64], count: int
+) -> NDArray[np.float64]:
+    """Give the true scores that the protocol of a one-shot search comes to: the best of the `count` ranked highest.
+
+    Args:
+        guess: (architectures, searches), what each search ranks by; of equals the earlier is ranked higher.
+        chosen_by: (architectures, seeds), scores from scratch among which the best is chosen.
+        judged: (architectures, seeds), scores from scratch on other seeds that say what it is worth.
+        count: K.
+
+    Returns:
+        (searches,).
+    """
+    ranked = np.argsort(-guess, axis=0, kind="stable")[:count]  # (K, searches)
+    means = chosen_by.mean(1)
+    winners = ranked[means[ranked].argmax(0), np.arange(guess.shape[1])]
+    return np.asarray(judged.mean(1)[winners])
+
+
+def best_of_drawn(
+    sets: NDArray[np.int64], chosen_by: NDArray[np.float64], judged: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Give the true scores of the best of drawn architectures, by the same choice.
+
+    Args:
+        sets: (draws, K), rows of the scores.
+        chosen_by: As in `best_of`.
+        judged: As in `best_of`.
+
+    Returns:
+        (draws,).
+    """
+    means = chosen_by.mean(1)
+    winners = sets[np.arange(len(sets)), means[sets].argmax(1)]
+    return np.asarray(judged.mean(1)[winners])
+
+
+def drawn_sets(rng: np.random.Generator, population: int, count: int, draws: int) -> NDArray[np.int64]:
+    """Draw sets of distinct architectures, (draws, count)."""
+    return np.asarray(rng.random((draws, population)).argsort(axis=1)[:, :count])

@@ -1,0 +1,375 @@
+"""What the studies ask and answer: their arms, their measures, and claims whose answers are planted."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from archgym import study, study_stats
+from archgym.__main__ import main
+from archgym.launch import parse
+from archgym.studies import controller_transfer, nas_dqn, one_shot
+from archgym.table import Table, load
+
+TINY = ["--task", "CartPole-v1", "--windows", "4", "--window-steps", "160", "--seeds", "1", "--jobs", "1"]
+INNER = ["--inner", "envs_per_member=2", "batch_size=32", "learning_starts=40"]
+TEN = 10
+
+
+def nas_of(*words: str) -> nas_dqn.Study:
+    return nas_dqn.Study(parse(nas_dqn.Args, words, "archgym study nas-dqn"))
+
+
+def one_shot_of(*words: str) -> one_shot.Study:
+    return one_shot.Study(parse(one_shot.Args, words, "archgym study one-shot"))
+
+
+def transfer_of(*words: str) -> controller_transfer.Study:
+    return controller_transfer.Study(parse(controller_transfer.Args, words, "archgym study controller-transfer"))
+
+
+def answers_of(content: dict[str, Any]) -> dict[str, str]:
+    return {one["claim"]: one["answer"] for one in content["answers"]}
+
+
+# NAS-DQN
+
+
+@pytest.fixture(scope="module")
+def lived(tmp_path_factory: pytest.TempPathFactory) -> tuple[nas_dqn.Study, dict[str, Any]]:
+    """A tiny study that really trains: one repeat of all arms."""
+    folder = tmp_path_factory.mktemp("nas") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("archgym.study_page.write", lambda folder: folder)
+        own = nas_of(*TINY, "--out", str(folder), *INNER)
+        assert study.main(own) == 0
+    content: dict[str, Any] = json.loads((folder / "study.json").read_text())
+    return own, content
+
+
+def planted(value: Callable[[str, str, NDArray[np.float64]], Any]) -> dict[str, str]:
+    """Answer the claims where every measure of every arm is given, plus noise that the seeds share."""
+    own = nas_of("--seeds", str(TEN))
+    rng = np.random.default_rng(5)
+    names = ("final", "area", "steps", "reached", "spread", "drop", "switches", "oscillates", "all_steps")
+    names += ("decision", "switch", "decision_ms", "lost", "overhead")
+    noise = {name: rng.normal(0, 1e-3, TEN) for name in names}
+    own.__dict__["complete"] = own.seeds
+    own.__dict__["measures"] = {
+        arm: {name: noise[name] + value(arm, name, rng.normal(0, 1e-3, TEN)) for name in names} for arm in own.arms
+    }
+    return {one["claim"]: one["answer"] for one in own.answers()}
+
+
+def test_all_arms_of_the_issue_are_there() -> None:
+    own = nas_of()
+    arms = own.arms
+    rules = {arm: arms[arm].args.rule for arm in arms if arms[arm].agent == "score-keeping"}  # type: ignore[attr-defined]
+    assert rules == {"score-softmax": "softmax", "score-epsilon-greedy": "epsilon-greedy", "score-ucb": "ucb"}
+    assert [arms[name].agent for name in ("lstm", "random-switching", "random-lossless", "fixed-reset")] == [
+        *("lstm-reinforce", "random-search", "random-search", "fixed")
+    ]
+    assert [name for name in arms if name.startswith("fixed-")] == [*nas_dqn.SIZES, nas_dqn.BEST, nas_dqn.RESET]
+    assert len(own.seeds) >= 10
+    for name, arm in arms.items():
+        settings = arm.args.settings()
+        assert (settings.task, settings.paper, arm.args.num_envs) == ("NASDQNPendulum-v0", "nas-dqn", 1)
+        lossless = name == nas_dqn.LOSSLESS
+        assert (settings.transfer, settings.replay_keep) == (("shared", 1.0) if lossless else ("matching", 0.25))
+        assert settings.reset_layers == (1 if name == nas_dqn.RESET else 0)
+        assert settings.window_episodes == 200
+        assert arm.control == (name not in (*rules, "lstm", "random-switching"))
+
+
+def test_the_fixed_networks_are_the_smallest_the_middle_and_the_largest() -> None:
+    own = nas_of()
+    networks = [own.problem.space.network_of(one) for one in own.sizes]
+    assert [(len(one.hidden), one.hidden[0], one.activation) for one in networks] == [  # type: ignore[attr-defined]
+        *((2, 32, "relu"), (3, 64, "relu"), (4, 128, "relu"))
+    ]
+
+
+def test_the_best_fixed_network_is_chosen_on_the_search_seeds_of_the_table() -> None:
+    own, recorded = nas_of("--task", "CartPole-v1"), load("dqn--mlp--CartPole-v1")
+    scores = recorded.scores("area")
+    assert own.best == recorded.space.label(recorded.architectures[scores[:, :5].mean(1).argmax()])
+    assert nas_of("--task", "MountainCar-v0").best is None
+    assert nas_dqn.BEST not in nas_of("--task", "MountainCar-v0").arms
+
+
+def test_steps_given_for_a_window_go_before_the_papers_episodes() -> None:
+    settings = nas_of("--window-steps", "5000").problem.settings
+    assert (settings.window_steps, settings.window_episodes, settings.transfer) == (5000, None, "matching")
+    other = nas_of("--task", "CartPole-v1").problem.settings
+    assert (other.paper, other.window_episodes, other.transfer, other.replay_keep) == ("", None, "matching", 0.25)
+
+
+def test_arms_have_equal_environment_steps(lived: tuple[nas_dqn.Study, dict[str, Any]]) -> None:
+    own, content = lived
+    assert {float(one["all_steps"][0]) for one in own.measures.values()} == {4 * 160.0}
+    assert {run.steps for runs in own.runs.values() for run in runs} == {own.runs["lstm"][0].steps}
+    assert [row[0] for row in content["tables"][0]["rows"]] == list(own.arms)
+
+
+def test_who_stays_never_switches_and_who_is_reset_is_another(
+    lived: tuple[nas_dqn.Study, dict[str, Any]],
+) -> None:
+    own, _ = lived
+    for name in (*nas_dqn.SIZES, nas_dqn.RESET):
+        assert own.measures[name]["switches"].tolist() == [0.0]
+        assert own.measures[name]["lost"].tolist() == [0.0]
+        assert own.measures[name]["drop"].tolist() == [0.0]
+    middle, reset = (own.runs[name][0].columns for name in (nas_dqn.SIZES[1], nas_dqn.RESET))
+    assert middle["raw_return"][0, 0] == reset["raw_return"][0, 0]
+    assert middle["raw_return"][1:, 0].tolist() != reset["raw_return"][1:, 0].tolist()
+
+
+def test_switching_at_random_inherits_more_where_nothing_is_lost(
+    lived: tuple[nas_dqn.Study, dict[str, Any]],
+) -> None:
+    own, _ = lived
+    runs = [own.runs[name][0] for name in ("random-switching", nas_dqn.LOSSLESS)]
+    assert (runs[0].actions == runs[1].actions).all()
+    assert runs[0].columns["raw_return"].tolist() != runs[1].columns["raw_return"].tolist()
+
+
+def test_parts_of_the_overhead_are_shares_of_the_wall_clock(lived: tuple[nas_dqn.Study, dict[str, Any]]) -> None:
+    own, _ = lived
+    for name, one in own.measures.items():
+        assert 0 < one["decision"][0] < 1
+        assert 0 < one["switch"][0] < 1
+        assert one["overhead"] == pytest.approx(
+            one["decision"] + one["switch"] - own.measures[nas_dqn.SIZES[1]]["switch"].mean()
+        ), name
+
+
+def test_one_repeat_decides_nothing(lived: tuple[nas_dqn.Study, dict[str, Any]]) -> None:
+    assert set(answers_of(lived[1]).values()) == {"undecided"}
+    assert len(answers_of(lived[1])) == 5
+    assert "reset" in lived[1]["method"][-1]
+
+
+def test_claims_that_are_true_by_construction_are_answered_yes() -> None:
+    better = {"final": 0.1, "area": 0.1, "steps": -0.1, "spread": -0.1, "lost": 0.0, "overhead": 0.0}
+
+    def value(arm: str, name: str, own: NDArray[np.float64]) -> NDArray[np.float64]:
+        return own + (better.get(name, 0.0) if arm == "score-softmax" else 0.0)
+
+    assert set(planted(value).values()) == {"yes"}
+
+
+def test_where_there_is_no_difference_nothing_is_decided() -> None:
+    found = planted(lambda arm, name, own: own + (nas_dqn.NEGLIGIBLE if name in ("lost", "overhead") else 0.0))
+    assert set(found.values()) == {"undecided"}
+
+
+def test_being_worse_than_one_control_is_enough_for_no() -> None:
+    worse = {"final": 0.1, "area": 0.1, "steps": -0.1, "spread": -0.1}
+
+    def value(arm: str, name: str, own: NDArray[np.float64]) -> NDArray[np.float64]:
+        at_stake = 0.05 if name in ("lost", "overhead") else 0.0
+        return own + at_stake + (worse.get(name, 0.0) if arm == nas_dqn.LOSSLESS else 0.0)
+
+    assert set(planted(value).values()) == {"no"}
+
+
+def test_better_than_random_switching_alone_is_not_enough_for_yes() -> None:
+    found = planted(lambda arm, name, own: own - (0.1 if arm == nas_dqn.RANDOM and name == "final" else 0.0))
+    assert found[nas_dqn.CLAIMS[0].claim] == "undecided"
+
+
+def test_a_space_of_one_size_cannot_be_asked(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["study", "nas-dqn", "--space", "nature-kernels"])
+    assert "space: expected one of mlp" in capsys.readouterr().err
+
+
+# One-shot search
+
+
+@pytest.fixture
+def ranked(monkeypatch: pytest.MonkeyPatch, planted_table: Callable[..., Table]) -> Callable[..., one_shot.Study]:
+    """Give a function that makes a study of twelve searches, which rank as they are told, on a planted table."""
+
+    def make(rank: Callable[[NDArray[np.float64], np.random.Generator], Any], **keywords: Any) -> one_shot.Study:
+        own = one_shot_of("--agents", "random-search", "--seeds", "12", "--draws", "200")
+        table = planted_table(seeds=20, windows=4, ages=(1, 4))
+        level = np.random.default_rng(1).uniform(30, 460, len(table.architectures))
+        noise = np.random.default_rng(2).normal(0, 15, table.columns["raw_return"].shape)
+        table.columns["raw_return"][...] = level[:, None, None] + noise
+        rng = np.random.default_rng(3)
+        orders = {seed: table.architectures[np.argsort(-rank(level, rng))].tolist() for seed in own.seeds}
+        own.__dict__.update(table=table, complete=own.seeds)
+        monkeypatch.setattr(own, "recommended", lambda arm, seed: orders[seed])
+        return own
+
+    return make
+
+
+def test_a_proxy_that_knows_the_truth_is_answered_yes(ranked: Callable[..., one_shot.Study]) -> None:
+    own = ranked(lambda level, rng: level + rng.normal(0, 10, len(level)))
+    found = {one["claim"].split(" ", 1)[1]: one["answer"] for one in own.answers()}
+    assert found == {
+        "finds better networks than the best of 3 drawn at random": "yes",
+        "finds better networks than the one made by hand": "yes",
+        "ranks architectures as training from scratch does, better than chance": "yes",
+    }
+    assert own.found["random-search"]["regret"]["value"] == pytest.approx(0, abs=0.02)
+    assert own.found["random-search"]["tau"]["value"] > 0.8
+    assert own.found["random-search"]["beats"] > 0.9
+
+
+def test_a_proxy_that_says_nothing_is_no_better_than_random_sets(ranked: Callable[..., one_shot.Study]) -> None:
+    own = ranked(lambda level, rng: rng.random(len(level)))
+    answers = [one["answer"] for one in own.answers()]
+    assert (answers[0], answers[2]) == ("undecided", "undecided")
+    assert abs(own.found["random-search"]["tau"]["value"]) < 0.15
+    assert 0.35 < own.found["random-search"]["beats"] < 0.65
+
+
+def test_a_proxy_that_is_always_wrong_is_answered_no(ranked: Callable[..., one_shot.Study]) -> None:
+    own = ranked(lambda level, rng: -level)
+    assert [one["answer"] for one in own.answers()] == ["no", "no", "no"]
+
+
+def test_where_k_is_the_whole_space_every_search_comes_to_the_same(ranked: Callable[..., one_shot.Study]) -> None:
+    own = ranked(lambda level, rng: rng.random(len(level)))
+    object.__setattr__(own.args, "top", 27)
+    assert own.found["random-search"]["over_random"]["value"] == pytest.approx(0)
+
+
+def test_true_scores_come_from_the_table_that_ships_its_test_seeds_judging() -> None:
+    own = one_shot_of("--task", "Acrobot-v1", "--agents", "random-search")
+    assert own.table is not None
+    chosen_by, judged = own.truth
+    assert (chosen_by.shape, judged.shape) == ((27, 5), (27, 5))
+    assert judged.mean(1) == pytest.approx(own.table.truth("area"))
+    assert one_shot_of("--task", "Acrobot-v1", "--table", "none").table is None
+    assert one_shot_of("--task", "LunarLander-v3").table is None
+
+
+def test_the_papers_own_experiment_is_offered_by_the_same_command() -> None:
+    own = one_shot_of("--paper", "mazyavkina")
+    for arm in own.arms.values():
+        settings = arm.args.settings()
+        assert (settings.trainer, settings.task, settings.space) == ("ppo", "Breakout-v5", "nature-kernels")
+        assert (settings.preset, settings.inner_envs, settings.windows) == ("mazyavkina", "carry", 976)
+        assert settings.window_steps == 10_240
+    assert list(own.arms) == ["enas", "spos"]
+    assert own.table is None
+    from_scratch = own.training(own.by_hand).settings
+    assert (from_scratch["preset"], from_scratch["trainer"]) == ("mazyavkina", "ppo")
+
+
+def test_the_network_made_by_hand_is_the_one_with_a_name_where_there_is_one() -> None:
+    assert one_shot_of().problem.space.label(one_shot_of().by_hand) == "depth=2 width=128 activation=relu"
+    nature = one_shot_of("--task", "Breakout-v5", "--space", "nature-kernels")
+    assert nature.problem.space.label(nature.by_hand) == "kernel_1=4 kernel_2=3"
+
+
+def test_what_searches_rank_highest_is_trained_from_scratch_beside_drawn_ones(tmp_path: Path) -> None:
+    """On a landscape; half of the seeds choose, and no search has seen any of them."""
+    folder = tmp_path / "run"
+    words = ["--env-id", "ArchSearch-Synthetic-v0", "--space", "grid:3x3", "--windows", "4", "--window-steps", "2500"]
+    words += ["--agents", "random-search", "--seeds", "2", "--retrain", "5000", "--retrain-seeds", "6", "--sample", "5"]
+    own = one_shot_of(*words, "--jobs", "1", "--draws", "20", "--out", str(folder))
+    assert study.main(own) == 0
+    orders = [json.loads(path.read_text())["order"] for path in (folder / "scratch").glob("*.json")]
+    trained = {tuple(order["action"]) for order in orders}
+    wanted = {tuple(one) for seed in own.seeds for one in (own.recommended(own.arms["random-search"], seed) or [])[:3]}
+    assert wanted | {tuple(one.tolist()) for one in [*own.drawn, own.by_hand]} == trained
+    assert len(own.drawn) == len(own.pool) == 5
+    assert all(len(order["seeds"]) == 6 for order in orders)
+    assert not set(orders[0]["seeds"]) & set(own.seeds)
+    assert own.truth[0].shape == own.truth[1].shape == (len(trained), 3)
+    assert set(own.sets.ravel()) <= set(own.pool)
+
+
+# A controller that goes on with another task
+
+
+@pytest.fixture(scope="module")
+def continued(tmp_path_factory: pytest.TempPathFactory) -> tuple[controller_transfer.Study, dict[str, Any]]:
+    """A study on the tables that ship, without training."""
+    folder = tmp_path_factory.mktemp("transfer") / "run"
+    words = ["--env-id", "ArchSearch-DQN-Tabular-v0", "--agent", "score-keeping", "--windows", "30", "--num-envs", "1"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("archgym.study_page.write", lambda folder: folder)
+        own = transfer_of(*words, "--seeds", "3", "--jobs", "1", "--out", str(folder))
+        assert study.main(own) == 0
+    content: dict[str, Any] = json.loads((folder / "study.json").read_text())
+    return own, content
+
+
+def test_a_controller_goes_on_with_what_it_learned_in_its_own_repeat(
+    continued: tuple[controller_transfer.Study, dict[str, Any]],
+) -> None:
+    own, _ = continued
+    for place, seed in enumerate(own.seeds):
+        args = own.search_args(own.arms["continued"], seed)
+        assert str(args.start_from).endswith(f"source/{own.sources[place]}")  # type: ignore[attr-defined]
+        config = json.loads((Path(str(args.out)) / "config.json").read_text())
+        assert config["args"]["start_from"] == str(args.start_from)  # type: ignore[attr-defined]
+        first = own.recommended(own.arms["source"], own.sources[place])
+        assert first is not None
+        network = own.runs["source-network"][place].actions
+        assert (network == np.array(first[0])).all()
+    assert not set(own.seeds) & set(own.sources)
+
+
+def test_the_continued_controller_decides_otherwise_than_the_new_one_from_the_first_window(
+    continued: tuple[controller_transfer.Study, dict[str, Any]],
+) -> None:
+    own, _ = continued
+    new, more = (np.array([run.actions[0, 0] for run in own.runs[name]]) for name in ("new", "continued"))
+    assert (new != more).any()
+
+
+def test_on_tables_the_regret_of_what_is_recommended_is_asked_too(
+    continued: tuple[controller_transfer.Study, dict[str, Any]],
+) -> None:
+    own, content = continued
+    assert len(content["answers"]) == 3
+    assert set(answers_of(content).values()) == {"undecided"}  # three repeats
+    assert (own.measures["new"]["regret"] >= 0).all()
+    assert any("recorded tables" in text for text in content["limits"])
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--agent", "random-search"], "--agent: expected one that can go on with what another search has learned"),
+        (["--source", "Acrobot-v1"], "--source: expected another task than --task 'Acrobot-v1'."),
+        (["--source", "Acrobt-v1"], "Acrobt-v1"),
+        (["--num-envs", "0"], "num_envs"),
+    ],
+)
+def test_what_cannot_be_continued_is_refused(
+    words: list[str], sentence: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["study", "controller-transfer", "--out", str(tmp_path / "none"), *words])
+    assert sentence in capsys.readouterr().err
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_claim_is_answered_by_the_new_controller_alone(
+    continued: tuple[controller_transfer.Study, dict[str, Any]],
+) -> None:
+    own = transfer_of("--seeds", "10", "--env-id", "ArchSearch-DQN-Tabular-v0")
+    own.__dict__["complete"] = own.seeds
+    noise = np.random.default_rng(0).normal(0, 1e-3, (4, 10))
+    levels = {"continued": 0.5, "new": 0.4, "random-search": 0.9, "source-network": 0.1}
+    measures = {
+        arm: {name: level + row for name in ("area", "begin", "final", "regret")}
+        for (arm, level), row in zip(levels.items(), noise, strict=True)
+    }
+    own.__dict__["measures"] = measures
+    answers = own.answers()
+    assert [one["answer"] for one in answers] == ["yes", "yes", "no"]  # of the regret less is better
+    assert "random-search: -0.400" in answers[0]["note"]
+    assert answers[0]["level"] == study_stats.together(1)

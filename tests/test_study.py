@@ -1,0 +1,217 @@
+"""A study end to end on planted landscapes: it is made once, survives being killed, and refuses what it is not."""
+
+import fcntl
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from archgym import journal, lookup, study
+from archgym.__main__ import main
+from archgym.launch import parse
+from archgym.studies import one_shot
+
+AGENTS = ("random-search", "regularized-evolution")
+FLAGS = ["--env-id", "ArchSearch-Synthetic-v0", "--space", "grid:3x3", "--window-steps", "2500", "--retrain", "5000"]
+FLAGS += ["--agents", *AGENTS, "--seeds", "6", "--sample", "6", "--draws", "50", "--jobs", "1"]
+SHORT = [*FLAGS, "--windows", "6"]
+FAILING = """
+from archgym.agents import random_search
+Args = random_search.Args
+
+class Agent(random_search.Agent):
+    def learn(self, rewards, infos):
+        if self.args.seed in SEEDS:
+            raise RuntimeError("out of ideas")
+        return {}
+"""
+
+
+def args_of(words: list[str]) -> one_shot.Args:
+    args: one_shot.Args = parse(one_shot.Args, words, "archgym study one-shot")
+    return args
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """One study, and what it wrote."""
+    folder = tmp_path_factory.mktemp("study") / "run"
+    assert study.main(one_shot.Study(args_of([*SHORT, "--out", str(folder)]))) == 0
+    content: dict[str, Any] = json.loads((folder / "study.json").read_text())
+    return folder, content
+
+
+def wrong(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    """Give the sentence that a command ends with."""
+    with pytest.raises(SystemExit) as end:
+        main(["study", *words])
+    said = capsys.readouterr()
+    assert end.value.code == 2, said
+    assert said.err.count("\n") == 1
+    return said.err
+
+
+def test_every_arm_has_a_run_for_every_repeat_and_they_share_the_seeds(done: tuple[Path, dict[str, Any]]) -> None:
+    folder, content = done
+    seeds = {arm: sorted(int(path.name) for path in (folder / "searches" / arm).iterdir()) for arm in AGENTS}
+    assert seeds[AGENTS[0]] == seeds[AGENTS[1]] == sorted(content["seeds"])
+    assert [one["name"] for one in content["arms"]] == list(AGENTS)
+
+
+def test_the_seeds_of_the_repeats_are_far_apart(done: tuple[Path, dict[str, Any]]) -> None:
+    """Neighbouring integers would be neighbours among the members of a vector environment."""
+    seeds = sorted(done[1]["seeds"])
+    assert len(set(seeds)) == 6
+    assert min(after - before for before, after in pairwise(seeds)) > 1000
+    other = one_shot.Study(args_of([*SHORT, "--seed", "2"])).seeds
+    assert not set(other) & set(seeds)
+    assert one_shot.Study(args_of([*SHORT, "--seeds", "9"])).seeds[:6] == done[1]["seeds"]
+
+
+def test_the_arms_of_a_repeat_live_the_same_lifetimes(done: tuple[Path, dict[str, Any]]) -> None:
+    folder, content = done
+    for seed in content["seeds"]:
+        paths = [folder / "searches" / arm / str(seed) / "journal.jsonl" for arm in AGENTS]
+        rows = [journal.read_rows(path.read_bytes(), path)[0] for path in paths]
+        assert rows[0][1]["seeds"] == rows[1][1]["seeds"]
+        assert rows[0][0]["settings"] == rows[1][0]["settings"]
+
+
+def test_a_finished_run_keeps_no_checkpoint(done: tuple[Path, dict[str, Any]]) -> None:
+    assert not list(done[0].rglob("*.checkpoint*"))
+
+
+def test_the_command_on_the_page_makes_the_same_study(done: tuple[Path, dict[str, Any]]) -> None:
+    _, content = done
+    words = content["command"].split()
+    assert words[:3] == ["archgym", "study", "one-shot"]
+    again = one_shot.Study(args_of(words[3:]))
+    assert again.plan()["args"] == content["args"]
+    assert content["command"] in (done[0] / "report.html").read_text()
+
+
+def test_the_same_command_gives_the_same_numbers_killed_or_not(
+    done: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    """Killed at a random instant, with searches done and under way, it goes on and ends with the very same file."""
+    folder = tmp_path / "killed"
+    words = [*FLAGS, "--windows", "200", "--out", str(folder)]
+    command = [sys.executable, "-m", "archgym", "study", "one-shot", *words]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ)
+    ended = lambda: list(folder.glob("searches/*/*/recommendation.json"))  # noqa: E731
+    while not ended():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert not (folder / "study.json").exists()
+    kept = {path: path.stat().st_mtime_ns for path in ended()}
+    assert 0 < len(kept) < 12
+    time.sleep(1.5)  # its workers end with it
+    resumed = subprocess.run([*command, "--resume"], capture_output=True, text=True, check=False, env=os.environ)
+    assert resumed.returncode == 0, resumed.stderr
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+    alone = tmp_path / "alone"
+    assert study.main(one_shot.Study(args_of([*FLAGS, "--windows", "200", "--out", str(alone)]))) == 0
+    assert json.loads((folder / "study.json").read_text()) == json.loads((alone / "study.json").read_text())
+    assert (folder / "report.html").read_bytes() == (alone / "report.html").read_bytes()
+
+
+# What is refused
+
+
+def test_a_study_resumed_with_other_arms_or_settings_is_refused(
+    done: tuple[Path, dict[str, Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, _ = done
+    before = (folder / "study.json").read_bytes()
+    same = ["one-shot", *SHORT, "--out", str(folder), "--resume"]
+    said = wrong(capsys, *same, "--agents", "random-search", "local-search")
+    assert re.search(r"--resume: expected the arms that .* was made with: regularized-evolution 'archgym search", said)
+    assert "; got None." in said
+    assert "was made with: random-search 'archgym search" in wrong(capsys, *same, "--windows", "7")
+    assert "expected the args that" in wrong(capsys, *same, "--draws", "51")
+    assert (folder / "study.json").read_bytes() == before
+
+
+def test_a_folder_belongs_to_one_study_and_one_process(
+    done: tuple[Path, dict[str, Any]], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    folder, _ = done
+    out = ["--out", str(folder)]
+    assert "holds a study already: go on with it (--resume)" in wrong(capsys, "one-shot", *SHORT, *out)
+    nothing = ["--out", str(tmp_path / "none"), "--resume"]
+    assert "--resume: expected a study in" in wrong(capsys, "one-shot", *SHORT, *nothing)
+    assert not (tmp_path / "none").exists()
+    with (folder / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert "another study is being written there" in wrong(capsys, "one-shot", *SHORT, *out, "--resume")
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["nasdqn"], "unknown study 'nasdqn': expected one of controller-transfer, nas-dqn, one-shot. Did you mean"),
+        (["one-shot", *SHORT, "--top", "28"], "--top: expected at most the 27 architectures of grid:3x3, got 28."),
+        (["one-shot", *SHORT, "--seeds", "0"], "--seeds: expected a positive number, got 0."),
+        (["one-shot", *SHORT, "--windows", "0"], "windows"),
+        (["one-shot", *SHORT, "--sample", "2"], "--sample: expected at least the 3 of --top, got 2."),
+        (["one-shot", *SHORT, "--retrain-seeds", "3"], "--retrain-seeds: expected at least 4, two to choose"),
+        (["one-shot", *SHORT, "--score", "best"], "--score: expected area or last_fifth, got 'best'."),
+        (["one-shot", *SHORT, "--agents", "random-serch"], "unknown agent 'random-serch'"),
+        (["one-shot", *SHORT, "--seed", "-1"], "--seed: expected an integer of at least 0, got -1."),
+        (["one-shot", *SHORT, "--table", "dqn--mlp--CartPole-v1"], "expected one of all architectures of grid:3x3"),
+        (["one-shot", "--top", "28"], "--top: expected at most the 27 architectures of mlp, got 28."),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_wrong_input_is_refused_in_a_sentence_before_anything_is_written(
+    words: list[str], sentence: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert sentence in wrong(capsys, *words)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_run_that_fails_is_reported_and_its_repeat_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module = f"failing_{os.getpid()}"
+    words = [*SHORT, "--windows", "2", "--out", str(tmp_path / "study"), "--agents", "random-search", f"{module}.agent"]
+    seeds = one_shot.Study(args_of(SHORT)).seeds[1:3]
+    (tmp_path / module).mkdir()
+    (tmp_path / module / "__init__.py").write_text("")
+    (tmp_path / module / "agent.py").write_text(FAILING.replace("SEEDS", str(seeds)))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
+    own = one_shot.Study(args_of(words))
+    assert study.main(own) == 1
+    content = json.loads((tmp_path / "study" / "study.json").read_text())
+    assert [one["job"] for one in content["failures"]] == [f"{module}.agent, repeat {place}" for place in (2, 3)]
+    assert own.complete == [seed for seed in own.seeds if seed not in seeds]
+    assert "failed: " in capsys.readouterr().out
+    assert "out of ideas" in (tmp_path / "study" / "report.html").read_text()
+
+
+def test_every_study_has_what_the_command_line_needs() -> None:
+    for name in lookup.names("archgym.studies"):
+        module = lookup.load("archgym.studies", name, "study")
+        assert module.Study.name == name
+        assert issubclass(module.Args, study.Args)
+        assert issubclass(module.Study, study.Study)
+
+
+def test_settings_without_a_flag_become_inner_ones_and_those_with_one_do_not() -> None:
+    arm = study.make_arm("a", "fixed", "", {"transfer": "shared", "envs_per_member": 2}, inner=("learning_rate=0.1",))
+    assert arm.args.transfer == "shared"
+    assert arm.args.inner == ("envs_per_member=2", "learning_rate=0.1")
+    assert arm.args.settings().envs_per_member == 2
+    assert arm.command == "archgym search fixed --transfer shared --inner envs_per_member=2 learning_rate=0.1"

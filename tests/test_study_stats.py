@@ -1,0 +1,170 @@
+"""What a study measures, and how it answers: on planted curves and differences whose answers are known."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+
+from archgym import study_stats
+from archgym.stats import mean_interval
+from archgym.table_stats import top_regret
+
+RNG = np.random.default_rng(0)
+FOUR = study_stats.together(4)
+
+
+def row(first: object, second: object, *, higher: bool = True, level: float = FOUR) -> str:
+    found = study_stats.paired(first, second, level)  # type: ignore[arg-type]
+    return str(study_stats.compared("a", "b", found, higher=higher)["verdict"])
+
+
+# Measures
+
+
+def test_the_last_fifth_is_one_window_at_least() -> None:
+    assert study_stats.last_fifth(np.arange(10.0)) == 8.5
+    assert study_stats.last_fifth([3.0, 5.0]) == 5.0
+
+
+def test_the_windows_to_a_threshold_are_all_of_them_where_it_is_never_reached() -> None:
+    assert study_stats.windows_to([0.1, 0.9, 0.2], 0.9) == 2
+    assert study_stats.windows_to([0.95, 0.0], 0.9) == 1
+    assert study_stats.windows_to([0.1, 0.2, 0.3], 0.9) == 3
+
+
+def test_the_late_spread_knows_nothing_of_the_first_half() -> None:
+    late = np.array([1.0, 3.0, 1.0, 3.0])
+    assert study_stats.late_spread([0.0, 9.0, -5.0, 7.0, *late]) == study_stats.late_spread([0.0] * 4 + [*late]) > 0
+    assert study_stats.late_spread([1.0]) == 0.0
+
+
+def test_what_is_still_being_learned_is_no_spread() -> None:
+    rising, noise = np.linspace(0, 5, 40), RNG.normal(0, 0.3, 40)
+    assert study_stats.late_spread(rising) == pytest.approx(0, abs=1e-12)
+    assert study_stats.late_spread(rising + noise) == pytest.approx(study_stats.late_spread(noise))
+    assert study_stats.late_spread(noise) == pytest.approx(0.3, rel=0.4)
+
+
+def test_the_worst_drop_is_one_at_a_switch() -> None:
+    curve = [1.0, 0.2, 0.8, 0.5]
+    assert study_stats.worst_drop(curve, [0, 0, 0, 1]) == pytest.approx(0.3)
+    assert study_stats.worst_drop(curve, [0, 1, 1, 0]) == pytest.approx(0.8)
+    assert study_stats.worst_drop(curve, [0, 0, 1, 0]) == 0.0
+    assert study_stats.worst_drop(curve, [1, 0, 0, 0]) == 0.0
+
+
+def test_learning_lost_is_told_beside_the_same_windows_of_who_stayed() -> None:
+    stayed = np.array([0.0, 0.4, 0.6, 0.7])
+    assert study_stats.lost_at_switches([0.0, 0.4, 0.5, 0.6], [0, 0, 1, 0], stayed) == pytest.approx(0.1)
+    assert study_stats.lost_at_switches(stayed + 5, [0, 1, 1, 1], stayed) == pytest.approx(0.0)
+    assert study_stats.lost_at_switches([0.0, 0.1, 0.1, 0.1], [0, 0, 0, 0], stayed) == 0.0
+
+
+# Answers
+
+
+def test_a_difference_that_is_there_is_found_and_none_that_is_not() -> None:
+    noise, other = RNG.normal(0, 0.1, (2, 10))
+    assert row(noise + 0.5, noise) == "better"
+    assert row(noise, noise + 0.5) == "worse"
+    assert row(noise, other) == "undecided"
+
+
+def test_where_lower_is_better_the_verdicts_are_turned() -> None:
+    noise = RNG.normal(0, 0.1, 10)
+    assert row(noise - 0.5, noise, higher=False) == "better"
+    assert row(noise + 0.5, noise, higher=False) == "worse"
+
+
+def test_the_interval_is_of_the_differences_seed_by_seed() -> None:
+    """What the seeds have in common is in neither arm's favour, however large it is."""
+    common, small = RNG.normal(0, 100, 12), RNG.normal(0, 0.1, 12)
+    found = study_stats.paired(common + small + 1, common, 0.95)
+    assert found["value"] == pytest.approx(small.mean() + 1)
+    low, high = mean_interval(small + 1)
+    assert found["low"] == pytest.approx(low, abs=0.02)
+    assert found["high"] == pytest.approx(high, abs=0.02)
+
+
+@pytest.mark.parametrize(("seeds", "level", "enough"), [(1, 0.5, False), (5, 0.95, False), (6, 0.95, True)])
+def test_too_few_seeds_decide_nothing_whatever_they_show(seeds: int, level: float, enough: bool) -> None:
+    assert study_stats.decides(seeds, level) == enough
+    assert (row(np.ones(seeds), np.zeros(seeds), level=level) == "better") == enough
+
+
+def test_intervals_hold_together_with_95_percent() -> None:
+    assert study_stats.together(1) == 0.95
+    assert 4 * (1 - study_stats.together(4)) == pytest.approx(0.05)
+
+
+def test_no_difference_is_called_one_in_about_one_of_twenty_claims_at_most() -> None:
+    """Four comparisons of ten seeds without any difference; percentile bootstraps of ten are a little narrow."""
+    rng = np.random.default_rng(1)
+    answers = []
+    for _ in range(60):
+        arms = rng.normal(0, 1, (5, 10))
+        verdicts = [
+            {"verdict": study_stats.compared("a", "b", study_stats.paired(arms[0], one, FOUR))["verdict"]}
+            for one in arms[1:]
+        ]
+        answers.append(study_stats.answer(verdicts))
+    assert answers.count("yes") == 0
+    assert answers.count("no") <= 9
+    assert answers.count("undecided") >= 48
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "answer"),
+    [
+        (("better", "better"), "yes"),
+        (("better", "undecided"), "undecided"),
+        (("undecided", "undecided"), "undecided"),
+        (("better", "worse"), "no"),
+        ((), "undecided"),
+    ],
+)
+def test_yes_takes_all_comparisons_and_no_takes_one(verdicts: tuple[str, ...], answer: str) -> None:
+    assert study_stats.answer([{"verdict": one} for one in verdicts]) == answer
+
+
+def test_negligible_is_less_than_a_bound_and_not_the_opposite_of_significant() -> None:
+    small = study_stats.paired(np.full(10, 0.004) + RNG.normal(0, 1e-4, 10), np.zeros(10), 0.95)
+    assert small["low"] is not None
+    assert small["low"] > 0
+    assert study_stats.compared("a", "b", small, higher=False, than=0.01)["verdict"] == "better"
+    large = study_stats.paired(np.full(10, 0.04), np.zeros(10), 0.95)
+    assert study_stats.compared("a", "b", large, higher=False, than=0.01)["verdict"] == "worse"
+
+
+def test_the_middle_of_three_is_taken_seed_by_seed() -> None:
+    assert study_stats.middle([[1.0, 9.0], [2.0, 1.0], [3.0, 5.0]]).tolist() == [2.0, 5.0]
+
+
+# The protocol of one-shot searches
+
+
+def test_the_protocol_chooses_by_some_seeds_and_is_judged_by_others() -> None:
+    guess = np.array([[-1.0, -3.0], [-0.0, -2.0], [-2.0, -0.0], [-3.0, -1.0]])  # two searches of four architectures
+    chosen_by = np.array([[0.9], [0.1], [0.5], [0.2]])
+    judged = np.array([[0.3, 0.5], [1.0, 1.0], [0.6, 0.6], [0.7, 0.7]])
+    assert study_stats.best_of(guess, chosen_by, judged, 2) == pytest.approx([0.4, 0.6])
+    assert study_stats.best_of(guess, chosen_by, judged, 1) == pytest.approx([1.0, 0.6])
+    assert study_stats.best_of(guess, chosen_by, judged, 4) == pytest.approx([0.4, 0.4])
+
+
+def test_who_ranks_by_the_truth_has_no_regret_and_drawn_sets_have_the_expected_one() -> None:
+    truth = RNG.random((9, 1))
+    assert study_stats.best_of(truth, truth, truth, 3) == pytest.approx(truth.max())
+    every = np.array(list(product(range(9), repeat=2)))
+    pairs = every[every[:, 0] != every[:, 1]]
+    found = study_stats.best_of_drawn(pairs, truth, truth)
+    assert found == pytest.approx([truth[pair].max() for pair in pairs])
+    assert top_regret(truth[:, 0], truth[:, 0], 3) == 0.0
+
+
+def test_drawn_sets_hold_distinct_architectures_and_reach_all() -> None:
+    sets = study_stats.drawn_sets(np.random.default_rng(2), 5, 3, 400)
+    assert all(len(set(one)) == 3 for one in sets.tolist())
+    counts = np.bincount(sets.ravel(), minlength=5)
+    assert counts.sum() == 1200
+    assert counts.min() > 200
