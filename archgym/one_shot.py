@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from archgym.search import SearchArgs
+from archgym.settings import SEPARATE
 
 Key = tuple[int, ...]  # an architecture
-SEPARATE = ("fresh", "own")  # transfers under which architectures share no weights
 
 
 def check(args: SearchArgs, what: str) -> None:
