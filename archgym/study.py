@@ -137,11 +137,6 @@ class Study:
         words = np.random.SeedSequence(self.args.seed, spawn_key=(STREAM, key)).generate_state(self.args.seeds)
         return [int(word) for word in words]
 
-    @property
-    def first(self) -> list[Arm]:
-        """The arms that can be tried before anything has run."""
-        return list(self.arms.values())
-
     def check(self) -> None:
         """Refuse what could not be done, before anything is written.
 
@@ -164,7 +159,7 @@ class Study:
             ValueError: If an arm refuses its arguments.
         """
         found: dict[tuple[str, str], int] = {}
-        for arm in self.first:
+        for arm in self.arms.values():
             search.check(arm.args)
             steps = search.planned(arm.args, search.rehearse(arm.module.Agent, arm.args, arm.agent))
             found[_place(arm)] = max(steps, found.get(_place(arm), 0))
@@ -186,12 +181,18 @@ class Study:
         out = self.folder / "searches" / arm.slug / str(seed)
         return replace(arm.args, seed=seed, out=out, evaluation_steps=self.evaluation_steps[_place(arm)])
 
-    def searches(self, chosen: Sequence[Arm], seeds: Sequence[int]) -> list[workers.Job]:
-        """List the runs of some arms that are not finished; arms take turns, so that none is far ahead."""
+    def searches(self, chosen: Sequence[Arm], seeds: Sequence[int], without: Sequence[int] = ()) -> list[workers.Job]:
+        """List the runs of some arms that are not finished; arms take turns, so that none is far ahead.
+
+        Args:
+            chosen: The arms.
+            seeds: Of the repeats, in their order.
+            without: Those of them that are left out.
+        """
         todo = []
         for number, seed in enumerate(seeds, start=1):
             for arm in chosen:
-                if not self.is_done(arm, seed):
+                if seed not in without and not self.is_done(arm, seed):
                     call = (arm.agent, self.search_args(arm, seed))
                     todo.append(workers.Job(f"{arm.name}, repeat {number}", jobs.search_once, call))
         return todo

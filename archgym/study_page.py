@@ -19,6 +19,7 @@ from archgym.drawing import draw_differences
 from archgym.page import breakable, document, figure, listing, save, table
 
 HALF, WIDE = 4.7, 9.4  # inches of figures
+LARGE = 1000  # from which on numbers are written without decimals
 WORDS = {"yes": "✓ yes", "no": "✗ no", "undecided": "○ undecided"}
 SIGNS = {"better": "▲ better", "worse": "▼ worse", "undecided": "○ undecided"}
 NEEDED = {
@@ -98,9 +99,8 @@ def comparison_said(row: Mapping[str, Any]) -> str:
 
 
 def interval(found: Mapping[str, Any], digits: int = 3) -> str:
-    """Write a number with its interval."""
-    if found["value"] is None:
-        return "-"
+    """Write a number with its interval; large ones without decimals."""
+    digits = 0 if abs(found["value"]) >= LARGE else digits
     value = f"{found['value']:,.{digits}f}"
     return value if found["low"] is None else f"{value} [{found['low']:,.{digits}f}, {found['high']:,.{digits}f}]"
 

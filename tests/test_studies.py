@@ -101,6 +101,12 @@ def test_the_best_fixed_network_is_chosen_on_the_search_seeds_of_the_table() -> 
     assert nas_dqn.BEST not in nas_of("--task", "MountainCar-v0").arms
 
 
+def test_the_page_says_how_much_shorter_a_window_is_than_the_papers() -> None:
+    (said,) = nas_of("--window-steps", "5000").shorter()
+    assert said.startswith("A window is 10 episodes of full length here, and 200 in the paper")
+    assert nas_of().shorter() == []
+
+
 def test_steps_given_for_a_window_go_before_the_papers_episodes() -> None:
     settings = nas_of("--window-steps", "5000").problem.settings
     assert (settings.window_steps, settings.window_episodes, settings.transfer) == (5000, None, "matching")
@@ -339,6 +345,12 @@ def test_on_tables_the_regret_of_what_is_recommended_is_asked_too(
     assert set(answers_of(content).values()) == {"undecided"}  # three repeats
     assert (own.measures["new"]["regret"] >= 0).all()
     assert any("recorded tables" in text for text in content["limits"])
+
+
+def test_a_repeat_whose_first_search_failed_is_left_out_and_the_others_keep_their_numbers(tmp_path: Path) -> None:
+    own = transfer_of("--env-id", "ArchSearch-DQN-Tabular-v0", "--seeds", "3", "--out", str(tmp_path / "none"))
+    todo = own.searches([own.arms["new"]], own.seeds, without=own.seeds[:1])
+    assert [job.name for job in todo] == ["new, repeat 2", "new, repeat 3"]
 
 
 @pytest.mark.parametrize(

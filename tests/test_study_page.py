@@ -3,6 +3,7 @@
 import json
 import re
 import runpy
+import shlex
 from collections.abc import Callable
 from html import escape, unescape
 from pathlib import Path
@@ -10,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from archgym import study_page
+from archgym import lookup, study_page
 from archgym.__main__ import main
+from archgym.launch import parse
 
 NASTY = "score<script>alert(1)</script>&'$x^2$'"
 BROWSER = runpy.run_path(str(Path(__file__).with_name("test_report_browser.py")))
@@ -106,6 +108,19 @@ def test_names_and_sentences_are_escaped(tmp_path: Path) -> None:
     assert "a &lt;b&gt;controller" in html
 
 
+@pytest.mark.parametrize(
+    ("value", "ends", "said"),
+    [
+        (0.25, (0.125, 0.5), "0.250 [0.125, 0.500]"),
+        (-98750.5, (-1e5, 9.0), "-98,750 [-100,000, 9]"),
+        (0.5, (), "0.500"),
+    ],
+)
+def test_numbers_have_the_decimals_that_one_reads(value: float, ends: tuple[float, ...], said: str) -> None:
+    low, high = ends or (None, None)
+    assert study_page.interval({"value": value, "low": low, "high": high}) == said
+
+
 def test_failures_stand_before_the_numbers(tmp_path: Path) -> None:
     failures = [{"job": "score, repeat 3", "reason": "RuntimeError: out of <ideas>", "trace": ""}]
     html = page_of(tmp_path, content_of(failures=failures)).read_text(encoding="utf-8")
@@ -143,6 +158,26 @@ def test_what_is_no_study_is_refused_in_a_sentence(
     change(tmp_path / "study.json")
     with pytest.raises(ValueError, match=sentence):
         study_page.write(tmp_path)
+
+
+KEPT = sorted((Path(__file__).resolve().parent.parent / "benchmarks" / "studies").glob("*.html"))
+
+
+@pytest.mark.parametrize("page", KEPT, ids=lambda page: page.stem)
+def test_the_pages_that_are_kept_are_small_and_name_a_command_that_is_still_understood(page: Path) -> None:
+    html = page.read_text(encoding="utf-8")
+    assert len(html) < 400_000
+    assert not re.search(r"/(tmp|work|root|home)/", html)
+    found = re.search(r"<h2>To do it again</h2><pre>archgym study ([\w-]+)(.*?)</pre>", html)
+    assert found is not None
+    module = lookup.load("archgym.studies", found[1], "study")
+    own = module.Study(parse(module.Args, shlex.split(unescape(found[2])), "archgym study"))
+    assert all(f"<tr><td>{arm}</td>" in html for arm in own.arms)
+
+
+def test_pages_of_every_study_are_kept() -> None:
+    told = {re.search(r"archgym study ([\w-]+)", page.read_text(encoding="utf-8")) for page in KEPT}
+    assert {found[1] for found in told if found} == set(lookup.names("archgym.studies"))
 
 
 @needs_browser

@@ -110,8 +110,8 @@ class Study(study.Study):
         """First the searches on the first task, then those that some of them are continued by."""
         first = self.arms[SOURCE]
         yield f"on {self.args.source}", self.searches([first], self.sources)
-        ready = [seed for seed, own in zip(self.seeds, self.sources, strict=True) if self.is_done(first, own)]
-        yield f"on {self.args.task}", self.searches([self.arms[name] for name in ARMS], ready)
+        lost = [seed for seed, own in zip(self.seeds, self.sources, strict=True) if not self.is_done(first, own)]
+        yield f"on {self.args.task}", self.searches([self.arms[name] for name in ARMS], self.seeds, without=lost)
 
     # What came of it
 

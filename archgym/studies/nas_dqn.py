@@ -312,6 +312,7 @@ class Study(study.Study):
             "figures": self.figures(),
             "answers": self.answers(),
             "limits": [
+                *self.shorter(),
                 f"Not published by the paper, hence choices of this project: {PAPER.unpublished}. The answers hold for "
                 "these.",
                 "One task. The figures of the paper are not known, so nothing here repeats or contradicts a number.",
@@ -322,10 +323,22 @@ class Study(study.Study):
             ],
         }
 
+    def shorter(self) -> list[str]:
+        """Say how much more often than in the paper networks are exchanged, where a window is given in steps."""
+        settings, problem = self.problem.settings, self.problem
+        if settings.window_episodes is not None:
+            return []
+        episodes = problem.window_steps / problem.task.episode_limit
+        return [
+            f"A window is {episodes:g} episodes of full length here, and {PAPER.settings['window_episodes']} in the "
+            "paper: there is less time to learn after each exchange, and there are more of them. Nothing is said about rarer "
+            "ones."
+        ]
+
     def method(self) -> list[str]:
         """Say what was done."""
         problem, args = self.problem, self.args
-        episodes = getattr(problem.settings, "window_episodes", None)
+        episodes = problem.settings.window_episodes
         length = f"{problem.window_steps:,} environment steps"
         length = length if episodes is None else f"{episodes} episodes, at most {length},"
         steps = [self.measures[arm]["all_steps"].mean() for arm in self.arms]
