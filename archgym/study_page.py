@@ -46,7 +46,8 @@ STYLE = """
   padding: 10px 14px; break-inside: avoid } .answers b { display: block }
 .answers .yes { border-left-color: #0072b2 } .answers .no { border-left-color: #d55e00 }
 .source { color: var(--muted) } td:not(:first-child) { white-space: nowrap } td.text { white-space: normal }
-.study td:first-child { white-space: normal; overflow-wrap: anywhere; min-width: 8em } .study td { padding-right: 12px }
+.study td:first-child { white-space: normal; overflow-wrap: anywhere; min-width: 8em }
+.study td, .study th { padding-right: 9px }
 .failed { border: 2px solid var(--chosen); border-radius: 8px; padding: 10px 14px; margin: 16px 0 }
 @media (max-width: 600px) { td.text { min-width: 18em } }
 """

@@ -110,9 +110,9 @@ class Study(study.Study):
         found.append(
             self.arm(RANDOM, "random-search", "Draws every window's network at random; inherits as the others do.")
         )
-        words = ("fewest parameters", "parameters in the middle", "most parameters")
+        words = ("fewest", "median number of", "most")
         for name, label, word in zip(SIZES, (small, middle, large), words, strict=True):
-            text = f"Never switches: {label}, of the space's networks with the default's other choices that of {word}."
+            text = f"Never switches: {label}, the network with the {word} parameters, otherwise like the default."
             found.append(self.arm(name, "fixed", text, control=True, architecture=label))
         if self.best is not None:
             text = f"Never switches: {self.best}, the best of the recorded table by its search seeds."
@@ -331,8 +331,8 @@ class Study(study.Study):
         episodes = problem.window_steps / problem.task.episode_limit
         return [
             f"A window is {episodes:g} episodes of full length here, and {PAPER.settings['window_episodes']} in the "
-            "paper: there is less time to learn after each exchange, and there are more of them. Nothing is said about rarer "
-            "ones."
+            "paper: there is less time to learn after each exchange, and there are more of them. Nothing is said "
+            "about rarer ones."
         ]
 
     def method(self) -> list[str]:
@@ -358,7 +358,7 @@ class Study(study.Study):
 
     def tables(self) -> list[dict[str, Any]]:
         """The numbers of all arms."""
-        header = ["arm", "final return", "area under the curve", "steps to threshold", "got there"]
+        header = ["arm", "final return", "area under the curve", "steps to threshold", "reached"]
         header += ["late spread", "worst drop", "switches", "oscillates"]
         rows, costs = [], []
         for arm in self.arms:
@@ -367,10 +367,10 @@ class Study(study.Study):
             rows.append(
                 [
                     arm,
-                    *(interval(found[name]) for name in ("final", "area")),
+                    *(interval(found[name], 2) for name in ("final", "area")),
                     interval(found["steps"], 0),
                     f"{int(own['reached'].sum())} of {len(self.complete)}",
-                    *(interval(found[name]) for name in ("spread", "drop")),
+                    *(interval(found[name], 2) for name in ("spread", "drop")),
                     *(f"{100 * own[name].mean():.0f} %" for name in ("switches", "oscillates")),
                 ]
             )
