@@ -110,6 +110,8 @@ def test_the_page_says_how_much_shorter_a_window_is_than_the_papers() -> None:
 def test_steps_given_for_a_window_go_before_the_papers_episodes() -> None:
     settings = nas_of("--window-steps", "5000").problem.settings
     assert (settings.window_steps, settings.window_episodes, settings.transfer) == (5000, None, "matching")
+    in_episodes = nas_of("--inner", "window_episodes=50").problem.settings
+    assert (in_episodes.window_episodes, in_episodes.paper) == (50, "nas-dqn")
     other = nas_of("--task", "CartPole-v1").problem.settings
     assert (other.paper, other.window_episodes, other.transfer, other.replay_keep) == ("", None, "matching", 0.25)
 

@@ -1,4 +1,4 @@
-"""Does a controller trained on one task help on another? It is saved, continued there, and compared with a new one.
+"""A controller trained on one task, saved and continued on another, beside one that begins from nothing.
 
 The controls are random search, and the network that the first task's search recommended, held fixed on the second: if
 that does as well, its answer was enough, and the controller was not needed. On recorded tables

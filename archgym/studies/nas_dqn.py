@@ -38,8 +38,8 @@ class Args(study.Args):
     """NAS-DQN against what it claims to beat."""
 
     task: str = PAPER.tasks[0]
-    """The inner problem. On the paper's own a window is 200 episodes long unless --window-steps says otherwise, on
-    others as long as the task's usual one."""
+    """The inner problem. On the paper's own a window is 200 episodes long unless --window-steps, or --inner
+    window_episodes=N, says otherwise; on others as long as the task's usual one."""
     threshold: float = 0.9
     """The normalised return whose first window is the speed of convergence (0: random policy, 1: reference)."""
 

@@ -1,4 +1,4 @@
-"""The protocol of one-shot search: search with shared weights, train the K best by its proxy, keep the best of these.
+"""The protocol of one-shot search: share weights, train the K best by the proxy from scratch, keep the best of these.
 
 Mazyavkina et al., arXiv 2011.14632, for any task and space: is what ENAS and SPOS come to better than the best of K
 architectures drawn at random, and than a network that people have made, and does the proxy (the controller's
@@ -52,7 +52,7 @@ class Args(study.Args):
     windows: int = 160
     """Windows of a search."""
     num_envs: int = 1
-    """Lifetimes side by side in every search, K."""
+    """Lifetimes side by side in every search."""
     seeds: int = 8
     """Searches of every agent."""
     top: int = 3
