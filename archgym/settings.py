@@ -66,8 +66,8 @@ class Settings:
     the values of the network before it, taught on the replay), `own` (every architecture continues its own weights,
     replay and exploration), `fresh` (nothing)."""
     distil_steps: int = 400
-    """Gradient steps of `distil` at a switch, on minibatches of what is left of the replay. Measured (README.md): with
-    100 of them a learner on CartPole-v1 that switches at random in every window comes no further than with none."""
+    """Gradient steps of `distil` at a switch, on minibatches of what is left of the replay. On CartPole-v1 a learner
+    that switches at random in every window comes no further with 100 than with none (benchmarks/README.md)."""
     optimizer: str = "keep"
     """Adam's moments and step counts of the weights that are inherited at a switch: `keep` or `reset`."""
     replay_keep: float = 1.0
