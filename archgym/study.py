@@ -252,7 +252,7 @@ class Study:
     @property
     def command(self) -> str:
         """What makes the study again."""
-        return shlex.join(["archgym", "study", self.name, *search.flags(self.args)])
+        return shlex.join(["archgym", "study", self.name, *search.flags(replace(self.args, jobs=None))])
 
 
 def main(study: Study) -> int:

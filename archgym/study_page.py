@@ -40,7 +40,7 @@ NEEDED = {
     "failures": list,
 }
 STYLE = """
-.answers { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 300px), 1fr)); gap: 10px }
+.answers { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 230px), 1fr)); gap: 10px }
 .answers div { border: 1px solid var(--rule); border-left: 4px solid var(--muted); border-radius: 8px;
   padding: 10px 14px; break-inside: avoid } .answers b { display: block }
 .answers .yes { border-left-color: #0072b2 } .answers .no { border-left-color: #d55e00 }

@@ -63,7 +63,7 @@ def tiny(agent: str, out: Path, **arguments: Any) -> tuple[Any, Any]:
 
 
 def test_list_names_everything_that_has_a_name(capsys: pytest.CaptureFixture[str]) -> None:
-    from archgym import table_card
+    from archgym import papers, table_card
     from archgym.tasks import TASKS
 
     code, said, _ = archgym_says("list", capsys=capsys)
@@ -71,7 +71,8 @@ def test_list_names_everything_that_has_a_name(capsys: pytest.CaptureFixture[str
     names = {line.split()[0] for line in said.splitlines() if line.startswith("  ")}
     ids = {id for id in gym.registry if id.startswith("ArchSearch-")}
     recorded = table_card.shipped() or ["none"]
-    assert names == {*TASKS, *lookup.names("archgym.search_spaces"), *AGENTS, *ids, *recorded}
+    known = {*TASKS, *lookup.names("archgym.search_spaces"), *AGENTS, *ids, *recorded}
+    assert names == known | {*lookup.names("archgym.studies"), *papers.PAPERS}
     assert "27 architectures: depth (3), width (3), activation (3)" in said
     assert "4,056 architectures" in said
     own = TASKS["MountainCar-v0"].settings["dqn"]
@@ -249,7 +250,7 @@ WRONG: dict[tuple[str, ...], str] = {
     (
         "serach",
         "fixed",
-    ): "unknown command 'serach': expected one of compare, doctor, list, report, search, table. Did you mean 'search'?",
+    ): "unknown command 'serach': expected one of compare, doctor, list, report, search, study, table. Did you mean",
     ("search", "fixd"): "unknown agent 'fixd': expected one of .* Did you mean 'fixed'?",
     ("search", "mylab.agents.mine"): "unknown agent 'mylab.agents.mine': there is no module 'mylab' to import.",
     (*FIXED, "--task", "CartPol-v1"): "unknown task 'CartPol-v1': expected one of .* Did you mean 'CartPole-v1'?",

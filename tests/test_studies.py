@@ -203,7 +203,7 @@ def ranked(monkeypatch: pytest.MonkeyPatch, planted_table: Callable[..., Table])
         table.columns["raw_return"][...] = level[:, None, None] + noise
         rng = np.random.default_rng(3)
         orders = {seed: table.architectures[np.argsort(-rank(level, rng))].tolist() for seed in own.seeds}
-        own.__dict__.update(table=table, complete=own.seeds)
+        own.__dict__.update(table=table, complete=own.seeds, steps={"random-search": 2 * 4 * 400.0 + 1})
         monkeypatch.setattr(own, "recommended", lambda arm, seed: orders[seed])
         return own
 
@@ -215,6 +215,7 @@ def test_a_proxy_that_knows_the_truth_is_answered_yes(ranked: Callable[..., one_
     found = {one["claim"].split(" ", 1)[1]: one["answer"] for one in own.answers()}
     assert found == {
         "finds better networks than the best of 3 drawn at random": "yes",
+        "is worth its steps: it finds better networks than the best of 5 drawn at random": "yes",
         "finds better networks than the one made by hand": "yes",
         "ranks architectures as training from scratch does, better than chance": "yes",
     }
@@ -226,14 +227,14 @@ def test_a_proxy_that_knows_the_truth_is_answered_yes(ranked: Callable[..., one_
 def test_a_proxy_that_says_nothing_is_no_better_than_random_sets(ranked: Callable[..., one_shot.Study]) -> None:
     own = ranked(lambda level, rng: rng.random(len(level)))
     answers = [one["answer"] for one in own.answers()]
-    assert (answers[0], answers[2]) == ("undecided", "undecided")
+    assert (answers[0], answers[3]) == ("undecided", "undecided")
     assert abs(own.found["random-search"]["tau"]["value"]) < 0.15
     assert 0.35 < own.found["random-search"]["beats"] < 0.65
 
 
 def test_a_proxy_that_is_always_wrong_is_answered_no(ranked: Callable[..., one_shot.Study]) -> None:
     own = ranked(lambda level, rng: -level)
-    assert [one["answer"] for one in own.answers()] == ["no", "no", "no"]
+    assert [one["answer"] for one in own.answers()] == ["no", "no", "no", "no"]
 
 
 def test_where_k_is_the_whole_space_every_search_comes_to_the_same(ranked: Callable[..., one_shot.Study]) -> None:
@@ -286,7 +287,8 @@ def test_what_searches_rank_highest_is_trained_from_scratch_beside_drawn_ones(tm
     assert all(len(order["seeds"]) == 6 for order in orders)
     assert not set(orders[0]["seeds"]) & set(own.seeds)
     assert own.truth[0].shape == own.truth[1].shape == (len(trained), 3)
-    assert set(own.sets.ravel()) <= set(own.pool)
+    assert set(own.sets(3).ravel()) <= set(own.pool)
+    assert own.paid("random-search") == 3 + 2  # a search takes the steps of two trainings: 4 x 2500 of 5000 each
 
 
 # A controller that goes on with another task

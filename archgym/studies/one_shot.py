@@ -222,11 +222,26 @@ class Study(study.Study):
             return np.arange(len(self.rows))
         return np.array([self.places[key] for one in self.drawn if (key := tuple(one.tolist())) in self.places])
 
+    def sets(self, count: int) -> NDArray[np.int64]:
+        """Sets of so many random architectures, as rows, (draws, count)."""
+        rng = np.random.default_rng(np.random.SeedSequence(self.args.seed, spawn_key=(study.STREAM, DRAWN, count)))
+        return self.pool[study_stats.drawn_sets(rng, len(self.pool), count, self.args.draws)]
+
     @cached_property
-    def sets(self) -> NDArray[np.int64]:
-        """Sets of K random architectures, as rows, (draws, K)."""
-        rng = np.random.default_rng(np.random.SeedSequence(self.args.seed, spawn_key=(study.STREAM, DRAWN, 1)))
-        return self.pool[study_stats.drawn_sets(rng, len(self.pool), self.args.top, self.args.draws)]
+    def steps(self) -> dict[str, float]:
+        """Inner environment steps of a search, by arm."""
+        return {arm: float(np.mean([run.steps for run in runs])) for arm, runs in self.runs.items()}
+
+    def paid(self, arm: str) -> int:
+        """Count the random architectures whose trainings take as many steps as a search and its K trainings do.
+
+        As many as true scores are known of, where that is fewer.
+        """
+        if self.table is not None:
+            training = self.table.windows * self.table.problem.window_steps
+        else:
+            training = scratch.retraining(self.problem.settings, self.args.retrain)[1]
+        return min(len(self.pool), self.args.top + int(self.steps[arm] // training))
 
     def guess(self, arm: str) -> Scores:
         """What the searches of an arm rank by, (architectures, searches): minus the rank; what has none comes last."""
@@ -252,13 +267,13 @@ class Study(study.Study):
     def found(self) -> dict[str, dict[str, Any]]:
         """The estimates of every arm."""
         chosen_by, judged = self.truth
-        top, sets, hand = self.args.top, self.sets, self.places[tuple(self.by_hand.tolist())]
+        top, hand = self.args.top, self.places[tuple(self.by_hand.tolist())]
         protocol = partial(study_stats.best_of, count=top)
 
         def score(guess: Scores, chosen_by: Scores, judged: Scores) -> float:
             return float(protocol(guess, chosen_by, judged).mean())
 
-        def over_random(guess: Scores, chosen_by: Scores, judged: Scores) -> float:
+        def over_sets(sets: NDArray[np.int64], guess: Scores, chosen_by: Scores, judged: Scores) -> float:
             return score(guess, chosen_by, judged) - float(study_stats.best_of_drawn(sets, chosen_by, judged).mean())
 
         def over_hand(guess: Scores, chosen_by: Scores, judged: Scores) -> float:
@@ -273,13 +288,15 @@ class Study(study.Study):
             return float(np.mean([top_regret(one, means, top) for one in guess[self.pool].T]))
 
         found: dict[str, dict[str, Any]] = {}
-        drawn = study_stats.best_of_drawn(sets, chosen_by, judged)
+        drawn = study_stats.best_of_drawn(self.sets(top), chosen_by, judged)
         for arm in self.arms:
-            guess = self.guess(arm)
+            guess, paid = self.guess(arm), self.paid(arm)
             each = protocol(guess, chosen_by, judged)
             found[arm] = {
                 "score": self.estimate(score, guess, chosen_by, judged),
-                "over_random": self.estimate(over_random, guess, chosen_by, judged),
+                "over_random": self.estimate(partial(over_sets, self.sets(top)), guess, chosen_by, judged),
+                "over_paid": self.estimate(partial(over_sets, self.sets(paid)), guess, chosen_by, judged),
+                "paid": paid,
                 "over_hand": self.estimate(over_hand, guess, chosen_by, judged),
                 "tau": self.estimate(tau, guess, judged),
                 "regret": self.estimate(regret, guess, judged),
@@ -300,6 +317,13 @@ class Study(study.Study):
                 "architectures, of which the best was chosen in the same way.",
             ),
             (
+                "over_paid",
+                "is worth its steps: it finds better networks than the best of {paid} drawn at random",
+                f"{RANDOM}, equal steps",
+                "The same, but sets of {paid} random architectures, whose trainings take as many steps as the search "
+                "and its {top} trainings together.",
+            ),
+            (
                 "over_hand",
                 "finds better networks than the one made by hand",
                 BY_HAND,
@@ -312,9 +336,10 @@ class Study(study.Study):
                 "Kendall's rank correlation tau of the proxy with the scores from scratch; chance: 0.",
             ),
         )
-        words = {"top": top, "draws": self.args.draws, "hand": self.problem.space.label(self.by_hand)}
+        words: dict[str, Any] = {"top": top, "draws": self.args.draws, "hand": self.problem.space.label(self.by_hand)}
         found = []
         for arm, own in self.found.items():
+            words["paid"] = own["paid"]
             for name, claim, against, measured in claims:
                 row = study_stats.compared(arm, against, own[name])
                 answer = {"claim": f"{arm} {claim.format(**words)}", "measured": measured.format(**words)}
@@ -347,7 +372,8 @@ class Study(study.Study):
                 f"{args.top} are trained from scratch; the best of them is what the protocol comes to.",
                 f"True scores are {where}. Score: {kind}, normalised (random policy 0, reference 1).",
                 f"Best of K random: {args.draws:,} sets of {args.top} distinct architectures, of which the best is "
-                "chosen in the same way. It has the steps of the trainings from scratch, but not those of the search.",
+                "chosen in the same way. It has the steps of the trainings from scratch, not those of the search; so "
+                "sets are also drawn of as many architectures as all of these steps train.",
                 "Intervals draw the searches and the seeds of true scores anew, each on their own.",
             ],
             "tables": [self.result_table()],
@@ -365,8 +391,7 @@ class Study(study.Study):
         """The numbers of all arms."""
         chosen_by, judged = self.truth
         means, best = judged.mean(1), float(judged.mean(1).max())
-        drawn = study_stats.best_of_drawn(self.sets, chosen_by, judged)
-        steps = {arm: np.mean([run.steps for run in runs]) for arm, runs in self.runs.items()}
+        drawn = study_stats.best_of_drawn(self.sets(self.args.top), chosen_by, judged)
         rows = [
             [
                 arm,
@@ -375,14 +400,18 @@ class Study(study.Study):
                 f"{100 * own['beats']:.0f} %",
                 interval(own["tau"], 2),
                 interval(own["regret"]),
-                f"{steps[arm]:,.0f}",
+                f"{self.steps[arm]:,.0f}",
             ]
             for arm, own in self.found.items()
         ]
-        low, high = np.quantile(drawn, (0.025, 0.975))
-        chance = random_regret(means[self.pool], self.args.top)
-        ends = f"{drawn.mean():.3f} [{low:.3f}, {high:.3f}]"
-        rows.append([RANDOM, ends, f"{best - drawn.mean():.3f}", "50 %", "0", f"{chance:.3f}", "0"])
+        for count in sorted({self.args.top, *(own["paid"] for own in self.found.values())}):
+            other = study_stats.best_of_drawn(self.sets(count), chosen_by, judged)
+            low, high = np.quantile(other, (0.025, 0.975))
+            ends = f"{other.mean():.3f} [{low:.3f}, {high:.3f}]"
+            beats = float(np.mean(other[:, None] > drawn) + np.mean(other[:, None] == drawn) / 2)
+            regret = f"{random_regret(means[self.pool], self.args.top):.3f}" if count == self.args.top else "-"
+            own_row = [ends, f"{best - other.mean():.3f}", f"{100 * beats:.0f} %", "0", regret, "0"]
+            rows.append([f"best of {count} random", *own_row])
         hand = float(means[self.places[tuple(self.by_hand.tolist())]])
         beats = float(np.mean(hand > drawn) + np.mean(hand == drawn) / 2)
         rows.append([BY_HAND, f"{hand:.3f}", f"{best - hand:.3f}", f"{100 * beats:.0f} %", "-", "-", "0"])
@@ -419,7 +448,8 @@ class Study(study.Study):
                 "rows": values,
             }
         ]
-        for name, title in (("over_random", f"Beside {RANDOM}"), ("over_hand", f"Beside the one {BY_HAND}")):
+        titles = {"over_random": f"Beside {RANDOM}", "over_paid": f"Beside {RANDOM}, equal steps"}
+        for name, title in {**titles, "over_hand": f"Beside the one {BY_HAND}"}.items():
             rows = {arm: [own[name]["low"], own[name]["value"], own[name]["high"]] for arm, own in self.found.items()}
             if all(row[0] is not None for row in rows.values()):
                 caption = "Difference of scores from scratch, with its 95 % interval; more is better."
