@@ -17,7 +17,8 @@ import tyro
 from numpy.typing import NDArray
 
 from archgym.population import Population
-from archgym.settings import Problem, Settings
+from archgym.problem import Problem
+from archgym.settings import Settings
 from benchmarks.machine import describe
 
 FIRST = 4  # windows that do not count
