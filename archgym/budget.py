@@ -7,7 +7,7 @@ their agents ask for: what an agent has not asked for is spent by the evaluation
 
 import math
 
-from archgym.settings import Problem
+from archgym.problem import Problem
 
 FINAL_EPISODES = 10  # greedy episodes of every member that are kept for the end, where networks are trained
 

@@ -33,10 +33,11 @@ from archgym.arms import Args, Arm, parse_arm
 from archgym.claim import Claim
 from archgym.comparison_stats import smallest_p_value
 from archgym.evaluators import open_evaluator
+from archgym.problem import Problem
 from archgym.provenance import versions
 from archgym.scratch import Job
 from archgym.search import SearchArgs
-from archgym.settings import Problem, Settings
+from archgym.settings import Settings
 
 RANDOM, FIXED, BEST_OF_K, WHOLE_BUDGET = "random-search", "fixed", "best-of-k-random", "fixed-whole-budget"
 SEARCHES = (RANDOM, FIXED)  # arms that are always there

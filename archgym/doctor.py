@@ -14,7 +14,8 @@ import numpy as np
 from archgym import table, table_card
 from archgym.inner_envs import backend, open_inner_envs
 from archgym.population import Population, find_device
-from archgym.settings import Problem, Settings
+from archgym.problem import Problem
+from archgym.settings import Settings
 from archgym.supernet import FIELDS
 from archgym.tasks import get_task
 

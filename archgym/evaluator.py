@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from archgym.problem import Problem
 from archgym.search_space import Architecture
-from archgym.settings import Problem
 from archgym.window import WindowResult
 
 if TYPE_CHECKING:

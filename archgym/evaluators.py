@@ -1,7 +1,7 @@
 """Which evaluator scores the architectures: a table, a planted landscape, or training."""
 
 from archgym.evaluator import Evaluator
-from archgym.settings import Problem
+from archgym.problem import Problem
 
 
 def open_evaluator(problem: Problem, members: int) -> Evaluator:

@@ -9,8 +9,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from archgym.problem import Problem
 from archgym.search_space import Architecture
-from archgym.settings import Problem
 from archgym.supernet import family_of
 
 

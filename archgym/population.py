@@ -25,11 +25,11 @@ from archgym.learners.precision import check_learner
 from archgym.learners.select import find_learner
 from archgym.lookup import load
 from archgym.observations import IMAGES, kind_of
+from archgym.problem import Problem, trainer_config
 from archgym.replay import Replay
 from archgym.rewards import REWARD_LIMITS, limited, reward
 from archgym.search_space import Architecture, Network
 from archgym.seeding import Consumer, env_seeds
-from archgym.settings import Problem, trainer_config
 from archgym.shards import Shard, share_out, train_side_by_side
 from archgym.state import capture, restore
 from archgym.supernet import Layout, Subnets, Supernet, check_in, check_out, family_of, variants

@@ -20,10 +20,11 @@ from rich.text import Text
 
 from archgym import budget, lookup, report, scratch, search, workers
 from archgym.evaluators import open_evaluator
+from archgym.problem import Problem
 from archgym.progress import Progress
 from archgym.search import SearchArgs, write_json
 from archgym.search_space import Architecture, SearchSpace
-from archgym.settings import Problem, Settings
+from archgym.settings import Settings
 from archgym.stats import mean_interval
 
 CONTROL, DRAW, DEFAULT = "random-search", "drawn", "default"

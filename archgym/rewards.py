@@ -2,8 +2,8 @@
 
 import math
 
+from archgym.problem import Problem
 from archgym.search_space import Network
-from archgym.settings import Problem
 
 REWARD_LIMITS = (-1.0, 2.0)
 

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from archgym.journal import read_rows
-from archgym.settings import Problem, Settings
+from archgym.problem import Problem
+from archgym.settings import Settings
 from archgym.stats import scores
 
 Key = tuple[int, ...]  # an architecture

@@ -20,7 +20,7 @@ from archgym.comparison import BEST_OF_K, FIXED, FROM_SCRATCH, RANDOM, WHOLE_BUD
 from archgym.comparison_stats import holm, improvement_p_value, iqm, probability_of_improvement, stratified_interval
 from archgym.evaluators import open_evaluator
 from archgym.journal import read_rows
-from archgym.settings import Problem
+from archgym.problem import Problem
 from archgym.stats import ranking
 
 PREFIXES = 40  # points of a regret curve, at most

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from archgym.evaluator import Evaluator
 from archgym.evaluators import open_evaluator
+from archgym.problem import Problem
 from archgym.search import write_json
-from archgym.settings import INHERITED, Problem, Settings
+from archgym.settings import INHERITED, Settings
 
 
 @dataclass(frozen=True)

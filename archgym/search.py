@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from archgym import agent_state, budget
 from archgym.journal import read_rows
 from archgym.lookup import unknown
+from archgym.problem import Problem
 from archgym.provenance import versions
 from archgym.search_space import Architecture, SearchSpace
-from archgym.settings import INHERITED, Problem, Settings
+from archgym.settings import INHERITED, Settings
 from archgym.stats import ranking, switch_rates
 from archgym.window import WindowResult
 

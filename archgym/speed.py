@@ -19,7 +19,8 @@ import torch
 
 from archgym.inner_envs import backend, open_inner_envs
 from archgym.learners.select import find_learner
-from archgym.settings import Problem, Settings
+from archgym.problem import Problem
+from archgym.settings import Settings
 from archgym.supernets import mlp
 from archgym.tasks import get_task
 from archgym.trainers import dqn

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from archgym.evaluator import State
 from archgym.landscape import PRESETS, Config, Landscape
+from archgym.problem import Problem, trainer_config
 from archgym.rewards import limited, reward
 from archgym.search_space import Architecture
 from archgym.seeding import Consumer, generator
-from archgym.settings import Problem, trainer_config
 from archgym.window import WindowResult
 
 if TYPE_CHECKING:

@@ -19,8 +19,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from archgym import table_card
+from archgym.problem import Problem
 from archgym.search_space import Architecture, SearchSpace
-from archgym.settings import Problem, Settings
+from archgym.settings import Settings
 from archgym.table_card import HALF, Card
 
 # What is recorded of every window, (architectures, seeds, windows): fields of `WindowResult`, and the seconds it took.

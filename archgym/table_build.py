@@ -10,9 +10,9 @@ from pathlib import Path
 from archgym import TRAINERS, table_card
 from archgym import table as tables
 from archgym.launch import parse
+from archgym.problem import Problem
 from archgym.progress import Progress, left
 from archgym.search import parse_settings
-from archgym.settings import Problem
 from archgym.table_builder import Builder, computed_with, write
 from archgym.table_log import Cell
 from archgym.table_plan import Plan, open_log, settings_of

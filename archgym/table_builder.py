@@ -23,10 +23,11 @@ from numpy.typing import NDArray
 
 from archgym import table as tables
 from archgym.evaluators import open_evaluator
+from archgym.problem import Problem
 from archgym.provenance import processor, versions
 from archgym.search_space import Architecture
 from archgym.seeding import Consumer, generator
-from archgym.settings import Problem, Settings
+from archgym.settings import Settings
 from archgym.table import COLUMNS, Table
 from archgym.table_card import Card
 from archgym.table_log import SUPERNET, Cell, Log, differing

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from archgym.problem import Problem
 from archgym.search_space import Architecture
 from archgym.seeding import Consumer, generator
-from archgym.settings import Problem, Settings
+from archgym.settings import Settings
 from archgym.table_log import Log
 
 SEEDS, SAMPLE, DRAWS = 0, 1, 2  # keys of random numbers below the table's seed

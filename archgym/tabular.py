@@ -25,10 +25,10 @@ from numpy.typing import NDArray
 from archgym import table as tables
 from archgym import table_card
 from archgym.evaluator import State
+from archgym.problem import Problem
 from archgym.rewards import REWARD_LIMITS, limited, price
 from archgym.search_space import Architecture
 from archgym.seeding import Consumer, words
-from archgym.settings import Problem
 from archgym.window import WindowResult
 
 if TYPE_CHECKING:

@@ -3,7 +3,8 @@
 from archgym.inheritance import blocks
 from archgym.learners import dqn
 from archgym.learners.exploration import Exploration
-from archgym.settings import TRANSFERS, Problem
+from archgym.problem import Problem
+from archgym.settings import TRANSFERS
 from archgym.supernet import Family, variants
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from archgym import table as tables
-from archgym.settings import Problem
+from archgym.problem import Problem
 from archgym.table import COLUMNS, Table
 from archgym.table_card import Card
 from archgym.table_plan import settings_of

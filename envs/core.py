@@ -14,8 +14,9 @@ from archgym.budget import Evaluations
 from archgym.envs.lifetimes import Lifetime, batched
 from archgym.evaluator import Evaluator, State
 from archgym.evaluators import open_evaluator
+from archgym.problem import Problem
 from archgym.search_space import Architecture
-from archgym.settings import Problem, Settings
+from archgym.settings import Settings
 from archgym.window import WindowResult
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from archgym.lookup import unknown
+from archgym.problem import Problem
 from archgym.search_space import Architecture, SearchSpace
-from archgym.settings import Problem
 
 ILLEGAL = ("penalise", "refuse")
 ILLEGAL_PENALTY = 0.1  # what an illegal decision costs with illegal="penalise"

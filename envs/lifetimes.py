@@ -8,8 +8,8 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
+from archgym.problem import Problem
 from archgym.search_space import SearchSpace
-from archgym.settings import Problem
 from archgym.stats import SHRINKAGE, trend_reach
 from archgym.window import WindowResult
 

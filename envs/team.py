@@ -13,8 +13,9 @@ from archgym.envs.seeds import check_seed
 from archgym.envs.single import ArchSearchEnv
 from archgym.envs.vector import ArchSearchVectorEnv
 from archgym.lookup import unknown
+from archgym.problem import Problem
 from archgym.search_space import Architecture, SearchSpace
-from archgym.settings import Problem, Settings
+from archgym.settings import Settings
 
 CREDITS = ("difference", "shared")
 

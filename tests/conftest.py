@@ -52,7 +52,7 @@ def planted_table() -> "Callable[..., Table]":
     """Give a function that makes a recorded table from drawn numbers, in memory, without training."""
     import numpy as np
 
-    from archgym.settings import Problem
+    from archgym.problem import Problem
     from archgym.table import COLUMNS, Table
     from archgym.table_card import Card
     from archgym.table_plan import settings_of

@@ -174,7 +174,8 @@ def test_contenders_take_turns_and_ratios_are_taken_within_a_round() -> None:
 
 
 def test_the_network_of_cleanrl_is_a_search_space_of_one_architecture() -> None:
-    from archgym.settings import Problem, Settings
+    from archgym.problem import Problem
+    from archgym.settings import Settings
 
     problem = Problem(Settings(space="benchmarks.cleanrl_network"))
     assert problem.space.size == 1
@@ -195,7 +196,7 @@ def test_large_spaces_are_counted_without_being_listed() -> None:
 
 
 def test_the_same_two_networks_are_switched_in_every_space() -> None:
-    from archgym.settings import find_space
+    from archgym.problem import find_space
 
     switch = script("bench_switch")
     spaces = [find_space(name) for name in switch.SPACES.values()]

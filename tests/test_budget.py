@@ -11,7 +11,8 @@ import pytest
 import archgym  # noqa: F401  (registers the ids)
 from archgym import budget, journal, search
 from archgym.agents import random_search, regularized_evolution
-from archgym.settings import Problem, Settings
+from archgym.problem import Problem
+from archgym.settings import Settings
 
 SHORT = {"windows": 2, "window_steps": 60, "envs_per_member": 2, "learning_starts": 16, "batch_size": 8}
 SEARCH = {"windows": 2, "window_steps": 60, "num_envs": 3}

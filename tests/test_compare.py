@@ -17,7 +17,8 @@ from archgym import compare, journal, scoreboard
 from archgym.__main__ import main
 from archgym.arms import Args
 from archgym.comparison import Comparison
-from archgym.settings import Problem, Settings
+from archgym.problem import Problem
+from archgym.settings import Settings
 
 SMALL = {"env_id": "ArchSearch-Synthetic-v0", "space": "grid:3x3", "windows": 4, "num_envs": 2, "seeds": 3}
 SMALL |= {"retrain": 5000, "retrain_seeds": 2, "window_steps": 2500}

@@ -13,7 +13,8 @@ import torch
 
 from archgym import population
 from archgym.population import Population
-from archgym.settings import Problem, Settings
+from archgym.problem import Problem
+from archgym.settings import Settings
 from archgym.supernet import FIELDS
 
 SMALL = {"windows": 3, "envs_per_member": 2, "window_steps": 60}

@@ -8,10 +8,11 @@ from torch import Tensor
 from archgym.learners.distillation import distil
 from archgym.learners.dqn import Config
 from archgym.population import Population
+from archgym.problem import Problem
 from archgym.replay import Replay
 from archgym.search_spaces import mlp
 from archgym.search_spaces.mlp import MLP
-from archgym.settings import Problem, Settings
+from archgym.settings import Settings
 from archgym.supernet import Layout, Subnets, Supernet, check_out, family_of
 
 CPU = torch.device("cpu")

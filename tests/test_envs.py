@@ -47,12 +47,17 @@ SHORT_WINDOW = "ignore:window_steps=60 is shorter"
 pytestmark = [pytest.mark.filterwarnings(SHORT_WINDOW), pytest.mark.usefixtures("recorded")]
 
 
+def short(keywords: dict[str, Any]) -> dict[str, Any]:
+    """Add what makes windows and switches short, unless given."""
+    return {**SHORT, **({"distil_steps": 3} if keywords.get("transfer") == "distil" else {}), **keywords}
+
+
 def make(**keywords: Any) -> gym.Env[Any, Any]:
-    return gym.make(DQN, **{**SHORT, **keywords})
+    return gym.make(DQN, **short(keywords))
 
 
 def make_vec(members: int, **keywords: Any) -> Any:
-    return gym.make_vec(DQN, num_envs=members, **{**SHORT, **keywords})
+    return gym.make_vec(DQN, num_envs=members, **short(keywords))
 
 
 def make_id(id: str, **keywords: Any) -> gym.Env[Any, Any]:

@@ -10,7 +10,8 @@ import torch
 from archgym.export import module
 from archgym.greedy import play
 from archgym.population import Population
-from archgym.settings import Problem, Settings
+from archgym.problem import Problem
+from archgym.settings import Settings
 from archgym.supernet import check_out
 
 SMALL = {

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SPACES = {"lookup", "search_space", "search_spaces"}
 NETS = SPACES | {"supernets", "supernet"}
 INNER = {"lookup", "pendulum", "orchard", "inner_envs", "tasks"}
-PARTS = NETS | INNER | {"settings", "window", "replay", "stats", "episodes"}
+PARTS = NETS | INNER | {"problem", "settings", "window", "replay", "stats", "episodes"}
 SCORING = PARTS | {"evaluator", "transfer", "state", "greedy", "rewards", "training", "native", "learners", "trainers"}
 SCORING |= {"carried", "inheritance", "shards", "transfer_checks"}
 TABLES = {"table_card", "table"}
@@ -41,33 +41,34 @@ ARROWS: dict[str, set[str]] = {
     "search_spaces": SPACES,
     "table_card": set(),
     "papers": {"lookup"},
-    "settings": SPACES | INNER | {"papers", "table_card"},
-    "budget": {"settings"},
+    "settings": {"lookup", "papers", "table_card"},
+    "problem": SPACES | INNER | {"settings"},
+    "budget": {"problem"},
     "agent_state": {"search_space"},
     "lstm_controller": {"search_space"},
     "supernet": NETS,
     "net2net": {"search_space", "supernet"},
     "supernets": NETS | {"net2net"},
     "inheritance": NETS | {"net2net"},
-    "evaluator": SPACES | {"settings", "window"},
+    "evaluator": SPACES | {"problem", "window"},
     "greedy": NETS | INNER,
-    "rewards": SPACES | {"settings"},
+    "rewards": SPACES | {"problem"},
     "training": NETS | {"episodes"},
     "carried": INNER | {"episodes"},
     "shards": {"training"},
     "native": set(),
     "learners": NETS | {"replay", "training", "learners", "native"},
     "transfer": NETS | {"inheritance", "learners", "replay", "settings"},
-    "transfer_checks": NETS | {"inheritance", "learners", "settings"},
+    "transfer_checks": NETS | {"inheritance", "learners", "problem", "settings"},
     "state": NETS | {"evaluator", "replay", "transfer"},
     "trainers": NETS | INNER | {"window", "replay", "stats", "episodes", "training", "learners", "trainers"},
-    "table": SPACES | {"settings", "table_card"},
-    "tabular": SPACES | TABLES | {"evaluator", "rewards", "settings", "window"},
+    "table": SPACES | {"problem", "settings", "table_card"},
+    "tabular": SPACES | TABLES | {"evaluator", "rewards", "problem", "window"},
     "population": SCORING,
     "landscape": {"search_space"},
-    "synthetic": SPACES | {"evaluator", "landscape", "rewards", "settings", "window"},
-    "evaluators": {"evaluator", "population", "settings", "synthetic", "tabular"},
-    "export": NETS | INNER | {"settings"},
+    "synthetic": SPACES | {"evaluator", "landscape", "rewards", "problem", "window"},
+    "evaluators": {"evaluator", "population", "problem", "synthetic", "tabular"},
+    "export": NETS | INNER | {"problem"},
     "progress": set(),
     "events": set(),
     "checkpoint": {"evaluator"},
@@ -76,8 +77,8 @@ ARROWS: dict[str, set[str]] = {
     "drawing": SPACES | {"stats"},
     "envs": VIEWED | {"envs"},
     "table_log": set(),
-    "table_plan": SPACES | TABLES | {"settings", "table_log"},
-    "table_builder": SPACES | TABLES | {"evaluators", "provenance", "settings", "table_log", "table_plan"},
+    "table_plan": SPACES | TABLES | {"problem", "settings", "table_log"},
+    "table_builder": SPACES | TABLES | {"evaluators", "provenance", "problem", "settings", "table_log", "table_plan"},
     "page": set(),
     "run_folder": VIEWED,
     "report": VIEWED | {"page", "run_folder"},
@@ -94,8 +95,8 @@ ARROWS: dict[str, set[str]] = {
         *("agent_state", "lstm_controller", "one_shot"),
     },
     "table_build": TABLES
-    | {"launch", "progress", "search", "settings", "table_builder", "table_log", "table_plan", "workers"},
-    "table_check": TABLES | {"launch", "settings", "stats", "table_builder", "table_log"},
+    | {"launch", "progress", "search", "problem", "table_builder", "table_log", "table_plan", "workers"},
+    "table_check": TABLES | {"launch", "stats", "table_builder", "table_log"},
     "table_export": TABLES | {"launch"},
     "table_command": {"lookup", "table_card"},
     "speed": VIEWED,
@@ -114,8 +115,8 @@ ARROWS: dict[str, set[str]] = {
         "provenance",
         "scratch",
     }
-    | {"search", "settings", "workers"},
-    "scoreboard": SPACES | {"arms", "comparison", "comparison_stats", "evaluators", "journal", "settings", "stats"},
+    | {"search", "problem", "settings", "workers"},
+    "scoreboard": SPACES | {"arms", "comparison", "comparison_stats", "evaluators", "journal", "problem", "stats"},
     "compare_drawing": {"drawing"},
     "table_stats": {"stats"},
     "table_findings": TABLES | {"stats", "table_stats"},
@@ -150,7 +151,7 @@ ARROWS: dict[str, set[str]] = {
     | {"workers"},
     "studies": SPACES
     | TABLES
-    | {"evaluators", "papers", "scratch", "search", "settings", "stats", "study", "study_page", "study_stats"}
+    | {"evaluators", "papers", "scratch", "search", "problem", "stats", "study", "study_page", "study_stats"}
     | {"table_stats", "workers"},
     "__main__": VIEWED
     | {"table_command", "report", "doctor", "launch", "compare", "compare_page", "arms"}

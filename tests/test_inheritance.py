@@ -10,10 +10,11 @@ import torch
 
 from archgym.inheritance import blocks
 from archgym.population import Population
+from archgym.problem import Problem
 from archgym.replay import Replay
 from archgym.search import SearchArgs
 from archgym.seeding import Consumer, generator
-from archgym.settings import SEPARATE, TRANSFERS, Problem, Settings
+from archgym.settings import SEPARATE, TRANSFERS, Settings
 from archgym.supernet import FIELDS
 from archgym.window import WindowResult
 

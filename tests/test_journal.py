@@ -196,8 +196,10 @@ def test_recording_changes_nothing(whole: tuple[list[Any], Any], tmp_path: Path)
 # It resumes
 
 
-@pytest.mark.parametrize("behind", [None, 0, 2], ids=["no checkpoint", "fresh checkpoint", "older checkpoint"])
-@pytest.mark.parametrize("transfer", TRANSFERS)
+@pytest.mark.parametrize(
+    ("transfer", "behind"),  # calls since the last checkpoint; None: there is none
+    [*((transfer, 0) for transfer in TRANSFERS), *((one, calls) for one in ("shared", "own") for calls in (None, 2))],
+)
 def test_a_search_killed_after_any_call_resumes_bit_for_bit(
     transfer: str, behind: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from archgym.learners.precision import Working
+from archgym.problem import Problem
 from archgym.search_space import SearchSpace
 from archgym.search_spaces import deep_kernels, mini_kernels, nature_kernels
 from archgym.search_spaces.nature_kernels import Conv, ConvNet
-from archgym.settings import Problem, Settings
+from archgym.settings import Settings
 from archgym.supernet import Centred, Layout, Supernet, check_out, variants
 from archgym.supernets import kernels
 

@@ -3,7 +3,8 @@
 import numpy as np
 
 from archgym.population import Population
-from archgym.settings import Problem, Settings
+from archgym.problem import Problem
+from archgym.settings import Settings
 
 
 def trained(windows: int, **keywords: object) -> np.ndarray:

@@ -22,9 +22,10 @@ from archgym import native
 from archgym.learners import dqn, dqn_native, dqn_torch, pqn, pqn_native, pqn_torch
 from archgym.learners import native as handed
 from archgym.population import Population
+from archgym.problem import Problem
 from archgym.replay import Replay
 from archgym.search_spaces.mlp import MLP
-from archgym.settings import Problem, Settings
+from archgym.settings import Settings
 from archgym.supernet import FIELDS, Layout, Subnets, Supernet, check_out
 from archgym.supernets import mlp
 from archgym.training import Group

@@ -13,11 +13,12 @@ from torch import Tensor
 from archgym import inheritance, net2net
 from archgym.observations import Inputs
 from archgym.population import Population
+from archgym.problem import Problem
 from archgym.search_space import Network, SearchSpace
 from archgym.search_spaces import deep_kernels, mini_kernels, mlp, mlp_wide, nature_kernels
 from archgym.search_spaces.mlp import MLP
 from archgym.search_spaces.nature_kernels import Conv, ConvNet
-from archgym.settings import Problem, Settings
+from archgym.settings import Settings
 from archgym.supernet import Layout, Supernet, check_out, family_of
 
 CPU = torch.device("cpu")

@@ -11,7 +11,8 @@ from archgym import lookup, papers
 from archgym.__main__ import main
 from archgym.agents import ppo, random_search
 from archgym.launch import parse
-from archgym.settings import Problem, Settings
+from archgym.problem import Problem
+from archgym.settings import Settings
 
 
 def of(env_id: str, **keywords: Any) -> Settings:

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from archgym.evaluator import State
 from archgym.lookup import names
 from archgym.population import Population, find_device
+from archgym.problem import Problem
 from archgym.replay import REWARD
 from archgym.seeding import Consumer, generator
-from archgym.settings import TRANSFERS, Problem, Settings
+from archgym.settings import TRANSFERS, Settings
 from archgym.supernet import FIELDS
 from archgym.window import WindowResult
 

@@ -26,10 +26,11 @@ from archgym.learners.rollouts import lambda_returns
 from archgym.learners.sampling import Sampler
 from archgym.lookup import load
 from archgym.population import Population
+from archgym.problem import Problem
 from archgym.search_space import SearchSpace
 from archgym.search_spaces.mlp import MLP
 from archgym.seeding import Consumer, env_seeds, generator
-from archgym.settings import Problem, Settings
+from archgym.settings import Settings
 from archgym.supernet import FIELDS, Layout, Subnets, Supernet, check_in, check_out, family_of, variants
 from archgym.tasks import TASKS
 from archgym.trainers.ppo import PRESETS, Trainer

@@ -20,10 +20,11 @@ from archgym.learners.pqn_torch import Learner, TorchLearners
 from archgym.learners.rollouts import lambda_returns
 from archgym.lookup import load
 from archgym.population import Population
+from archgym.problem import Problem, with_layer_norm
 from archgym.search_space import SearchSpace
 from archgym.search_spaces.mlp import MLP
 from archgym.seeding import Consumer, env_seeds, generator
-from archgym.settings import Problem, Settings, with_layer_norm
+from archgym.settings import Settings
 from archgym.supernet import FIELDS, Layout, Subnets, Supernet, check_in, check_out, family_of, variants
 from archgym.tasks import TASKS
 from archgym.trainers.pqn import PRESETS, Trainer

@@ -15,9 +15,10 @@ from archgym.learners.adam_fused import FusedAdam, adam_for
 from archgym.learners.dqn import Config
 from archgym.learners.precision import Working
 from archgym.population import Population
+from archgym.problem import Problem
 from archgym.replay import REWARD
 from archgym.search_spaces import mini_kernels
-from archgym.settings import Problem, Settings
+from archgym.settings import Settings
 from archgym.supernet import Layout, Subnets, Supernet, check_in, check_out, family_of, variants
 from archgym.trainers.dqn import PRESETS
 from archgym.training import Statistics

@@ -22,8 +22,9 @@ import torch
 import archgym  # noqa: F401  (registers the ids)
 from archgym import journal, launch, protocol, scratch, stats
 from archgym.agents import lstm_reinforce
+from archgym.problem import Problem
 from archgym.search_spaces.mlp import SPACE
-from archgym.settings import Problem, Settings
+from archgym.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 STEPS = 1250  # two windows of one inner environment each

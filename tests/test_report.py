@@ -13,7 +13,8 @@ import pytest
 from matplotlib import rcParams
 
 from archgym import report, stats
-from archgym.settings import Problem, Settings
+from archgym.problem import Problem
+from archgym.settings import Settings
 
 NASTY = "archgym search --name '<script>alert(1)</script>' & \"$x^2$\""
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from archgym import scratch
-from archgym.settings import Problem, Settings
+from archgym.problem import Problem
+from archgym.settings import Settings
 
 INNER = {"learning_starts": 40, "batch_size": 16, "train_frequency": 4}
 SETTINGS = Settings(windows=3, window_steps=120, horizon=360, transfer="own", trainer_settings=INNER)

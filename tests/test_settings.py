@@ -11,7 +11,8 @@ import pytest
 from archgym.inner_envs import dimensions
 from archgym.lookup import names
 from archgym.observations import kind_of
-from archgym.settings import Problem, Settings, find_space, spaces_that_take
+from archgym.problem import Problem, find_space, spaces_that_take
+from archgym.settings import Settings
 from archgym.tasks import TASKS
 
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 import archgym  # noqa: F401  (registers the environments)
 from archgym.native import library
 from archgym.population import Population
-from archgym.settings import Problem, Settings
+from archgym.problem import Problem
+from archgym.settings import Settings
 from archgym.shards import share_out
 from archgym.training import Outcome
 

@@ -19,10 +19,11 @@ from archgym.envs.team import Team
 from archgym.evaluator import State
 from archgym.learners import adam_fused, dqn, dqn_torch, pqn, pqn_torch, sharing
 from archgym.population import Population
+from archgym.problem import Problem
 from archgym.replay import REWARD, Replay
 from archgym.search import SearchArgs
 from archgym.search_spaces.mlp import MLP
-from archgym.settings import Problem, Settings
+from archgym.settings import Settings
 from archgym.supernet import FIELDS, Layout, Supernet
 from archgym.supernets import mlp
 from archgym.training import Group

@@ -16,9 +16,10 @@ from archgym.learners.dqn_torch import TorchLearners
 from archgym.learners.select import find_learner
 from archgym.learners.stacked_mlp import ACTIVATIONS
 from archgym.population import Population
+from archgym.problem import Problem
 from archgym.replay import Replay
 from archgym.search_spaces.mlp import MLP
-from archgym.settings import Problem, Settings
+from archgym.settings import Settings
 from archgym.supernet import FIELDS, Layout, Subnets, Supernet, check_out
 from archgym.supernets import kernels, mlp
 from archgym.trainers import dqn, pqn

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 import archgym  # noqa: F401  (registers the ids)
 from archgym.landscape import Config, Landscape
 from archgym.lookup import load
+from archgym.problem import Problem
 from archgym.search_space import SearchSpace
 from archgym.search_spaces import grid
-from archgym.settings import Problem, Settings
+from archgym.settings import Settings
 from archgym.synthetic import Synthetic
 
 SYNTHETIC = "ArchSearch-Synthetic-v0"

@@ -18,7 +18,8 @@ import pytest
 from archgym import table as tables
 from archgym import table_builder
 from archgym.evaluators import open_evaluator
-from archgym.settings import Problem, Settings
+from archgym.problem import Problem
+from archgym.settings import Settings
 from archgym.table import COLUMNS, Table
 from archgym.table_builder import Builder, merged, write
 from archgym.table_log import SUPERNET

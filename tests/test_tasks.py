@@ -13,7 +13,8 @@ from archgym import inner_envs
 from archgym.inner_envs import dimensions, look, random_returns
 from archgym.lookup import load
 from archgym.observations import shape_of
-from archgym.settings import Problem, Settings, trainer_config
+from archgym.problem import Problem, trainer_config
+from archgym.settings import Settings
 from archgym.tasks import TASKS, THRESHOLD, Task, get_task
 
 

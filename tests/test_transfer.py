@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from archgym.population import Population
+from archgym.problem import Problem
 from archgym.seeding import Consumer, generator
-from archgym.settings import Problem, Settings
+from archgym.settings import Settings
 from archgym.supernet import FIELDS
 from archgym.window import WindowResult
 

@@ -27,10 +27,11 @@ from archgym.inner_envs import dimensions, open_inner_envs
 from archgym.lookup import load, names
 from archgym.native import library
 from archgym.population import Population
+from archgym.problem import Problem
 from archgym.replay import VALID
 from archgym.search import SearchArgs
 from archgym.seeding import Consumer, env_seeds
-from archgym.settings import Problem, Settings
+from archgym.settings import Settings
 from archgym.supernet import FIELDS
 from archgym.tasks import TASKS, Task, get_task
 from archgym.training import WindowTrainer

@@ -7,7 +7,7 @@ own for a window, and every step is made by all of them at once:
 
 and Adam moves number i against g_i. A number that no subnet of the window uses keeps its weight, moments and step
 count. The mean is over those who use a number and not over all K, so that the size of its gradient, which Adam's
-moments remember, does not depend on how many others do. PQN cuts each member's gradient to length before the mean.
+moments remember, does not depend on how many others do. PQN and PPO cut each member's gradient to length first.
 
 The numbers in use are checked out once, as a *union*; what the groups compute with are copies of it.
 """

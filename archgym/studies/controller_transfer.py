@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from archgym import lookup, study, study_stats, workers
 from archgym.evaluators import open_evaluator
+from archgym.problem import Problem
 from archgym.search import SearchArgs
-from archgym.settings import Problem
 from archgym.study import Arm, make_arm
 from archgym.study_page import interval
 

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from archgym import study, study_stats, table_card, workers
 from archgym import table as tables
 from archgym.papers import PAPERS
+from archgym.problem import Problem
 from archgym.search_space import Architecture
-from archgym.settings import Problem
 from archgym.stats import switch_rates
 from archgym.study import Arm, make_arm
 from archgym.study_page import interval

@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 
 from archgym import scratch, study, study_stats, table_card, workers
 from archgym import table as tables
+from archgym.problem import Problem
 from archgym.search_space import Architecture
-from archgym.settings import Problem
 from archgym.study import Arm, make_arm
 from archgym.study_page import interval
 from archgym.table import SCORES, Table
