@@ -245,6 +245,17 @@ def test_a_proxy_that_is_always_wrong_is_answered_no(ranked: Callable[..., one_s
     assert [one["answer"] for one in own.answers()] == ["no", "no", "no", "no"]
 
 
+def test_random_search_at_equal_steps_is_left_out_where_too_few_true_scores_are_known(
+    ranked: Callable[..., one_shot.Study],
+) -> None:
+    own = ranked(lambda level, rng: level)
+    own.__dict__["steps"] = {"random-search": 25 * 4 * 400.0}
+    assert own.paid("random-search") == 28
+    assert [one["claim"] for one in own.answers() if "steps" in one["claim"]] == []
+    assert len(own.figures()) == 3
+    assert [row[0] for row in own.result_table()["rows"]] == ["random-search", "best of 3 random", "made by hand"]
+
+
 def test_where_k_is_the_whole_space_every_search_comes_to_the_same(ranked: Callable[..., one_shot.Study]) -> None:
     own = ranked(lambda level, rng: rng.random(len(level)))
     object.__setattr__(own.args, "top", 27)

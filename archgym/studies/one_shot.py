@@ -233,15 +233,12 @@ class Study(study.Study):
         return {arm: float(np.mean([run.steps for run in runs])) for arm, runs in self.runs.items()}
 
     def paid(self, arm: str) -> int:
-        """Count the random architectures whose trainings take as many steps as a search and its K trainings do.
-
-        As many as true scores are known of, where that is fewer.
-        """
+        """Count the random architectures whose trainings take as many steps as a search and its K trainings do."""
         if self.table is not None:
             training = self.table.windows * self.table.problem.window_steps
         else:
             training = scratch.retraining(self.problem.settings, self.args.retrain)[1]
-        return min(len(self.pool), self.args.top + int(self.steps[arm] // training))
+        return self.args.top + int(self.steps[arm] // training)
 
     def guess(self, arm: str) -> Scores:
         """What the searches of an arm rank by, (architectures, searches): minus the rank; what has none comes last."""
@@ -295,14 +292,15 @@ class Study(study.Study):
             found[arm] = {
                 "score": self.estimate(score, guess, chosen_by, judged),
                 "over_random": self.estimate(partial(over_sets, self.sets(top)), guess, chosen_by, judged),
-                "over_paid": self.estimate(partial(over_sets, self.sets(paid)), guess, chosen_by, judged),
-                "paid": paid,
                 "over_hand": self.estimate(over_hand, guess, chosen_by, judged),
                 "tau": self.estimate(tau, guess, judged),
                 "regret": self.estimate(regret, guess, judged),
                 "each": each,
                 "beats": float(np.mean(each[:, None] > drawn) + np.mean(each[:, None] == drawn) / 2),
             }
+            if paid <= len(self.pool):  # otherwise true scores of too few are known
+                own = self.estimate(partial(over_sets, self.sets(paid)), guess, chosen_by, judged)
+                found[arm] |= {"over_paid": own, "paid": paid}
         return found
 
     def answers(self) -> list[dict[str, Any]]:
@@ -339,8 +337,10 @@ class Study(study.Study):
         words: dict[str, Any] = {"top": top, "draws": self.args.draws, "hand": self.problem.space.label(self.by_hand)}
         found = []
         for arm, own in self.found.items():
-            words["paid"] = own["paid"]
+            words["paid"] = own.get("paid")
             for name, claim, against, measured in claims:
+                if name not in own:
+                    continue
                 row = study_stats.compared(arm, against, own[name])
                 answer = {"claim": f"{arm} {claim.format(**words)}", "measured": measured.format(**words)}
                 found.append({**answer, "answer": study_stats.answer([row]), "level": level, "rows": [row]})
@@ -404,7 +404,7 @@ class Study(study.Study):
             ]
             for arm, own in self.found.items()
         ]
-        for count in sorted({self.args.top, *(own["paid"] for own in self.found.values())}):
+        for count in sorted({self.args.top, *(own["paid"] for own in self.found.values() if "paid" in own)}):
             other = study_stats.best_of_drawn(self.sets(count), chosen_by, judged)
             low, high = np.quantile(other, (0.025, 0.975))
             ends = f"{other.mean():.3f} [{low:.3f}, {high:.3f}]"
@@ -450,8 +450,9 @@ class Study(study.Study):
         ]
         titles = {"over_random": f"Beside {RANDOM}", "over_paid": f"Beside {RANDOM}, equal steps"}
         for name, title in {**titles, "over_hand": f"Beside the one {BY_HAND}"}.items():
-            rows = {arm: [own[name]["low"], own[name]["value"], own[name]["high"]] for arm, own in self.found.items()}
-            if all(row[0] is not None for row in rows.values()):
+            asked = {arm: own[name] for arm, own in self.found.items() if name in own}
+            rows = {arm: [own["low"], own["value"], own["high"]] for arm, own in asked.items()}
+            if rows and all(row[0] is not None for row in rows.values()):
                 caption = "Difference of scores from scratch, with its 95 % interval; more is better."
                 figures.append(
                     {"kind": "differences", "title": title, "caption": caption, "label": "difference", "rows": rows}
