@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -72,7 +73,13 @@ class Arm(arms.Arm):
 
 
 def make_arm(
-    name: str, agent: str, text: str, settings: Mapping[str, Any], *, inner: Sequence[str] = (), control: bool = False
+    name: str,
+    agent: str,
+    text: str,
+    settings: Mapping[str, Any],
+    *,
+    options: Mapping[str, Any] = MappingProxyType({}),
+    control: bool = False,
 ) -> Arm:
     """Build an arm.
 
@@ -80,21 +87,18 @@ def make_arm(
         name: Of the arm.
         agent: Of the agent.
         text: What it is.
-        settings: The agent's options and the environment's settings by name; those without a flag become `--inner`.
-        inner: More of the latter, as they were given.
+        settings: Of the environment and the search, by name; those without a flag of every search become `--inner`.
+        options: Of the agent, by name; some are called as settings of the inner trainer are.
         control: See `Arm`.
     """
     args_class = lookup.load("archgym.agents", agent, "agent").Args
-    known = {item.name: item.default for item in fields(args_class)}
+    known = {item.name: item.default for item in fields(SearchArgs)}
     own = {name: value for name, value in settings.items() if name in known}
-    pairs = [f"{name}={json.dumps(value)}" for name, value in settings.items() if name not in known]
-    given = search.parse_settings(tuple(inner))  # what has a flag is no setting without one
-    own |= {name: value for name, value in given.items() if name in known}
-    pairs += [pair for pair in inner if pair.partition("=")[0] not in known]
+    pairs = tuple(f"{name}={json.dumps(value)}" for name, value in settings.items() if name not in known)
     if "paper" in own:
         own = {**papers.flags(own["paper"], known), **own}
     env_id = search.view(str(own.get("env_id", SearchArgs.env_id)), args_class)
-    return Arm(name, agent, args_class(**{**own, "env_id": env_id, "inner": tuple(pairs)}), text, control)
+    return Arm(name, agent, args_class(**{**own, **options, "env_id": env_id, "inner": pairs}), text, control)
 
 
 class Study:
@@ -204,6 +208,11 @@ class Study:
     def read(self, arm: Arm, seed: int) -> Run:
         """Read a finished run."""
         return run_folder.read(_folder(self.search_args(arm, seed)))
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """The settings that all arms share, by name; what an arm has of its own goes before them."""
+        return search.parse_settings(self.args.inner)
 
     @property
     def judged(self) -> list[str]:

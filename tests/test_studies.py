@@ -85,6 +85,15 @@ def test_all_arms_of_the_issue_are_there() -> None:
         assert arm.control == (name not in (*rules, "lstm", "random-switching"))
 
 
+def test_what_an_arm_has_of_its_own_goes_before_what_is_given_for_all() -> None:
+    own = nas_of("--inner", "transfer=net2net", "replay_keep=0.5", "learning_rate=0.01")
+    found = {name: arm.args.settings() for name, arm in own.arms.items()}
+    assert {settings.trainer_settings["learning_rate"] for settings in found.values()} == {0.01}
+    kept = {name: (settings.transfer, settings.replay_keep) for name, settings in found.items()}
+    assert kept.pop(nas_dqn.LOSSLESS) == ("shared", 1.0)
+    assert set(kept.values()) == {("net2net", 0.5)}
+
+
 def test_the_fixed_networks_are_the_smallest_the_middle_and_the_largest() -> None:
     own = nas_of()
     networks = [own.problem.space.network_of(one) for one in own.sizes]
@@ -190,10 +199,20 @@ def test_better_than_random_switching_alone_is_not_enough_for_yes() -> None:
     assert found[nas_dqn.CLAIMS[0].claim] == "undecided"
 
 
-def test_a_space_of_one_size_cannot_be_asked(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--inner", "max_params=1500"], "--space: expected networks of at least 3 sizes, got those of 'mlp'."),
+        (["--space", "nature-kernels"], "space: expected one of mlp"),
+        (["--inner", "transfer=sharde"], "unknown transfer 'sharde'"),
+    ],
+)
+def test_a_space_or_setting_that_does_not_fit_is_refused(
+    words: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit):
-        main(["study", "nas-dqn", "--space", "nature-kernels"])
-    assert "space: expected one of mlp" in capsys.readouterr().err
+        main(["study", "nas-dqn", *words])
+    assert sentence in capsys.readouterr().err
 
 
 # One-shot search

@@ -210,7 +210,7 @@ def test_every_study_has_what_the_command_line_needs() -> None:
 
 
 def test_settings_without_a_flag_become_inner_ones_and_those_with_one_do_not() -> None:
-    arm = study.make_arm("a", "fixed", "", {"transfer": "shared", "envs_per_member": 2}, inner=("learning_rate=0.1",))
+    arm = study.make_arm("a", "fixed", "", {"transfer": "shared", "envs_per_member": 2, "learning_rate": 0.1})
     assert arm.args.transfer == "shared"
     assert arm.args.inner == ("envs_per_member=2", "learning_rate=0.1")
     assert arm.args.settings().envs_per_member == 2

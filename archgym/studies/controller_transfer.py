@@ -70,7 +70,7 @@ class Study(study.Study):
         own = {"env_id": args.env_id, "task": task, "space": args.space, "windows": args.windows}
         own |= {"num_envs": args.num_envs}
         own |= {} if args.window_steps is None else {"window_steps": args.window_steps}
-        return make_arm(name, agent, text, own, inner=args.inner, control=control)
+        return make_arm(name, agent, text, {**self.given, **own}, control=control)
 
     @cached_property
     def sources(self) -> list[int]:

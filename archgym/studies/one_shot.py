@@ -86,14 +86,14 @@ class Study(study.Study):
         own |= {"num_envs": args.num_envs, "transfer": "shared", "recommendations": self.ranked}
         own |= {name: getattr(args, name) for name in ("window_steps", "paper") if getattr(args, name) is not None}
         words = "Searches with shared weights; its recommendations, best first, are the proxy's ranking."
-        return {agent: make_arm(agent, agent, words, own, inner=args.inner) for agent in args.agents}
+        return {agent: make_arm(agent, agent, words, {**self.given, **own}) for agent in args.agents}
 
     @cached_property
     def problem(self) -> Problem:
         """What is searched."""
         own = {name: getattr(self.args, name) for name in ("env_id", "task", "space")}
         own |= {} if self.args.paper is None else {"paper": self.args.paper}
-        return Problem(make_arm(RANDOM, "random-search", "", own, inner=self.args.inner).args.settings())
+        return Problem(make_arm(RANDOM, "random-search", "", {**self.given, **own}).args.settings())
 
     @cached_property
     def ranked(self) -> int:
