@@ -51,7 +51,7 @@ class SearchArgs:
     """What an architecture inherits at a switch: shared, matching, net2net, distil, own or fresh; None: as the
     environment says, shared where networks are trained and own on a table."""
     distil_steps: int | None = None
-    """Gradient steps of distil at a switch; None: as the environment says (400)."""
+    """Gradient steps of distil at a switch; None: 400."""
     optimizer: str | None = None
     """Adam's moments of what is inherited at a switch: keep or reset; None: as the environment says (keep)."""
     replay_keep: float | None = None

@@ -60,9 +60,9 @@ class Settings:
     (the like, but what is wider or deeper computes what the network before it did), `distil` (as `matching`, and then
     the values of the network before it, taught on the replay), `own` (every architecture continues its own weights,
     replay and exploration), `fresh` (nothing)."""
-    distil_steps: int = 400
-    """Gradient steps of `distil` at a switch, on minibatches of what is left of the replay. On CartPole-v1 a learner
-    that switches at random in every window comes no further with 100 than with none (benchmarks/README.md)."""
+    distil_steps: int | None = None
+    """Gradient steps of `distil` at a switch, on minibatches of what is left of the replay; None: 400. On CartPole-v1 a
+    learner that switches at random in every window comes no further with 100 than with none (benchmarks/README.md)."""
     optimizer: str = "keep"
     """Adam's moments and step counts of the weights that are inherited at a switch: `keep` or `reset`."""
     replay_keep: float = 1.0
@@ -151,12 +151,13 @@ class Settings:
             "horizon",
             "envs_per_member",
             "evaluation_episodes",
+            "distil_steps",
             "max_params",
             "threads",
         )
         for name in counts:
             value = getattr(self, name)
-            optional = name in ("window_steps", "window_episodes", "horizon", "max_params")
+            optional = name in ("window_steps", "window_episodes", "horizon", "distil_steps", "max_params")
             whole = isinstance(value, int) and not isinstance(value, bool)
             if not (optional and value is None) and not (whole and value > 0):
                 raise ValueError(f"{name}: expected a positive integer, got {value!r}.")
@@ -204,11 +205,9 @@ class Settings:
             reason = "with share_weights=True, whose members switch at different times"
         elif self.transfer in SEPARATE:
             reason = f"with transfer={self.transfer!r}, which hands nothing over at a switch"
-        if isinstance(self.distil_steps, bool) or not isinstance(self.distil_steps, int) or self.distil_steps < 1:
-            raise ValueError(f"distil_steps: expected a positive integer, got {self.distil_steps!r}.")
-        if self.transfer != "distil" and self.distil_steps != Settings.distil_steps:
+        if self.transfer != "distil" and self.distil_steps is not None:
             raise ValueError(
-                f"distil_steps: expected {Settings.distil_steps} (the default) with transfer={self.transfer!r}, "
+                f"distil_steps: expected None with transfer={self.transfer!r}, which teaches nothing, "
                 f"got {self.distil_steps}."
             )
         if self.transfer == "distil" and self.replay_keep == 0:

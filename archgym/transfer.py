@@ -32,6 +32,8 @@ from archgym.seeding import Consumer, generator
 from archgym.settings import SEPARATE, Settings
 from archgym.supernet import Layout, Supernet, check_in, check_out
 
+LESSONS = 400  # gradient steps that teach a network at a switch, see `Settings.distil_steps`
+
 
 @dataclass
 class Store:
@@ -171,7 +173,7 @@ class Transfer:
         if self.name != "distil" or store.network == label or self.replay is None:
             return 0
         there = (int(self.replay.filled[member]) - 1) * self.replay.envs
-        return self.settings.distil_steps if there >= self.enough else 0
+        return (self.settings.distil_steps or LESSONS) if there >= self.enough else 0
 
     def weights_to_train(self, lifetime: Lifetime, label: str, member: int, switched: bool) -> Supernet:
         """Give what an architecture is checked out of for its next window; its replay is cut already.

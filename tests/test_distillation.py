@@ -94,7 +94,7 @@ def train(made: Population, architecture: list[int]) -> Any:
 
 
 def test_a_switch_teaches_before_the_window_and_its_steps_count() -> None:
-    made, plain = population(), population(transfer="matching", distil_steps=Settings.distil_steps)
+    made, plain = population(), population(transfer="matching", distil_steps=None)
     steps = [[train(one, architecture).gradient_steps for architecture in (A, B, B)] for one in (made, plain)]
     assert steps == [[20, 37, 30], [20, 30, 30]]
     supernet = made.lifetimes[0].stores[""].supernet
@@ -134,7 +134,7 @@ def test_nothing_is_taught_where_less_than_a_minibatch_is_left() -> None:
         ({"replay_keep": 0}, "replay_keep: expected a number above 0 with transfer='distil', got 0"),
         ({"distil_steps": 0}, "distil_steps: expected a positive integer, got 0"),
         ({"distil_steps": True}, "distil_steps: expected a positive integer, got True"),
-        ({"transfer": "shared"}, r"distil_steps: expected 400 \(the default\) with transfer='shared', got 7"),
+        ({"transfer": "shared"}, "distil_steps: expected None with transfer='shared', which teaches nothing, got 7"),
     ],
 )
 def test_wrong_settings_are_refused_with_a_sentence(keywords: dict[str, Any], sentence: str) -> None:
