@@ -15,7 +15,7 @@ import pytest
 from archgym import journal, lookup, search
 
 INNER = ("envs_per_member=2", "batch_size=32", "learning_starts=40")
-SEARCH = {"num_envs": 2, "windows": 30, "window_steps": 160, "seed": 3, "transfer": "shared", "inner": INNER}
+SEARCH = {"num_envs": 2, "windows": 60, "window_steps": 160, "seed": 3, "transfer": "shared", "inner": INNER}
 CARRIED = {"window_episodes": 4, "inner": (*INNER, "inner_envs=carry")}  # nothing can be saved: all is trained again
 NEW_ROWS, DELAY = 7, 0.1  # a process is stopped after fewer new rows than this, and up to so many seconds later
 AGENTS = lookup.names("archgym.agents")

@@ -103,7 +103,7 @@ def test_the_same_command_gives_the_same_numbers_killed_or_not(
 ) -> None:
     """Killed at a random instant, with searches done and under way, it goes on and ends with the very same file."""
     folder = tmp_path / "killed"
-    words = [*FLAGS, "--windows", "200", "--out", str(folder)]
+    words = [*FLAGS, "--windows", "60", "--out", str(folder)]
     command = [sys.executable, "-m", "archgym", "study", "one-shot", *words]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ)
     ended = lambda: list(folder.glob("searches/*/*/recommendation.json"))  # noqa: E731
@@ -120,7 +120,7 @@ def test_the_same_command_gives_the_same_numbers_killed_or_not(
     assert resumed.returncode == 0, resumed.stderr
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
     alone = tmp_path / "alone"
-    assert study.main(one_shot.Study(args_of([*FLAGS, "--windows", "200", "--out", str(alone)]))) == 0
+    assert study.main(one_shot.Study(args_of([*FLAGS, "--windows", "60", "--out", str(alone)]))) == 0
     assert json.loads((folder / "study.json").read_text()) == json.loads((alone / "study.json").read_text())
     assert (folder / "report.html").read_bytes() == (alone / "report.html").read_bytes()
 
