@@ -39,6 +39,7 @@ COLUMNS: dict[str, type[np.generic]] = {
     "seconds": np.float32,
 }
 SCORES = ("area", "last_fifth")
+READINGS = 10  # of a table and its card that do not fit: somebody may just be replacing them
 
 
 @dataclass(frozen=True)
@@ -318,7 +319,7 @@ def _fitting(file: Path) -> tuple[Card, bytes]:
     still lies beside the old one.
     """
     half = file.with_name(f"{file.stem}.json{HALF}")
-    for _ in range(2):
+    for _ in range(READINGS):
         numbers = file.read_bytes()
         if half.exists():
             with suppress(FileNotFoundError, ValueError):  # its writer has just finished, or was killed at once

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,10 @@ def start(agent: str, folder: Path, seconds: float, own: dict[str, Any], *, resu
     flags = [part for name, value in own.items() if name != "inner" for part in (flag(name), str(value))]
     command = [sys.executable, "-c", RUN, str(seconds), "search", agent, *flags, "--inner", *own["inner"]]
     command += ["--out", str(folder), *(["--resume"] if resume else [])]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ)
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    # A shell lets what it runs in the background ignore interrupts, and so these tests, and so their processes.
+    heeds = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    return subprocess.Popen(command, env=os.environ, preexec_fn=heeds, **pipes)
 
 
 def wait_for(condition: Any, process: subprocess.Popen[str]) -> None:
