@@ -8,6 +8,7 @@ every run a search with a journal of its own, keeps what is done when it is kill
 import json
 import os
 import shlex
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
@@ -101,7 +102,7 @@ def make_arm(
     return Arm(name, agent, args_class(**{**own, **options, "env_id": env_id, "inner": pairs}), text, control)
 
 
-class Study:
+class Study(ABC):
     """A study; those of `archgym/studies/` define what is left open here.
 
     Args:
@@ -115,21 +116,21 @@ class Study:
         self.folder = args.out or Path("runs") / f"study__{self.name}__{args.seed}"
         self.failures: list[dict[str, str]] = []
 
-    @cached_property
+    @property
+    @abstractmethod
     def arms(self) -> dict[str, Arm]:
         """The arms by name."""
-        raise NotImplementedError
 
+    @abstractmethod
     def stages(self) -> Iterator[tuple[str, list[workers.Job]]]:
         """Give what is not done yet in stages, title and jobs; a stage is asked for when those before are done."""
-        raise NotImplementedError
 
+    @abstractmethod
     def content(self) -> dict[str, Any]:
         """Work out what came of it: `title`, `source`, `question`, `method`, `tables`, `figures`, `answers`, `limits`.
 
         See `archgym.study_page`.
         """
-        raise NotImplementedError
 
     @cached_property
     def seeds(self) -> list[int]:
