@@ -1,7 +1,8 @@
 """The reference DQN learner in memory that stays where it is, so that CUDA graphs can hold its steps.
 
-The updates are those of `dqn_torch`, autograd included, for every network. On a CUDA device acting is one graph, and so
-is the gradient step of the first so many groups (`cuda_graphs`); on any other the same functions are called.
+The updates are those of `dqn_torch`, autograd included, for every network whose forward pass waits for no number. On a
+CUDA device acting is one graph, and so is the gradient step of the first so many groups (`cuda_graphs`); on any other
+the same functions are called.
 """
 
 from collections.abc import Callable, Sequence

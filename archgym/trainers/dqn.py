@@ -7,6 +7,7 @@ unless they train one supernet (`archgym.learners.sharing`). `double` is Double 
 
 import time
 from collections.abc import Sequence
+from types import ModuleType
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from archgym.learners.dqn_torch import TorchLearners
 from archgym.learners.exploration import Explorer
 from archgym.replay import Replay
 from archgym.seeding import Consumer, generator
+from archgym.supernet import Family
 from archgym.supernets import mlp
 from archgym.training import Group, Outcome, Window, WindowTrainer, ages
 
@@ -124,4 +126,5 @@ class Trainer(WindowTrainer[Config]):
 
 def _captured(groups: Sequence[Group]) -> type[CapturedLearners]:
     """Give the learners that `torch` names: without autograd where the networks are multilayer perceptrons."""
-    return StackedLearners if groups[0].subnets.layout.family is mlp else CapturedLearners
+    family: Family | ModuleType = groups[0].subnets.layout.family
+    return StackedLearners if family is mlp else CapturedLearners
