@@ -231,10 +231,9 @@ class Blind(TorchDispatchMode):
 
 
 @pytest.mark.parametrize("ages", [(0,), (0, 30, 7)], ids=["one age", "numbers of three ages"])
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-@pytest.mark.parametrize("double", [False, True])
+@pytest.mark.parametrize(("precision", "double"), [("float32", False), ("bfloat16", True)])
 def test_a_step_looks_at_no_number_and_keeps_every_tensor_where_it_is(
-    double: bool, precision: str, ages: Sequence[int]
+    precision: str, double: bool, ages: Sequence[int]
 ) -> None:
     """A graph is recorded once: a step that waited for a number, or moved a tensor, could not be replayed."""
     learners, _ = begin(CapturedLearners, "images", ages=ages, double=double, precision=precision)

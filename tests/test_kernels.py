@@ -144,11 +144,10 @@ def with_gradients(
     return [computed, *torch.autograd.grad((computed * shares).sum(), list(leaves.values()))]
 
 
-@pytest.mark.parametrize("members", [1, 2, 3])
-@pytest.mark.parametrize("layer_norm", [False, True])
+@pytest.mark.parametrize(("members", "layer_norm"), [(2, True), (3, False)])  # one member is computed by the same code
 @pytest.mark.parametrize(("network", "inputs"), OF_ALL, ids=str)
 def test_members_side_by_side_are_members_one_by_one(
-    network: ConvNet, inputs: tuple[int, int, int], layer_norm: bool, members: int
+    network: ConvNet, inputs: tuple[int, int, int], members: int, layer_norm: bool
 ) -> None:
     network = replace(network, layer_norm=layer_norm)
     case = (network, *of_members(network, inputs, members, torch.float64))
