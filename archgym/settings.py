@@ -94,9 +94,9 @@ class Settings:
     device: str = "cpu"
     """Where networks and replay lie: a torch device."""
     learner: str = "auto"
-    """What computes the gradient steps: `native` (compiled, for multilayer perceptrons on the CPU), `torch` (without
-    autograd for those and DQN on any device, else the reference), `reference` (autograd), or `auto`: the first that
-    can, and the reference on other devices than the CPU."""
+    """What computes the gradient steps: `native` (compiled, for multilayer perceptrons on the CPU), `torch` (DQN
+    without autograd for those on any device, and in CUDA graphs for other networks, else the reference), `reference`
+    (autograd), or `auto`: the first that can, and the reference on other devices than the CPU."""
     threads: int = 1
     """Threads of the native learner; each trains members of its own, in inner environments of its own. The result does
     not depend on it."""

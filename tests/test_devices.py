@@ -12,10 +12,12 @@ import pytest
 import torch
 
 from archgym import population
+from archgym.learners.dqn_captured import CapturedLearners
 from archgym.population import Population
 from archgym.problem import Problem
 from archgym.settings import Settings
 from archgym.supernet import FIELDS
+from archgym.supernets import kernels
 
 SMALL = {"windows": 3, "envs_per_member": 2, "window_steps": 60}
 OF_TRAINER: dict[str, dict[str, Any]] = {
@@ -77,6 +79,7 @@ def lived(device: str, **keywords: Any) -> Population:
         {"trainer": "pqn", "space": "mlp", "transfer": "own", "exact": True},
         {"trainer": "pqn", "task": "Orchard-v0", "space": "mini-kernels"},
         {"task": "Orchard-v0", "space": "mini-kernels", "double": True},
+        {"task": "Orchard-v0", "space": "mini-kernels", "learner": "torch", "double": True, "precision": "bfloat16"},
         {"space": "mlp-wide", "share_weights": True, "tau": 0.1},
         {"trainer": "pqn", "space": "mlp-wide", "share_weights": True},
         {"trainer": "ppo", "space": "mlp-wide"},
@@ -93,6 +96,30 @@ def test_nothing_that_a_population_does_mixes_devices(stand_in: str, keywords: d
         assert made.replay.observations.device.type == made.replay.steps.device.type == stand_in
     architecture = made.problem.space.default_architecture
     assert {weight.device.type for weight in made.weights(0, architecture).values()} == {stand_in}
+
+
+def test_members_of_equal_convolutional_networks_take_captured_steps_side_by_side(
+    stand_in: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stepped, computed = set[type](), set[tuple[int, bool]]()
+    step, side_by_side = CapturedLearners.step, kernels.side_by_side
+
+    def noted_step(learners: CapturedLearners, count: int) -> None:
+        stepped.add(type(learners))
+        step(learners, count)
+
+    def noted(network: Any, weights: Any, observations: torch.Tensor) -> torch.Tensor:
+        computed.add((len(observations), torch.is_grad_enabled()))
+        return side_by_side(network, weights, observations)
+
+    monkeypatch.setattr(CapturedLearners, "step", noted_step)
+    monkeypatch.setattr(kernels, "side_by_side", noted)
+    problem = problem_on(stand_in, task="Orchard-v0", space="mini-kernels", learner="torch")
+    made = Population(problem, 3)
+    made.reset([1, 2, 3])
+    made.train_window(np.tile(problem.space.default_architecture, (3, 1)))
+    assert stepped == {CapturedLearners}
+    assert computed == {(3, True), (3, False)}
 
 
 def test_the_stand_in_refuses_to_be_mixed_with_the_cpu() -> None:

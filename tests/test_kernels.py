@@ -1,7 +1,7 @@
 """The convolutional networks: their definition, their sizes as published, and how small kernels lie in large ones."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -111,6 +111,77 @@ def test_a_network_computes_its_definition(network: ConvNet, inputs: tuple[int, 
         expected = torch.from_numpy(defined(network, weights, image)).float()
         torch.testing.assert_close(computed[row], expected, rtol=1e-4, atol=1e-5)
         torch.testing.assert_close(exported(batch)[row], expected, rtol=1e-4, atol=1e-5)
+
+
+# Members side by side, as on a GPU, beside members one by one, as on the CPU.
+
+OF_SPACES = [
+    (space.network_of(vector), inputs)
+    for space, inputs in ((nature_kernels.SPACE, ATARI), (deep_kernels.SPACE, ATARI), (mini_kernels.SPACE, BOARD))
+    for vector in (space.default_architecture, space.sample(np.random.default_rng(1)))
+]
+OF_ALL = [*OF_SPACES, *((network, (2, 9, 8)) for network in SMALL)]
+
+
+def of_members(
+    network: ConvNet, inputs: tuple[int, int, int], members: int, dtype: torch.dtype
+) -> tuple[dict[str, Tensor], Tensor]:
+    """Weights (G, *shape) of members, all but the head in a type, and images (G, 2, *inputs)."""
+    each = [weights_of(network, inputs, seed) for seed in range(members)]
+    stacked = {name: torch.stack([own[name] for own in each]) for name in each[0]}
+    head = torch.float32 if dtype == torch.bfloat16 else dtype
+    weights = {name: one.to(head if name.startswith("head") else dtype) for name, one in stacked.items()}
+    return weights, images(inputs, members * 2).view(members, 2, *inputs)
+
+
+def with_gradients(
+    compute: Callable[..., Tensor], network: ConvNet, weights: Mapping[str, Tensor], observations: Tensor
+) -> list[Tensor]:
+    """Values, and the gradients that a loss of which no two members have the same share gives every weight."""
+    leaves = {name: weight.detach().requires_grad_() for name, weight in weights.items()}
+    computed = compute(network, leaves, observations)
+    shares = torch.arange(1, computed.numel() + 1).view(computed.shape) / computed.numel()
+    return [computed, *torch.autograd.grad((computed * shares).sum(), list(leaves.values()))]
+
+
+@pytest.mark.parametrize(("members", "layer_norm"), [(2, True), (3, False)])  # one member is computed by the same code
+@pytest.mark.parametrize(("network", "inputs"), OF_ALL, ids=str)
+def test_members_side_by_side_are_members_one_by_one(
+    network: ConvNet, inputs: tuple[int, int, int], members: int, layer_norm: bool
+) -> None:
+    network = replace(network, layer_norm=layer_norm)
+    case = (network, *of_members(network, inputs, members, torch.float64))
+    plain, joined = (with_gradients(compute, *case) for compute in (kernels.one_by_one, kernels.side_by_side))
+    assert plain[0].shape == (members, 2, OUTPUTS)
+    for one, other in zip(plain, joined, strict=True):
+        torch.testing.assert_close(other, one, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize(("network", "inputs"), OF_SPACES[-2:], ids=str)
+def test_side_by_side_rounded_weights_come_to_nearly_the_same(network: ConvNet, inputs: tuple[int, int, int]) -> None:
+    weights, observations = of_members(network, inputs, 3, torch.bfloat16)
+    plain, joined = (compute(network, weights, observations) for compute in (kernels.one_by_one, kernels.side_by_side))
+    assert joined.dtype == torch.float32
+    torch.testing.assert_close(joined, plain, rtol=0, atol=0.02 * float(plain.abs().max()))
+
+
+@pytest.mark.parametrize(("network", "inputs"), OF_SPACES, ids=str)
+def test_on_a_cpu_members_are_computed_as_if_alone_to_the_last_bit(
+    network: ConvNet, inputs: tuple[int, int, int]
+) -> None:
+    weights, observations = of_members(network, inputs, 2, torch.float32)
+    together = kernels.forward(network, weights, observations)
+    for member in range(2):
+        alone = values(network, {name: weight[member] for name, weight in weights.items()}, observations[member])
+        assert torch.equal(together[member], alone)
+
+
+def test_on_another_device_members_are_computed_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    network, inputs = OF_SPACES[-1]
+    weights, observations = of_members(network, inputs, 2, torch.float32)
+    monkeypatch.setattr(kernels, "one_by_one", lambda *case: pytest.fail("one by one"))
+    there = {name: weight.to("meta") for name, weight in weights.items()}
+    assert kernels.forward(network, there, observations.to("meta")).shape == (2, 2, OUTPUTS)
 
 
 # Sizes as published.

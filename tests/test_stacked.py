@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from archgym.learners import cuda_graphs
 from archgym.learners.dqn import Config
+from archgym.learners.dqn_captured import changed
 from archgym.learners.dqn_stacked import StackedLearners
 from archgym.learners.dqn_torch import TorchLearners
 from archgym.learners.select import find_learner
@@ -194,7 +195,7 @@ def test_warming_up_changes_nothing_that_a_later_step_reads(mixed: bool, monkeyp
     for warms in (False, True):
         with monkeypatch.context() as patch:
             if warms:
-                patch.setattr("archgym.learners.dqn_stacked.repeated", repeated)
+                patch.setattr("archgym.learners.dqn_captured.repeated", repeated)
             learners, (first, second) = begin(
                 StackedLearners, [(NETWORKS[2], [0, 1], 0), (NETWORKS[2], [2], 90)], counts=counts, learning_starts=120
             )
@@ -212,7 +213,7 @@ def test_a_step_looks_at_no_number_and_keeps_every_tensor_where_it_is(network: M
     """A graph is recorded once: a step that waited for a number, or moved a tensor, could not be replayed."""
     learners, (subnets,) = begin(StackedLearners, [(network, range(MEMBERS), 0)], double=double)
     assert isinstance(learners, StackedLearners)
-    kept = [*learners.stacks[0].changed(), learners.uniform, learners.best, *subnets.fields.values()]
+    kept = [*changed(learners.learners[0]), learners.uniform, learners.best, *subnets.fields.values()]
     places = [tensor.data_ptr() for tensor in kept]
 
     class Blind(torch.overrides.TorchFunctionMode):
@@ -264,6 +265,12 @@ def test_torch_is_the_reference_where_there_is_nothing_faster(
     assert find_learner(name, CPU, family, trainer) == expected
     assert find_learner("auto", torch.device("meta"), mlp, dqn) == "reference"
     assert find_learner("torch", torch.device("meta"), mlp, dqn) == "torch"
+
+
+@pytest.mark.parametrize(("trainer", "expected"), [(dqn, "torch"), (pqn, "reference")])
+def test_torch_captures_convolutional_networks_where_there_is_something_to_capture(trainer: Any, expected: str) -> None:
+    assert find_learner("torch", torch.device("meta"), kernels, trainer) == expected
+    assert find_learner("auto", torch.device("meta"), kernels, trainer) == "reference"
 
 
 @pytest.mark.parametrize("name", ["auto", "torch", "reference"])

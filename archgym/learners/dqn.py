@@ -1,7 +1,8 @@
 """What a DQN learner is: its settings, and what the loop of a window asks of it.
 
-Three learners do the same: `dqn_torch`, the plain reference, for every network and device; `dqn_stacked`, without
-autograd, for multilayer perceptrons; and `dqn_native`, for these too, compiled, on the CPU.
+Four learners do the same: `dqn_torch`, the plain reference, for every network and device; `dqn_captured`, the same in
+CUDA graphs; `dqn_stacked`, without autograd, for multilayer perceptrons; and `dqn_native`, for these too, compiled, on
+the CPU.
 """
 
 from dataclasses import dataclass, replace

@@ -1,28 +1,23 @@
 """The fast DQN learner in torch, for multilayer perceptrons: the updates of `dqn_torch` without autograd.
 
 Forward and backward are written by hand (`stacked_mlp`), in memory that is there before the window begins. What treats
-all members alike is done once for all of them, as in the reference; networks and Adam run group by group. On a CUDA
-device the very same functions are captured in graphs (`cuda_graphs`).
+all members alike is done once for all of them, as in the reference; networks and Adam run group by group. What a CUDA
+graph would hold is captured as in `dqn_captured`.
 """
 
-from collections.abc import Callable, Sequence
-from functools import partial
-from itertools import accumulate, pairwise
+from collections.abc import Sequence
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
 from torch.nn import functional as F
 
-from archgym.learners.cuda_graphs import repeated
 from archgym.learners.dqn import Config
-from archgym.learners.dqn_torch import Learner, TorchLearners, values
+from archgym.learners.dqn_captured import CapturedLearners
+from archgym.learners.dqn_torch import Learner
 from archgym.learners.stacked_mlp import StackedMLP, layers
-from archgym.observations import Observations
 from archgym.replay import Replay
 from archgym.search_spaces.mlp import MLP
-from archgym.training import Group, Statistics
+from archgym.training import Group
 
 
 class Stack:
@@ -40,14 +35,11 @@ class Stack:
         self.weights, self.targets, self.gradient = (layers(network, one) for one in tensors)
         self.network = StackedMLP(network, self.weights[0].weight, learner.config.batch_size)
 
-    def changed(self) -> list[Tensor]:
-        """Give what a gradient step changes."""
-        learner = self.learner
-        return [*learner.subnets.fields.values(), *learner.adam.ages(), learner.loss, learner.value]
 
+class StackedLearners(CapturedLearners):
+    """The learners of M members in one window; what is not here is as in `CapturedLearners`.
 
-class StackedLearners(TorchLearners):
-    """The learners of M members in one window; what is not here is as in the reference.
+    Acting too: for few observations a member, products of maps that lie feature by feature are slow.
 
     Args:
         config: Resolved settings.
@@ -67,50 +59,17 @@ class StackedLearners(TorchLearners):
         samplers: Sequence[np.random.Generator],
         device: torch.device,
     ) -> None:
-        oldest_first = sorted(groups, key=lambda group: -group.steps)  # so those old enough to learn come first
-        super().__init__(config, oldest_first, members, replay, samplers, device)
-        spans = pairwise(accumulate((len(learner.group.rows) for learner in self.learners), initial=0))
-        self.stacks = [Stack(*one) for one in zip(self.learners, (slice(*span) for span in spans), strict=True)]
-        self.rings = self.ring[self.order]
-        self.order_on_host, self.rank_on_host = self.order.cpu().numpy(), self.rank.cpu().numpy()
+        super().__init__(config, groups, members, replay, samplers, device)
+        self.stacks = [Stack(*one) for one in zip(self.learners, self.spans, strict=True)]
 
         # Below, members lie group after group.
         weight, outputs = self.stacks[0].weights[-1].weight, self.stacks[0].weights[-1].weight.shape[1]
-        self.seen = weight.new_empty(len(self.ring), replay.envs, replay.observations.shape[-1])  # what is acted on
-        self.best = self.order.new_empty(len(self.ring), replay.envs)
-        self.uniform = torch.empty(len(self.ring), config.batch_size, dtype=torch.float64, device=device)
         self.q_t, self.q_tp1, self.slope = (
             weight.new_empty(len(self.ring), outputs, config.batch_size) for _ in range(3)
         )
         self.loss, self.value = weight.new_zeros(len(self.ring)), weight.new_zeros(len(self.ring))
         for stack in self.stacks:
             stack.learner.loss, stack.learner.value = self.loss[stack.span], self.value[stack.span]
-        self.choose = repeated(self._choose, [], device)
-        self.steps: dict[int, Callable[[], None]] = {}  # the gradient step of the first so many groups
-        self.steps_made = [0] * len(self.stacks)
-
-    def act(self, observations: Observations) -> NDArray[np.int64]:
-        """Give the actions of highest value, (M, E), on observations (M, E, observation size)."""
-        self.seen.copy_(torch.from_numpy(observations[self.order_on_host]))
-        self.choose()
-        actions: NDArray[np.int64] = self.best.cpu().numpy()[self.rank_on_host]
-        return actions
-
-    @torch.inference_mode()
-    def _choose(self) -> None:
-        # As the reference does: for few observations a member, products of maps that lie feature by feature are slow.
-        torch.argmax(values(self.learners, self.weights, self.seen), -1, out=self.best)
-
-    def update(self, ready: Sequence[Learner]) -> None:
-        """Make one gradient step of these learners: the first ones."""
-        count = len(ready)
-        if count not in self.steps:
-            changed = [tensor for stack in self.stacks[:count] for tensor in stack.changed()]
-            self.steps[count] = repeated(partial(self.step, count), changed, self.device)
-        torch.cat([one.draw() for one in ready], out=self.uniform[: self.stacks[count - 1].span.stop])
-        self.steps[count]()
-        for number in range(count):
-            self.steps_made[number] += 1
 
     @torch.inference_mode()
     def step(self, count: int) -> None:
@@ -145,9 +104,3 @@ class StackedLearners(TorchLearners):
         for stack in stacks:
             stack.network.backward(stack.weights, observations[stack.span], self.slope[stack.span], stack.gradient)
             stack.learner.adam.step(stack.learner.gradient, config.learning_rate)
-
-    def finish(self) -> Statistics:
-        """End the window."""
-        for learner, made in zip(self.learners, self.steps_made, strict=True):
-            learner.adam.gradient_steps = made  # not what Adam counted: a graph that is replayed counts nothing
-        return super().finish()

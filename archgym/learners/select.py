@@ -16,9 +16,10 @@ def find_learner(name: str, device: torch.device, family: Family | ModuleType, t
     """Decide between the learners.
 
     Args:
-        name: `native`, the compiled learner; `torch`, without autograd for multilayer perceptrons where the trainer
-            has that, else the reference; `reference`; or `auto` for the first of them that can train, on another
-            device than the CPU the reference (no GPU has run the graphs of `torch` yet).
+        name: `native`, the compiled learner; `torch`, where the trainer has it: without autograd for multilayer
+            perceptrons, and the reference in CUDA graphs for other networks on another device than the CPU (where there
+            is nothing to capture), else the reference; `reference`; or `auto` for the first of them that can train, on
+            another device than the CPU the reference (no GPU has run the graphs of `torch` yet).
         device: Where networks and replay lie.
         family: What the networks are.
         trainer: The inner algorithm; its `LEARNERS` name those that it has, the reference alone where it names none.
@@ -34,7 +35,7 @@ def find_learner(name: str, device: torch.device, family: Family | ModuleType, t
     if name == "reference":
         return name
     had = getattr(trainer, "LEARNERS", ("reference",))
-    fallback = "torch" if family is mlp and "torch" in had else "reference"
+    fallback = "torch" if "torch" in had and (family is mlp or device.type != "cpu") else "reference"
     if name == "torch":
         return fallback
     reason = ""

@@ -1,7 +1,8 @@
 """The supernet of convolutional networks: small kernels are the middle of large ones, narrow layers the first channels.
 
 A small kernel computes what the large one would whose outer weights are 0, without the cost of multiplying by them.
-Members are computed one after the other: on a CPU grouped convolutions cost twice as much as a loop.
+On a CPU members are computed one after the other: grouped convolutions cost twice as much there as a loop. Elsewhere a
+layer of all members is one convolution of G groups, for fewer launches; whether that pays no GPU has shown yet.
 """
 
 import itertools
@@ -94,36 +95,56 @@ def forward(network: ConvNet, weights: Mapping[str, Tensor], observations: Tenso
 
     Every layer is computed in the type of its weights.
     """
-    if len(observations) == 1:  # without the copies of all gradients that unbinding makes
-        return _values(network, {name: weight.squeeze(0) for name, weight in weights.items()}, observations[0])[None]
-    unbound = zip(*(weight.unbind() for weight in weights.values()), strict=True)
-    members = [dict(zip(weights, own, strict=True)) for own in unbound]
-    return torch.stack([_values(network, own, images) for own, images in zip(members, observations, strict=True)])
+    compute = one_by_one if observations.device.type == "cpu" else side_by_side
+    return compute(network, weights, observations)
 
 
-def _values(network: ConvNet, weights: Mapping[str, Tensor], images: Tensor) -> Tensor:
-    """Map images (B, channels, height, width) to values (B, outputs)."""
+def one_by_one(network: ConvNet, weights: Mapping[str, Tensor], observations: Tensor) -> Tensor:
+    """Compute one member after the other; otherwise as `forward`."""
+    count = len(observations)
+    if count == 1:  # without the copies of all gradients that splitting makes
+        return side_by_side(network, weights, observations)
+    split = zip(*(weight.chunk(count) for weight in weights.values()), strict=True)
+    members = [dict(zip(weights, own, strict=True)) for own in split]
+    parts = zip(members, observations.chunk(count), strict=True)
+    return torch.cat([side_by_side(network, own, images) for own, images in parts])
+
+
+def side_by_side(network: ConvNet, weights: Mapping[str, Tensor], observations: Tensor) -> Tensor:
+    """Compute all members at once, the channels of each beside those of the others; otherwise as `forward`."""
+    members = len(observations)
+
+    def joined(name: str) -> Tensor:
+        return weights[name].flatten(0, 1)  # (G x outputs, ...)
 
     def activated(name: str, x: Tensor) -> Tensor:
-        if network.layer_norm:
-            x = F.group_norm(x, 1, weights[f"norm_{name}.weight"], weights[f"norm_{name}.bias"])
+        if network.layer_norm:  # a group for each member
+            x = F.group_norm(x, members, joined(f"norm_{name}.weight"), joined(f"norm_{name}.bias"))
         return F.relu(x)
 
-    x = images.to(weights["stem.weight"].dtype)
-    if torch.is_grad_enabled() and x.dtype == torch.float32:
-        # Measured: a fifth faster so with gradients, but slower without them, and in bfloat16 either way.
+    def linear(name: str, x: Tensor) -> Tensor:
+        if members == 1:
+            return F.linear(x, joined(f"{name}.weight"), joined(f"{name}.bias"))
+        own = x.view(len(x), members, -1).transpose(0, 1)  # (G, B, inputs)
+        units = torch.baddbmm(weights[f"{name}.bias"][:, None], own, weights[f"{name}.weight"].mT)
+        return units.transpose(0, 1).flatten(1)  # (B, G x units)
+
+    x = observations.transpose(0, 1).flatten(1, 2).to(weights["stem.weight"].dtype)  # (B, G x channels, height, width)
+    if torch.is_grad_enabled() and x.dtype == torch.float32 and x.device.type == "cpu":
+        # Measured there: a fifth faster so with gradients, but slower without them, and in bfloat16 either way.
         x = x.contiguous(memory_format=torch.channels_last)
     for name, conv in _convs(network).items():
-        weight = weights[f"{name}.weight"]
+        weight = joined(f"{name}.weight")
         if name == "stem":  # the weights are divided and not the images, which bfloat16 holds exactly as they are
             weight = weight / BRIGHTEST
         before, behind = conv.padding[:2]
         if before != behind:  # else the convolution itself pads, without a copy of the maps
             x, before = F.pad(x, conv.padding), 0
-        x = activated(name, F.conv2d(x, weight, weights[f"{name}.bias"], conv.stride, before))
-    x = fitted(x, network.side).flatten(1)
-    x = activated("hidden", F.linear(x, weights["hidden.weight"], weights["hidden.bias"]))
-    return F.linear(x.to(weights["head.weight"].dtype), weights["head.weight"], weights["head.bias"])
+        x = F.conv2d(x, weight, joined(f"{name}.bias"), conv.stride, before, groups=members)
+        x = activated(name, x)
+    x = activated("hidden", linear("hidden", fitted(x, network.side).flatten(1)))
+    values = linear("head", x.to(weights["head.weight"].dtype))
+    return values.view(len(x), members, -1).transpose(0, 1)  # (G, B, outputs)
 
 
 def chain(network: ConvNet, inputs: Image, outputs: int) -> Chain:

@@ -7,17 +7,21 @@ unless they train one supernet (`archgym.learners.sharing`). `double` is Double 
 
 import time
 from collections.abc import Sequence
+from types import ModuleType
 
 import numpy as np
 
 from archgym.inner_envs import InnerEnvs
 from archgym.learners.dqn import Config, Learners
+from archgym.learners.dqn_captured import CapturedLearners
 from archgym.learners.dqn_native import NativeLearners
 from archgym.learners.dqn_stacked import StackedLearners
 from archgym.learners.dqn_torch import TorchLearners
 from archgym.learners.exploration import Explorer
 from archgym.replay import Replay
 from archgym.seeding import Consumer, generator
+from archgym.supernet import Family
+from archgym.supernets import mlp
 from archgym.training import Group, Outcome, Window, WindowTrainer, ages
 
 LEARNERS = ("native", "torch", "reference")
@@ -74,7 +78,7 @@ class Trainer(WindowTrainer[Config]):
         if self.learner == "native":
             learners = NativeLearners(self.config, groups, members, replay, samplers)
         else:
-            made = StackedLearners if self.learner == "torch" else TorchLearners
+            made = _captured(groups) if self.learner == "torch" else TorchLearners
             learners = made(self.config, groups, members, replay, samplers, self.device)
         _, explored = ages(groups)
         explorer = Explorer(self.config, self.horizon, explored, streams, per_member, envs.action_count)
@@ -118,3 +122,9 @@ class Trainer(WindowTrainer[Config]):
             diverged=statistics.diverged,
             env_steps=np.full(count, steps),
         )
+
+
+def _captured(groups: Sequence[Group]) -> type[CapturedLearners]:
+    """Give the learners that `torch` names: without autograd where the networks are multilayer perceptrons."""
+    family: Family | ModuleType = groups[0].subnets.layout.family
+    return StackedLearners if family is mlp else CapturedLearners
