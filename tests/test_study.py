@@ -135,10 +135,14 @@ def test_a_study_resumed_with_other_arms_or_settings_is_refused(
     before = (folder / "study.json").read_bytes()
     same = ["one-shot", *SHORT, "--out", str(folder), "--resume"]
     said = wrong(capsys, *same, "--agents", "random-search", "local-search")
-    assert re.search(r"--resume: expected the arms that .* was made with: regularized-evolution 'archgym search", said)
-    assert "; got None." in said
-    assert "was made with: random-search 'archgym search" in wrong(capsys, *same, "--windows", "7")
-    assert "expected the args that" in wrong(capsys, *same, "--draws", "51")
+    assert re.search(
+        r"expected the args that .* was made with: agents \['random-search', 'regularized-evolution'\]", said
+    )
+    assert "; got ['random-search', 'local-search']." in said
+    assert "was made with: windows 6; got 7." in wrong(capsys, *same, "--windows", "7")
+    assert "was made with: draws 50; got 51." in wrong(capsys, *same, "--draws", "51")
+    other = wrong(capsys, "nas-dqn", "--window-steps", "5000", "--out", str(folder), "--resume")
+    assert other == f"archgym: --resume: {folder} holds the study 'one-shot', not the study 'nas-dqn'.\n"
     assert (folder / "study.json").read_bytes() == before
 
 
@@ -169,6 +173,8 @@ def test_a_folder_belongs_to_one_study_and_one_process(
         (["one-shot", *SHORT, "--agents", "random-serch"], "unknown agent 'random-serch'"),
         (["one-shot", *SHORT, "--seed", "-1"], "--seed: expected an integer of at least 0, got -1."),
         (["one-shot", *SHORT, "--table", "dqn--mlp--CartPole-v1"], "expected one of all architectures of grid:3x3"),
+        (["one-shot", *SHORT, "--inner", "transfer=own"], "that one-shot does not set itself, got transfer."),
+        (["one-shot", *SHORT, "--inner", "num_envs=4"], "settings without a flag of their own, got num_envs."),
         (["one-shot", "--top", "28"], "--top: expected at most the 27 architectures of mlp, got 28."),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

@@ -94,6 +94,11 @@ class Study(study.Study):
         """What is searched on the second task."""
         return Problem(self.arms[NEW].args.settings())
 
+    def command_of(self, arm: Arm) -> str:
+        """Give the search that one run of an arm is, with what it takes from the first task's in capitals."""
+        words = {CONTINUED: " --start-from SOURCE", NETWORK: " --architecture RECOMMENDED"}
+        return arm.command + words.get(arm.name, "")
+
     def check(self) -> None:
         """Refuse what could not be done."""
         args = self.args
@@ -209,7 +214,11 @@ class Study(study.Study):
                 "task are not carried over.",
                 f"Windows of {self.problem.window_steps:,} environment steps of every lifetime, as many for all "
                 "arms." + (" Nothing was trained: windows come from recorded tables." if looked_up else ""),
-                "Differences are between searches of the same repeat, with paired bootstrap intervals over repeats.",
+                "Differences are between searches of the same repeat, with Student's intervals over repeats, which "
+                "take the differences to be normal.",
+                "In the commands of the arms SOURCE is the folder of the search on the first task of the same repeat "
+                "(searches/source/SEED), and RECOMMENDED the architecture that it recommended first (in its "
+                "recommendation.json).",
             ],
             "tables": [self.table(count)],
             "figures": self.figures(),

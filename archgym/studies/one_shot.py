@@ -76,6 +76,7 @@ class Study(study.Study):
     """See the module."""
 
     name = "one-shot"
+    own_settings = frozenset({"transfer"})
     args: Args
 
     @cached_property
