@@ -139,6 +139,20 @@ def test_arms_have_equal_environment_steps(lived: tuple[nas_dqn.Study, dict[str,
     assert [row[0] for row in content["tables"][0]["rows"]] == list(own.arms)
 
 
+def test_what_a_study_says_it_will_take_is_what_it_takes(lived: tuple[nas_dqn.Study, dict[str, Any]]) -> None:
+    own, _ = lived
+    taken = sum(run.steps for runs in own.runs.values() for run in runs)
+    arms = len(own.arms)
+    assert own.amount() == (
+        f"nas-dqn: {arms} arms x 1 repeats = {arms} searches, {taken:,} inner environment steps; "
+        "processes side by side: 1."
+    )
+    assert "10 repeats = 110 searches, at most 265" in nas_of().amount()
+    assert (
+        "5 arms x 2 repeats = 10 searches, nothing is trained in them" in transfer_of(*TABLES, "--seeds", "2").amount()
+    )
+
+
 def test_who_stays_never_switches_and_who_is_reset_is_another(
     lived: tuple[nas_dqn.Study, dict[str, Any]],
 ) -> None:
