@@ -23,6 +23,10 @@ from archgym.study_page import interval
 SOURCE, NEW, CONTINUED, RANDOM, NETWORK = "source", "new", "continued", "random-search", "source-network"
 ARMS = (CONTINUED, NEW, RANDOM, NETWORK)  # on the second task
 QUARTER = 4
+NARROW = (
+    "The intervals draw searches anew, but not the seeds of the table, and are too narrow for saying what holds on "
+    "others."
+)
 
 
 @dataclass(frozen=True)
@@ -185,6 +189,7 @@ class Study(study.Study):
                 f"Beside {RANDOM}: {interval(against[RANDOM])}; beside {NETWORK}: {interval(against[NETWORK])}; these "
                 "do not count for the answer."
             )
+            note += "" if self.problem.trains else f" {NARROW}"
             own = {"claim": claim, "measured": measured, "level": level, "note": note}
             found.append({**own, "answer": study_stats.answer([row]), "rows": [row]})
         return found
@@ -198,10 +203,7 @@ class Study(study.Study):
             "The windows of the first task are spent before, and are not counted on the second.",
         ]
         if looked_up:
-            limits.append(
-                "Windows were looked up in recorded tables, whose few seeds all searches share: the intervals draw "
-                "searches anew, but not the seeds of the table, and are too narrow for saying what holds on others."
-            )
+            limits.append(f"Windows were looked up in recorded tables, whose few seeds all searches share. {NARROW}")
         return {
             "title": f"A controller from {args.source} on {args.task}",
             "source": f"{args.agent}, {args.env_id}, space {args.space}",

@@ -323,7 +323,7 @@ class Study(study.Study):
             "claim": "The controller's overhead is negligible",
             "measured": "The share of the wall-clock that decisions, learning from them and exchanging networks take, "
             f"less that of {SIZES[1]} on the same seed, which decides and exchanges nothing. Negligible is less than "
-            f"{100 * NEGLIGIBLE:g} %.",
+            f"{100 * NEGLIGIBLE:g} %: yes, if the interval is below that; no, if it is above.",
             "answer": study_stats.answer(rows(controllers[0])),
             "level": level,
             "rows": rows(controllers[0]),
