@@ -198,6 +198,11 @@ class Settings:
         layers = self.reset_layers
         if isinstance(layers, bool) or not isinstance(layers, int) or layers < 0:
             raise ValueError(f"reset_layers: expected an integer of at least 0, got {layers!r}.")
+        if self.trainer == "synthetic" and self.transfer not in (*SEPARATE, "shared"):
+            raise ValueError(
+                "transfer: expected 'shared', 'own' or 'fresh' on a planted landscape, which has no weights to hand "
+                f"over, got {self.transfer!r}."
+            )
         reason = ""
         if self.trainer == "synthetic":
             reason = "on a planted landscape, where nothing is trained"

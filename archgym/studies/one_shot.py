@@ -76,6 +76,7 @@ class Study(study.Study):
     """See the module."""
 
     name = "one-shot"
+    own_settings = frozenset({"transfer"})
     args: Args
 
     @cached_property
@@ -152,6 +153,15 @@ class Study(study.Study):
             (self.folder / "scratch").mkdir(exist_ok=True)
             todo = [job for job in map(self.training, self.trained) if not _result(job).exists()]
             yield "from scratch", [workers.Job(job.name, scratch.train, (job,)) for job in todo]
+
+    def amount(self) -> str:
+        """Say how much is to be done, with the trainings from scratch that follow the searches."""
+        said, args = super().amount(), self.args
+        if self.table is not None:
+            return said
+        most = min(self.problem.space.size, args.sample + 1 + len(self.arms) * args.seeds * args.top)
+        steps = most * args.retrain_seeds * args.retrain
+        return f"{said} Then at most {most} x {args.retrain_seeds} trainings from scratch, {steps:,} steps."
 
     # True scores
 
