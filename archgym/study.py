@@ -156,6 +156,10 @@ class Study(ABC):
             raise ValueError(f"--seed: expected an integer of at least 0, got {self.args.seed}.")
         assert self.evaluation_steps, "every arm has accepted its arguments"
 
+    def forewarned(self) -> list[str]:
+        """Say, before anything is trained, what the study as it was asked for cannot tell."""
+        return []
+
     @cached_property
     def evaluation_steps(self) -> dict[tuple[str, str], int]:
         """Inner steps of every search for greedy evaluations, by environment and task: enough for any of the arms.
@@ -260,6 +264,17 @@ class Study(ABC):
             for title, todo in self.stages():
                 self.failures += jobs.work(pool, title, todo)
 
+    def budget(self) -> dict[str, str]:
+        """Give what the study took, by what it was for; of the repeats that all arms have ended."""
+        runs = [run for own in self.runs.values() for run in own]
+        steps, seconds = sum(run.steps for run in runs), sum(sum(run.seconds.values()) for run in runs)
+        return {"searches": f"{steps:,} environment steps, {seconds:,.0f} seconds"}
+
+    def machine(self) -> dict[str, Any]:
+        """Say where it was made, and what it took; seconds of wall-clock are added up over all processes."""
+        devices = ", ".join(sorted({arm.args.device for arm in self.arms.values()}))
+        return {"processor": processor(), "cores": os.cpu_count() or 1, "device": devices, **self.budget()}
+
     @property
     def command(self) -> str:
         """What makes the study again."""
@@ -276,6 +291,8 @@ def main(study: Study) -> int:
         ValueError: If something was asked for wrongly; nothing has been trained or written then.
     """
     study.check()
+    for line in study.forewarned():
+        print(line)
     with Claim(study.folder, study.plan(), resume=study.args.resume, kind="study"):
         study.run()
         content = {
@@ -288,7 +305,7 @@ def main(study: Study) -> int:
             "seeds": study.seeds,
             "command": study.command,
             "args": study.plan()["args"],
-            "machine": {"processor": processor(), "cores": os.cpu_count() or 1},
+            "machine": study.machine(),
             "versions": versions(),
             "failures": study.failures,
         }
