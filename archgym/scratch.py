@@ -87,8 +87,8 @@ def begin(evaluator: Evaluator, job: Job, actions: NDArray[np.int64]) -> None:
 def retraining(settings: Settings, steps: int) -> tuple[Settings, int]:
     """Give the settings of training from scratch: full windows, and as many as the steps hold.
 
-    Where the search keeps its inner environments alive between windows, training from scratch does so too, in windows of
-    the same length: episodes end as late there as the task lets them, and at the limit of searches otherwise.
+    Where the search keeps its inner environments alive between windows, training from scratch does so too, in windows
+    of the same length: episodes end as late there as the task lets them, and at the limit of searches otherwise.
     """
     problem = Problem(replace(settings, window_steps=None, windows=1))
     own = problem.full_window_steps

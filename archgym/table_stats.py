@@ -248,8 +248,8 @@ def seed_error(
     """Give the standard error of a statistic of several samples of scores, and its degrees of freedom.
 
     For Student's intervals, where `seed_interval` would be too narrow: with few seeds, or of samples of unlike sizes.
-    The seeds of each sample are drawn anew while the others stay; the variances, each times n / (n - 1) for its n seeds,
-    are summed, and the degrees of freedom are those of Welch and Satterthwaite, (sum v)^2 / sum(v^2 / (n - 1)).
+    The seeds of each sample are drawn anew while the others stay; the variances, each times n / (n - 1) for its n
+    seeds, are summed, and the degrees of freedom are those of Welch and Satterthwaite, (sum v)^2 / sum(v^2 / (n - 1)).
 
     Args:
         statistic: Called with the samples; a number.
