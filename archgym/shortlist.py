@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from archgym.stats import student_t
-from archgym.table_stats import kendall, random_regret, seed_error, top_regret
+from archgym.table_stats import NOTHING, kendall, random_regret, seed_error, top_regret
 
 Scores = NDArray[np.float64]
 
@@ -120,6 +120,24 @@ def estimate(statistic: Callable[..., float], *samples: Scores, **fixed: Any) ->
     bound = partial(statistic, **fixed)
     error, freedom = seed_error(bound, *samples)
     return {"value": bound(*samples), "error": error, "freedom": freedom}
+
+
+def luck(reached: float, sets: Scores, searches: int, rng: np.random.Generator, draws: int = 10_000) -> float:
+    """Give the two-sided p value of what searches reach, were they sets drawn at random.
+
+    An exact test but for the draws, where Student's interval is not: few sets of a skewed distribution may hold none of
+    its bad ones, and then vary too little.
+
+    Args:
+        reached: Mean over the searches.
+        sets: What sets drawn at random reach, (sets,).
+        searches: How many there were.
+        rng: Draws as many sets.
+        draws: How often.
+    """
+    means = sets[rng.integers(len(sets), size=(draws, searches))].mean(1)
+    aside = min(int((means >= reached - NOTHING).sum()), int((means <= reached + NOTHING).sum()))
+    return min(1.0, 2 * (1 + aside) / (1 + draws))
 
 
 def between(found: dict[str, float], level: float) -> dict[str, float | None]:

@@ -36,7 +36,7 @@ from archgym.table import SCORES, Table
 from archgym.table_stats import random_regret
 
 RANDOM, BY_HAND, DEFAULT = "best of K random", "made by hand", "the space's default"
-DRAWN, TRAINED = 2, 3  # keys of random numbers: which architectures are drawn, and what they are trained on
+DRAWN, TRAINED, LUCK = 2, 3, 4  # keys of random numbers: which architectures are drawn, what they are trained on, luck
 RANKED_WHOLE = 1_000  # architectures of a space up to which a search ranks them all
 ASKED = 5  # claims about an agent
 
@@ -164,8 +164,8 @@ class Study(study.Study):
             raise ValueError(f"--paper: expected one that searches by this protocol ({known}), got {args.paper!r}.")
         if args.env_id in gym.registry and gym.spec(args.env_id).kwargs.get("table"):
             raise ValueError(
-                f"--env-id: expected an environment that trains networks, which share weights, got {args.env_id}, which "
-                "looks windows up; true scores are looked up in a table by themselves (--table)."
+                "--env-id: expected an environment that trains networks, which share weights, got "
+                f"{args.env_id}, which looks windows up; true scores are looked up in a table by themselves (--table)."
             )
         for arm in self.arms.values():
             one_shot.check_view(arm.args, "searches with shared weights")
@@ -209,11 +209,11 @@ class Study(study.Study):
         if self.decides(self.args.seeds):
             return []
         enough = study_stats.fewest(self.level)
-        seeds = "--retrain-seeds" if self.table is None else "seeds of the table"
+        needed = f"--retrain-seeds {enough}" if self.table is None else f"a table of {enough} seeds"
         return [
-            f"No answer can be other than undecided with {self.args.seeds} searches and {self.judging} seeds that judge: "
-            f"{ASKED * len(self.args.agents)} answers that hold together with 95 % take at least {enough} of both "
-            f"(--seeds {enough}, {enough} {seeds})."
+            f"Nothing can be decided with {self.args.seeds} searches and {self.judging} seeds that judge: every answer "
+            f"will be 'undecided'. {ASKED * len(self.args.agents)} answers that hold together with 95 % take at least "
+            f"--seeds {enough} and {needed}."
         ]
 
     def stages(self) -> Iterator[tuple[str, list[workers.Job]]]:
@@ -323,7 +323,7 @@ class Study(study.Study):
 
     @cached_property
     def found(self) -> dict[str, dict[str, Any]]:
-        """The estimates of every arm, by what they are about (`archgym.shortlist`); `paid`, `each`, `beats` as numbers."""
+        """The estimates of every arm (`archgym.shortlist`), and what has no interval: `paid`, `each`, `beats`, `luck`."""
         first, second = self.truth
         top, row, pool = self.args.top, self.places[tuple(self.usual.tolist())], self.pool
         sets = self.sets(top)
@@ -342,9 +342,23 @@ class Study(study.Study):
                 "regret": self._estimate(shortlist.regret, *samples, count=top, pool=pool),
                 "regret_saved": self._estimate(shortlist.regret_saved, *samples, count=top, pool=pool),
             }
+            saved = shortlist.judged(first, second)[sets].max(1)  # chance: the best of a set, whoever chooses it
+            best = float(np.mean(saved)) + found[arm]["regret_saved"]["value"]
+            found[arm]["luck"] = {
+                "over_random": self.luck(float(each.mean()), drawn),
+                "regret_saved": self.luck(best, saved),
+            }
             if paid <= len(pool):  # otherwise true scores of too few are known
-                found[arm]["over_paid"] = self._estimate(shortlist.over_sets, *samples, count=top, sets=self.sets(paid))
+                more = self.sets(paid)
+                found[arm]["over_paid"] = self._estimate(shortlist.over_sets, *samples, count=top, sets=more)
+                beside = shortlist.best_of_sets(more, first, second)
+                found[arm]["luck"]["over_paid"] = self.luck(float(each.mean()), beside)
         return found
+
+    def luck(self, reached: float, sets: Scores) -> float:
+        """Give the chance that as many sets drawn at random as there are searches reach as much, or as little."""
+        rng = np.random.default_rng(np.random.SeedSequence(self.args.seed, spawn_key=(study.STREAM, LUCK)))
+        return shortlist.luck(reached, sets, len(self.complete), rng)
 
     def _estimate(self, statistic: Callable[..., float], *samples: Scores, **fixed: Any) -> dict[str, float]:
         """Give a statistic, with its standard error where the searches and seeds are enough to decide something."""
@@ -380,9 +394,9 @@ class Study(study.Study):
                 "over_usual",
                 "finds better networks than {usual}",
                 self.usual_name,
-                "Score from scratch of what the protocol comes to, less that of {label}. Whether that is a merit of the "
-                "search, the second line tells: the same for the best of {top} random architectures. It does not count "
-                "in the answer.",
+                "Score from scratch of what the protocol comes to, less that of {label}. Whether that is a merit of "
+                "the search, the second line tells: the same for the best of {top} random architectures. It does not "
+                "count in the answer.",
             ),
             (
                 "tau",
@@ -407,17 +421,27 @@ class Study(study.Study):
                 if name not in own:
                     continue
                 row = study_stats.compared(arm, against, self.of(arm, name, self.level))
+                note, chance = "", own["luck"].get(name)
+                if chance is not None:
+                    note = (
+                        f"As many random sets as there are searches reach as much, or as little, with p = {chance:.3g}"
+                    )
+                    lucky = row["verdict"] != "undecided" and chance > 1 - self.level
+                    note += f", more than {1 - self.level:.3g}: that may be luck, and is undecided." if lucky else "."
+                    row |= {"verdict": "undecided"} if lucky else {}
                 rows = [row]
                 if name == "over_usual":
                     beside = self.of(arm, "random_over_usual", self.level)
                     rows.append(study_stats.compared(f"best of {top} random", against, beside))
                 answer = {"claim": f"{arm} {claim.format(**words)}", "measured": measured.format(**words)}
-                found.append({**answer, "answer": study_stats.answer([row]), "level": self.level, "rows": rows})
+                found.append(
+                    {**answer, "answer": study_stats.answer([row]), "level": self.level, "rows": rows, "note": note}
+                )
         return found
 
     def content(self) -> dict[str, Any]:
         """Work everything out."""
-        args, problem, names = self.args, self.problem, " and ".join(self.args.agents)
+        args, names = self.args, " and ".join(self.args.agents)
         kind = "area under the learning curve" if args.score == "area" else "last fifth of the learning curve"
         settings = next(iter(self.arms.values())).args.settings()
         return {
@@ -439,9 +463,11 @@ class Study(study.Study):
                 "chosen in the same way. It has the steps of the trainings from scratch, not those of the search"
                 + self._paid_in_words(),
                 f"Intervals are Student's, on what {len(self.complete)} searches x {self.judging} judging seeds make a "
-                "number vary, each drawn anew on their own. Those of tables and figures hold with 95 % each; those that "
-                f"answer claims hold together with 95 %: each of up to {ASKED * len(self.arms)} with "
-                f"{100 * self.level:.4g} %.",
+                "number vary, each drawn anew on their own. Those of tables and figures hold with 95 % each; those "
+                f"that answer claims hold together with 95 %: each of up to {ASKED * len(self.arms)} with "
+                f"{100 * self.level:.4g} %. Scores of random sets are skewed, and a few searches may have met none of "
+                "the bad ones; so a difference from random sets counts only if as many random sets as there are "
+                f"searches reach it with a chance of {100 * (1 - self.level):.2g} % at most.",
             ],
             "tables": [self.result_table()],
             "figures": self.figures(),
@@ -462,8 +488,8 @@ class Study(study.Study):
         job = self.training(self.usual)
         windows = f"{job.settings['windows']} windows of {job.settings['window_steps']:,} steps"
         return (
-            f"those of trainings from scratch on {self.judging} seeds, {windows} with {job.settings['inner_envs']} inner "
-            f"environments; {len(self.rows)} architectures were trained, {len(self.pool)} of them drawn at random"
+            f"those of trainings from scratch on {self.judging} seeds, {windows} with {job.settings['inner_envs']} "
+            f"inner environments; {len(self.rows)} architectures were trained, {len(self.pool)} of them drawn at random"
         )
 
     def _paid_in_words(self) -> str:
@@ -495,9 +521,9 @@ class Study(study.Study):
         if self.table is None:
             sets = comb(len(self.pool), top)
             found.append(
-                f"The {len(self.pool)} random architectures were drawn once, and no interval draws them anew. There are "
-                f"{sets:,} distinct sets of {top} of them, which the {args.draws:,} draws repeat; tau and the regret of "
-                "the ranking are those among these few."
+                f"The {len(self.pool)} random architectures were drawn once, and no interval draws them anew. There "
+                f"are {sets:,} distinct sets of {top} of them, among the {args.draws:,} that are drawn; tau and the "
+                "regret of the ranking are those among these few."
             )
         else:
             found.append("The table holds all architectures. Its seeds are few, and the same for all searches.")
@@ -546,8 +572,8 @@ class Study(study.Study):
             ]
             rows.append([f"best of {count} random", *own_row, regret, "0"])
         usual = float(means[self.places[tuple(self.usual.tolist())]])
-        beats = probability_of_improvement([usual], drawn)
-        rows.append([self.usual_name, f"{usual:.3f}", f"{best - usual:.3f}", f"{100 * beats:.0f} %", "-", "-", "0"])
+        beats = f"{100 * probability_of_improvement([usual], drawn):.0f} %"
+        rows.append([self.usual_name, f"{usual:.3f}", f"{best - usual:.3f}", beats, "-", "-", "0"])
         return {
             "title": f"What the protocol comes to, K = {top}",
             "header": ["arm", "score", "regret", "beats random sets", "tau", f"top-{top} regret", "search steps"],
