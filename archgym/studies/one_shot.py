@@ -323,7 +323,7 @@ class Study(study.Study):
 
     @cached_property
     def found(self) -> dict[str, dict[str, Any]]:
-        """The estimates of every arm (`archgym.shortlist`), and what has no interval: `paid`, `each`, `beats`, `luck`."""
+        """The estimates of every arm, and what has no interval: `paid`, `each`, `beats`, `luck`."""
         first, second = self.truth
         top, row, pool = self.args.top, self.places[tuple(self.usual.tolist())], self.pool
         sets = self.sets(top)
