@@ -5,8 +5,13 @@ of the seeds, (architectures, seeds) each: one chooses the best of the K, the ot
 change places, and the mean of both counts: every seed judges, and none what it chose.
 
 Intervals are Student's, on what searches and both halves of the seeds make a number vary, each drawn anew on its own
-(`table_stats.seed_error`). Simulated with the scores of the recorded tables (27 architectures, 10 seeds whose
-deviations were drawn anew) and searches of 0 to 0.5 rank correlation, SIMULATED.
+(`table_stats.seed_error`). Where sets of K are of skewed worth, searches that met none of the bad ones vary too little:
+a difference from drawn sets is also asked whether it is luck (`luck`).
+
+Simulated at the default sizes (10 searches, 10 seeds, five claims about one agent, so 99 % each; 250 repeats, on the
+scores of two recorded tables whose seeds' deviations are drawn anew), with a proxy that says nothing: any of the five
+intervals misses in 4 % of the repeats on CartPole-v1 and in 12 % on Acrobot-v1, whose sets are skewed; any of the five
+answers is wrong in 2 % and 3 %. With percentiles of the bootstrap and 5 seeds an interval made for 95 % missed in 14 %.
 """
 
 from collections.abc import Callable
