@@ -180,7 +180,7 @@ def test_it_recommends_what_the_controller_finds_most_probable() -> None:
         ),
         (
             {"env_id": "ArchSearch-DQN-Sequential-v0"},
-            "actions are whole architectures beside agent 'enas', ArchSearch-DQN-",
+            "actions are whole architectures beside agent 'enas', Arch",
         ),
         ({"update_every": 0}, "update_every: expected a positive number, got 0"),
         ({"hidden_size": 0}, "hidden_size: expected a positive number, got 0"),
