@@ -105,6 +105,7 @@ def test_on_the_command_line_the_paper_gives_what_no_flag_says() -> None:
     assert args.settings() == of("ArchSearch-PPO-v0", paper="mazyavkina")
     study = parse(one_shot.Args, ["--paper", "mazyavkina"], "archgym study one-shot")
     assert (study.env_id, study.windows, study.score) == ("ArchSearch-PPO-v0", 976, "last_fifth")
+    assert study.retrain == 10_000_000
     assert study.agents == ("enas:controller=mazyavkina", "spos")
     sequential = parse(ppo.Args, ["--paper", "nas-dqn"], "archgym search ppo")
     assert sequential.env_id == "ArchSearch-DQN-Sequential-v0"

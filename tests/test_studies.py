@@ -319,7 +319,7 @@ def test_the_papers_own_experiment_is_offered_by_the_same_command() -> None:
 
 def test_from_scratch_the_papers_games_are_those_of_its_search() -> None:
     """Late states of a game are in both: inner environments live on, in windows of the same length."""
-    own = one_shot_of("--paper", "mazyavkina", "--retrain", "10000000")
+    own = one_shot_of("--paper", "mazyavkina")
     job = own.training(own.usual)
     from_scratch, search = Settings(**job.settings), next(iter(own.arms.values())).args.settings()
     assert (from_scratch.preset, from_scratch.trainer) == ("mazyavkina", "ppo")
