@@ -13,7 +13,8 @@ class Claim:
 
     Args:
         folder: Where; made if it is not there.
-        plan: What is done in it: `arms` and `args`, which a resume must not change, and more for its readers.
+        plan: What is done in it: `args`, `arms` and the name of the `study` if it is one, which a resume must not
+            change, and more for its readers.
         resume: Whether to go on with what is there.
         kind: What is done in it, for the sentences.
 
@@ -30,7 +31,10 @@ class Claim:
             raise ValueError(f"--resume: expected a {kind} in {folder}, found none.")
         if path.exists():
             recorded = json.loads(path.read_text())
-            for name in ("arms", "args"):
+            held, wanted = (one.get("study", "a comparison") for one in (recorded, plan))
+            if held != wanted:
+                raise ValueError(f"--resume: {folder} holds {_called(held)}, not {_called(wanted)}.")
+            for name in ("args", "arms"):  # in this order: arms differ where an argument does
                 if recorded[name] != plan[name]:
                     was, now = _difference(recorded[name], plan[name])
                     raise ValueError(f"--resume: expected the {name} that {folder} was made with: {was}; got {now}.")
@@ -49,6 +53,10 @@ class Claim:
 
     def __exit__(self, *error: object) -> None:
         self.file.close()
+
+
+def _called(kind: str) -> str:
+    return kind if kind == "a comparison" else f"the study {kind!r}"
 
 
 def _difference(was: Any, now: Any) -> tuple[str, str]:

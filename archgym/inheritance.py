@@ -15,10 +15,10 @@ NORM = "norm_"  # how the tensors of a normalisation begin, which belongs to the
 
 
 def matching(old: Supernet, before: Network, layout: Layout, after: Network, rng: np.random.Generator) -> Supernet:
-    """Begin a network with the layers of another that have the same name and shapes; the rest starts fresh.
+    """Begin a network with the layers of another that have the same place and shapes; the rest starts fresh.
 
-    A layer is what has one name before the last dot: weight and bias. What is copied brings its moments and step
-    counts along; what is fresh makes Adam's first step. Target weights are a copy of the weights.
+    What is copied brings its moments and step counts along; what is fresh makes Adam's first step. Target weights are
+    a copy of the weights.
 
     Args:
         old: The store of the other network; it is not changed.
@@ -29,9 +29,10 @@ def matching(old: Supernet, before: Network, layout: Layout, after: Network, rng
     """
     new = Supernet(layout, rng, old.fields["weight"].device)
     given, taken = old.layout.places(before), layout.places(after)
-    for names in layers(taken):
-        if all(name in given and given[name].shape == taken[name].shape for name in names):
-            source, place = (torch.cat([places[name].flatten() for name in names]) for places in (given, taken))
+    for sources, names in counterparts(given, taken):
+        if [given[name].shape for name in sources] == [taken[name].shape for name in names]:
+            source = torch.cat([given[name].flatten() for name in sources])
+            place = torch.cat([taken[name].flatten() for name in names])
             for field in FIELDS:
                 new.fields[field][place] = old.fields[field][source]
     new.fields["target"] = new.fields["weight"].clone()
@@ -68,12 +69,34 @@ def grown(old: Supernet, before: Network, layout: Layout, after: Network, rng: n
     return new
 
 
+def counterparts(before: Iterable[str], after: Iterable[str]) -> list[tuple[list[str], list[str]]]:
+    """Pair the layers of two networks that stand for each other: those of one name, and the last with the last.
+
+    The last layer is the head, which may be called by the depth that it reads from (`archgym.supernets.mlp`).
+
+    Args:
+        before: Names of the tensors of one network, in order.
+        after: Of the other.
+
+    Returns:
+        The names of the tensors of every pair, one network's beside the other's.
+    """
+    *hidden, head = layers(before)
+    *wanted, last = layers(after)
+    known = {_layer(names[0]): names for names in hidden}
+    return [*((known[_layer(names[0])], names) for names in wanted if _layer(names[0]) in known), (head, last)]
+
+
 def layers(names: Iterable[str]) -> list[list[str]]:
-    """Group the names of tensors by layer, in order."""
+    """Group the names of tensors by layer, in order: what has one name before the last dot, weight and bias."""
     found: dict[str, list[str]] = {}
     for name in names:
-        found.setdefault(name.rpartition(".")[0] or name, []).append(name)
+        found.setdefault(_layer(name), []).append(name)
     return list(found.values())
+
+
+def _layer(name: str) -> str:
+    return name.rpartition(".")[0] or name
 
 
 def blocks(names: Iterable[str]) -> list[list[str]]:

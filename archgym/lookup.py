@@ -10,6 +10,8 @@ import pkgutil
 from collections.abc import Iterable
 from types import ModuleType
 
+NEAR = 0.6  # likeness (difflib) from which on a name is suggested
+
 
 def unknown(kind: str, got: object, known: Iterable[str]) -> ValueError:
     """Build the error for a name that is not among the known ones.
@@ -24,7 +26,7 @@ def unknown(kind: str, got: object, known: Iterable[str]) -> ValueError:
     """
     names = sorted(known)
     word, lowered = str(got).lower(), [name.lower() for name in names]
-    near = difflib.get_close_matches(word, lowered, n=1, cutoff=0.5) or [
+    near = difflib.get_close_matches(word, lowered, n=1, cutoff=NEAR) or [
         name for name in lowered if word and name.startswith(word)
     ]
     hint = "".join(f" Did you mean {name!r}?" for name in names if name.lower() in near[:1])

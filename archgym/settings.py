@@ -56,10 +56,10 @@ class Settings:
     """Inner environments of one member."""
     transfer: str = "shared"
     """What an architecture inherits at a switch: `shared` (overlapping slices of a supernet, and the replay),
-    `matching` (layers whose shape matches, of a learner that has one network at a time, and the replay), `net2net`
-    (the like, but what is wider or deeper computes what the network before it did), `distil` (as `matching`, and then
-    the values of the network before it, taught on the replay), `own` (every architecture continues its own weights,
-    replay and exploration), `fresh` (nothing)."""
+    `matching` (layers whose shape matches, the head among them, of a learner that has one network at a time, and the
+    replay), `net2net` (the like, but what is wider or deeper computes what the network before it did), `distil` (as
+    `matching`, and then the values of the network before it, taught on the replay), `own` (every architecture continues
+    its own weights, replay and exploration), `fresh` (nothing)."""
     distil_steps: int | None = None
     """Gradient steps of `distil` at a switch, on minibatches of what is left of the replay; None: 400. On CartPole-v1 a
     learner that switches at random in every window comes no further with 100 than with none (benchmarks/README.md)."""
@@ -198,6 +198,11 @@ class Settings:
         layers = self.reset_layers
         if isinstance(layers, bool) or not isinstance(layers, int) or layers < 0:
             raise ValueError(f"reset_layers: expected an integer of at least 0, got {layers!r}.")
+        if self.trainer == "synthetic" and self.transfer not in (*SEPARATE, "shared"):
+            raise ValueError(
+                "transfer: expected 'shared', 'own' or 'fresh' on a planted landscape, which has no weights to hand "
+                f"over, got {self.transfer!r}."
+            )
         reason = ""
         if self.trainer == "synthetic":
             reason = "on a planted landscape, where nothing is trained"

@@ -21,14 +21,18 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from archgym import arms, jobs, lookup, papers, run_folder, search, study_page, study_stats, workers
+from archgym import arms, budget, jobs, lookup, papers, run_folder, search, study_page, study_stats, workers
 from archgym.claim import Claim
+from archgym.problem import Problem
 from archgym.provenance import processor, versions
 from archgym.run_folder import Run
 from archgym.scoreboard import LOG_WIDTH
 from archgym.search import SearchArgs, write_json
+from archgym.settings import Settings
 
 STREAM = 103  # key of a study's random numbers below the seed
+SET = {*SearchArgs.__dataclass_fields__} - {*Settings.__dataclass_fields__}  # of a search, and every study sets them
+SET |= {"evaluation_steps", "journal", "illegal", "paper", "trainer", "trainer_settings"}
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,8 @@ class Args:
     window_steps: int | None = None
     """Inner environment steps of one member in a window; None: follows from the task, or from the paper."""
     inner: tuple[str, ...] = ()
-    """Settings that all arms share, as name=value: of the environment and of its inner trainer."""
+    """Settings that all arms share, as name=value: of the environment and of its inner trainer; not those that the
+    study sets itself."""
     seeds: int = 10
     """Repeats of every arm; arms share the seeds."""
     seed: int = 1
@@ -110,6 +115,8 @@ class Study(ABC):
     """
 
     name = ""
+    own_settings: frozenset[str] = frozenset()
+    """Settings of the environment that a study sets itself, beside those that each does and those with a flag."""
 
     def __init__(self, args: Args) -> None:
         self.args = args
@@ -155,6 +162,30 @@ class Study(ABC):
         if self.args.seed < 0:
             raise ValueError(f"--seed: expected an integer of at least 0, got {self.args.seed}.")
         assert self.evaluation_steps, "every arm has accepted its arguments"
+        for problem in self.problems.values():
+            if not problem.task.fixed_length:
+                budget.check_equal_windows(problem, f"study {self.name}")
+
+    @cached_property
+    def problems(self) -> dict[str, Problem]:
+        """What is searched, by arm."""
+        return {arm.name: Problem(arm.args.settings()) for arm in self.arms.values()}
+
+    def amount(self) -> str:
+        """Say how much is to be done: searches, and inner environment steps where networks are trained."""
+        steps = 0
+        for arm in self.arms.values():
+            problem, evaluations = self.problems[arm.name], self.evaluation_steps[_place(arm)]
+            steps += len(self.seeds) * budget.search_steps(problem, arm.args.num_envs, evaluations) * problem.trains
+        count = f"{len(self.arms)} arms x {len(self.seeds)} repeats = {len(self.arms) * len(self.seeds)} searches"
+        most = any(problem.settings.window_episodes is not None for problem in self.problems.values())
+        spent = f"{'at most ' * most}{steps:,} inner environment steps" if steps else "nothing is trained in them"
+        return f"{self.name}: {count}, {spent}; processes side by side: {self.processes}."
+
+    @property
+    def processes(self) -> int:
+        """How many work side by side."""
+        return self.args.jobs or os.cpu_count() or 1
 
     def forewarned(self) -> list[str]:
         """Say, before anything is trained, what the study as it was asked for cannot tell."""
@@ -216,8 +247,18 @@ class Study(ABC):
 
     @property
     def given(self) -> dict[str, Any]:
-        """The settings that all arms share, by name; what an arm has of its own goes before them."""
-        return search.parse_settings(self.args.inner)
+        """The settings that all arms share, by name; what an arm has of its own goes before them.
+
+        Raises:
+            ValueError: If one has a flag of its own, or is for the study to set.
+        """
+        found = search.parse_settings(self.args.inner)
+        for name in found:
+            if name in {item.name for item in fields(self.args)}:
+                raise ValueError(f"--inner: expected settings without a flag of their own, got {name}.")
+            if name in SET | self.own_settings:
+                raise ValueError(f"--inner: expected settings that {self.name} does not set itself, got {name}.")
+        return found
 
     @property
     def judged(self) -> list[str]:
@@ -260,11 +301,11 @@ class Study(ABC):
 
     def run(self) -> None:
         """Do what is not done yet."""
-        with workers.Workers(self.args.jobs or os.cpu_count() or 1) as pool:
+        with workers.Workers(self.processes) as pool:
             for title, todo in self.stages():
                 self.failures += jobs.work(pool, title, todo)
 
-    def budget(self) -> dict[str, str]:
+    def spent(self) -> dict[str, str]:
         """Give what the study took, by what it was for; of the repeats that all arms have ended."""
         runs = [run for own in self.runs.values() for run in own]
         steps, seconds = sum(run.steps for run in runs), sum(sum(run.seconds.values()) for run in runs)
@@ -273,7 +314,19 @@ class Study(ABC):
     def machine(self) -> dict[str, Any]:
         """Say where it was made, and what it took; seconds of wall-clock are added up over all processes."""
         devices = ", ".join(sorted({arm.args.device for arm in self.arms.values()}))
-        return {"processor": processor(), "cores": os.cpu_count() or 1, "device": devices, **self.budget()}
+        return {"processor": processor(), "cores": os.cpu_count() or 1, "device": devices, **self.spent()}
+
+    def command_of(self, arm: Arm) -> str:
+        """Give the search that one run of an arm is, for the page."""
+        return arm.command
+
+    @cached_property
+    def twins(self) -> dict[str, str]:
+        """Arms that are the very same search as one before them, which they are given with."""
+        first: dict[str, str] = {}
+        for arm in self.arms.values():
+            first.setdefault(self.command_of(arm), arm.name)
+        return {arm.name: one for arm in self.arms.values() if (one := first[self.command_of(arm)]) != arm.name}
 
     @property
     def command(self) -> str:
@@ -291,14 +344,13 @@ def main(study: Study) -> int:
         ValueError: If something was asked for wrongly; nothing has been trained or written then.
     """
     study.check()
-    for line in study.forewarned():
-        print(line)
     with Claim(study.folder, study.plan(), resume=study.args.resume, kind="study"):
+        print("\n".join([study.amount(), *study.forewarned()]), flush=True)
         study.run()
         content = {
             "study": study.name,
             "arms": [
-                {"name": arm.name, "text": arm.text, "command": arm.command, "control": arm.control}
+                {"name": arm.name, "text": arm.text, "command": study.command_of(arm), "control": arm.control}
                 for arm in study.arms.values()
             ],
             **study.content(),

@@ -101,7 +101,8 @@ def comparison_said(row: Mapping[str, Any]) -> str:
 
 def interval(found: Mapping[str, Any], digits: int = 3) -> str:
     """Write a number with its interval; large ones without decimals."""
-    digits = 0 if abs(found["value"]) >= LARGE else digits
+    largest = max(abs(found[name] or 0.0) for name in ("value", "low", "high"))
+    digits = 0 if largest >= LARGE else digits
     value = f"{found['value']:,.{digits}f}"
     return value if found["low"] is None else f"{value} [{found['low']:,.{digits}f}, {found['high']:,.{digits}f}]"
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from archgym.stats import bootstrap_interval, mean_interval
+from archgym.stats import mean_interval
 
 FAMILY = 0.05  # chance that any of the intervals of one claim misses
 
@@ -21,11 +21,14 @@ def last_fifth(curve: ArrayLike) -> float:
     return float(values[-max(1, len(values) // 5) :].mean())
 
 
-def windows_to(curve: ArrayLike, threshold: float) -> int:
-    """Count the windows until one reaches a threshold; all of them where none does."""
-    values = np.asarray(curve, dtype=np.float64)
-    reached = np.flatnonzero(values >= threshold)
-    return int(reached[0]) + 1 if reached.size else len(values)
+def windows_to(curve: ArrayLike, threshold: float) -> int | None:
+    """Count the windows until the first of two successive ones at a threshold; None where there are none.
+
+    One alone may be there by chance.
+    """
+    there = np.asarray(curve, dtype=np.float64) >= threshold
+    reached = np.flatnonzero(there[:-1] & there[1:])
+    return int(reached[0]) + 1 if reached.size else None
 
 
 def late_spread(curve: ArrayLike) -> float:
@@ -48,23 +51,23 @@ def worst_drop(curve: ArrayLike, switched: ArrayLike) -> float:
     return float(max(0.0, *falls, 0.0))
 
 
-def lost_at_switches(curve: ArrayLike, switched: ArrayLike, stayed: ArrayLike) -> float:
-    """Give the return that a window after a switch lacks, beside a lifetime that stayed with its network.
+def lost_share(curve: ArrayLike, stayed: ArrayLike, steps: ArrayLike) -> float:
+    """Give the share of a lifetime that came to nothing, beside one that stayed with its network.
 
-    A window's gain is its return less that of the window before. The mean gain of the other lifetime in the same
-    windows less that of the windows after a switch; the same windows, since gains are large early and small late.
+    One that stayed had come as far as the other at its end (`last_fifth`) in the first of two successive windows
+    (`windows_to`); what it had not needed until then was lost. Not only by switches: a lifetime that had learned all
+    there is long before its end "loses" the rest of it too, also one that stayed.
 
     Args:
-        curve: (windows,) of a lifetime that switches.
-        switched: (windows,) whether another network was trained in the window before.
+        curve: (windows,) of a lifetime.
         stayed: (windows,) of a lifetime of the same seed that never switches.
+        steps: (windows,) environment steps of the latter.
 
     Returns:
-        The mean over the switches; 0 where there is none.
+        From 0, where the one that stayed never came as far, to 1.
     """
-    at = np.flatnonzero(np.asarray(switched, dtype=bool)[1:])
-    gains = [np.diff(np.asarray(one, dtype=np.float64)) for one in (stayed, curve)]
-    return float((gains[0][at] - gains[1][at]).mean()) if at.size else 0.0
+    needed, taken = windows_to(stayed, last_fifth(curve)), np.asarray(steps, dtype=np.float64)
+    return 0.0 if needed is None else 1 - float(taken[:needed].sum() / taken.sum())
 
 
 def mean(values: ArrayLike) -> dict[str, float | None]:
@@ -75,7 +78,12 @@ def mean(values: ArrayLike) -> dict[str, float | None]:
 
 
 def paired(first: ArrayLike, second: ArrayLike, level: float) -> dict[str, float | None]:
-    """Give the mean difference of two arms over seeds that they share, with its percentile bootstrap interval.
+    """Give the mean difference of two arms over seeds that they share, with its interval by Student's t.
+
+    It covers as it says where the differences are normal. Of four such intervals of ten seeds each, at the level of
+    `together(4)`, one or more miss in 4.6 % of the claims then; in 2.8 % where all arms are exponential; but in 36 %
+    where one arm hardly varies and each other one fails in a fifth of its lifetimes, for ten seeds may show no failure
+    (simulated, 20,000 claims each).
 
     Args:
         first: (seeds,).
@@ -85,15 +93,15 @@ def paired(first: ArrayLike, second: ArrayLike, level: float) -> dict[str, float
     x, y = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
     low, high = (None, None)
     if decides(len(x), level):
-        low, high = bootstrap_interval(x - y, level=level)
+        low, high = mean_interval(x - y, level)
     return {"value": float((x - y).mean()), "low": low, "high": high}
 
 
 def decides(seeds: int, level: float) -> bool:
     """Tell whether so many seeds could decide at a level, were all their differences of one sign.
 
-    Of seeds without a difference all have one sign with a probability of 2 / 2^n; a bootstrap of fewer would call that
-    a difference more often than its level says.
+    Of seeds without a difference all have one sign with a probability of 2 / 2^n; whoever calls that a difference
+    with fewer seeds does so more often than the level says, unless more is known of them than their signs.
     """
     return seeds >= 2 and 2.0 ** (1 - seeds) <= 1 - level + 1e-12
 
@@ -104,7 +112,7 @@ def fewest(level: float) -> int:
 
 
 def together(intervals: int) -> float:
-    """Give the level of each of so many intervals for all to hold together with 95 % (Bonferroni)."""
+    """Give the level of each of so many intervals for all to hold together with at least 95 % (Bonferroni)."""
     return 1 - FAMILY / max(1, intervals)
 
 

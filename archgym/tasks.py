@@ -59,6 +59,9 @@ class Task:
     """Settings that the task brings along, by trainer and name, where the trainer's own defaults do not learn it. They
     hold under the preset `default`, and what the user gives goes before them."""
 
+    fixed_length: bool = False
+    """Whether every episode lasts for `episode_limit` steps, so that equally many episodes are equally many steps."""
+
     def in_search(self) -> "Task":
         """Give the task as searches play it: with `search_episode_limit` as its episode limit."""
         if self.search_episode_limit is None:
@@ -126,6 +129,7 @@ TASKS: dict[str, Task] = {
             budget=60_000,
             backend="gymnasium-vector",
             sizes=(3, 5),
+            fixed_length=True,
         ),
         Task(
             "Orchard-v0",

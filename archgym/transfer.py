@@ -5,7 +5,8 @@ store an architecture is checked out of:
 
 * `shared`: one store for all, a supernet over the whole space; overlapping slices, replay and exploration go on.
 * `matching`: one store for all, which holds one network at a time. At a switch the next network takes over the layers
-  of the same name and shapes, and starts with fresh values in all others; replay and exploration go on.
+  of the same place and shapes, the head among them, and starts with fresh values in all others; replay and exploration
+  go on.
 * `net2net`: as `matching`, but the next network computes what the last one did, where it can (`archgym.net2net`).
 * `distil`: as `matching`, and then the next network is taught the values of the last one on the replay that is left
   (`archgym.learners.distillation`); these gradient steps count.

@@ -252,6 +252,7 @@ WRONG: dict[tuple[str, ...], str] = {
         "fixed",
     ): "unknown command 'serach': expected one of compare, doctor, list, report, search, study, table. Did you mean",
     ("search", "fixd"): "unknown agent 'fixd': expected one of .* Did you mean 'fixed'?",
+    ("search", "nosuch"): r"unknown agent 'nosuch': expected one of [^?]*tpe\.$",  # nothing is near it
     ("search", "mylab.agents.mine"): "unknown agent 'mylab.agents.mine': there is no module 'mylab' to import.",
     (*FIXED, "--task", "CartPol-v1"): "unknown task 'CartPol-v1': expected one of .* Did you mean 'CartPole-v1'?",
     (*FIXED, "--task", "Pendulum-v1"): "task 'Pendulum-v1': .*actions",

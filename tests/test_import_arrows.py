@@ -139,13 +139,16 @@ ARROWS: dict[str, set[str]] = {
     "study": SPACES
     | {
         "arms",
+        "budget",
         "claim",
         "jobs",
         "papers",
+        "problem",
         "provenance",
         "run_folder",
         "scoreboard",
         "search",
+        "settings",
         "study_page",
         "study_stats",
     }

@@ -1,5 +1,6 @@
 """What is inherited at a switch by learners that have one store for all architectures, each setting by itself."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from archgym.inheritance import blocks
+from archgym.inheritance import blocks, counterparts, layers
 from archgym.population import Population
 from archgym.problem import Problem
 from archgym.replay import Replay
@@ -89,32 +90,67 @@ def initial(made: Population, architecture: Sequence[int], *path: int) -> dict[s
 # The weights of `matching`.
 
 
+def without_depth(name: str) -> str:
+    """Call a head by no depth: `head_2.weight` is `head.weight`."""
+    return re.sub(r"head_\d+", "head", name)
+
+
+def by_place(found: dict[str, Any]) -> dict[str, Any]:
+    return {without_depth(name): one for name, one in found.items()}
+
+
 @pytest.mark.parametrize(
     ("before", "after", "copied"),
     [
-        (A, C, {"layer_0", "layer_1"}),  # deeper: another layer, and another head
-        (C, A, {"layer_0", "layer_1"}),
+        (A, C, {"layer_0", "layer_1", "head_3"}),  # deeper: another layer, and the head goes behind it
+        (C, A, {"layer_0", "layer_1", "head_2"}),
         (A, D, {"layer_0", "layer_1", "head_2"}),  # only another activation
         (A, [0, 1, 1], set()),  # wider
         (A, B, set()),
     ],
 )
-def test_matching_copies_the_layers_of_one_name_and_shape_and_begins_the_others_afresh(
+def test_matching_copies_the_layers_of_equal_place_and_shape_and_begins_the_others_afresh(
     before: list[int], after: list[int], copied: set[str]
 ) -> None:
     made = population(**IDLE)
     run(made, [before])
     scramble(made)
-    old = {field: tensors(made, before, field) for field in FIELDS}
+    old = {field: by_place(tensors(made, before, field)) for field in FIELDS}
     run(made, [after])
     fresh = initial(made, after, 1)
     for name, weight in tensors(made, after).items():
-        inherits = name.rpartition(".")[0] in copied
-        assert torch.equal(weight, (old["weight"] if inherits else fresh)[name]), name
+        inherits, place = name.rpartition(".")[0] in copied, without_depth(name)
+        assert torch.equal(weight, old["weight"][place] if inherits else fresh[name]), name
         assert torch.equal(tensors(made, after, "target")[name], weight), "a copy, whatever the target was before"
         for field in MOMENTS:
             now = tensors(made, after, field)[name]
-            assert torch.equal(now, old[field][name]) if inherits else not now.any(), (name, field)
+            assert torch.equal(now, old[field][place]) if inherits else not now.any(), (name, field)
+
+
+def test_of_the_paper_grid_every_layer_of_equal_shape_is_handed_on() -> None:
+    """All 702 ordered pairs: among them 162 whose heads are called by other depths and have equal shapes."""
+    made = population()
+    space, family = made.problem.space, made.family
+    shapes = []
+    for one in space.enumerate():
+        parts = family.crop(space.network_of(one), 4, 2)
+        shapes.append({name: tuple(part.stop for part in cuts) for name, cuts in parts.items()})
+    pairs = [(old, new) for old in shapes for new in shapes if old is not new]
+    renamed = 0
+    for old, new in pairs:
+        found = counterparts(old, new)
+        handed = [to for of, to in found if [old[name] for name in of] == [new[name] for name in to]]
+        before = by_place(old)
+        equal = [own for own in layers(new) if all(before.get(without_depth(name)) == new[name] for name in own)]
+        assert handed == equal
+        renamed += handed[-1:] == [layers(new)[-1]] and layers(old)[-1] != layers(new)[-1]
+    assert (len(pairs), renamed) == (702, 162)
+
+
+def test_a_hidden_layer_never_stands_for_a_head_whatever_they_are_called() -> None:
+    two, three = ([f"layer_{i}.{kind}" for i in range(depth) for kind in ("weight", "bias")] for depth in (2, 3))
+    assert counterparts(two, three) == [(two[:2], three[:2]), (two[2:], three[4:])]
+    assert counterparts(three, two) == [(three[:2], two[:2]), (three[4:], two[2:])]
 
 
 def test_matching_copies_what_has_equal_shapes_of_convolutional_networks_too() -> None:
@@ -148,7 +184,7 @@ def test_matching_counts_adams_steps_by_layer() -> None:
     made = population()
     run(made, [A, C])
     counts = {name: field.unique().tolist() for name, field in tensors(made, C, "steps").items()}
-    assert counts == {name: [50 if name[:7] in ("layer_0", "layer_1") else 30] for name in counts}
+    assert counts == {name: [30 if name.startswith("layer_2") else 50] for name in counts}
 
 
 def test_a_return_to_an_architecture_brings_back_none_of_its_old_weights_under_matching() -> None:

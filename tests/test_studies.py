@@ -1,18 +1,23 @@
 """What the studies ask and answer: their arms, their measures, and claims whose answers are planted."""
 
 import json
+import os
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from archgym import study, study_stats
 from archgym.__main__ import main
 from archgym.launch import parse
+from archgym.population import Population
 from archgym.problem import Problem
 from archgym.settings import Settings
 from archgym.studies import controller_transfer, nas_dqn, one_shot
@@ -20,6 +25,7 @@ from archgym.table import Table, load
 
 TINY = ["--task", "CartPole-v1", "--windows", "4", "--window-steps", "160", "--seeds", "1", "--jobs", "1"]
 INNER = ["--inner", "envs_per_member=2", "batch_size=32", "learning_starts=40"]
+TABLES = ["--env-id", "ArchSearch-DQN-Tabular-v0", "--windows", "30", "--num-envs", "1", "--jobs", "1"]
 TEN = 10
 
 
@@ -135,36 +141,108 @@ def test_arms_have_equal_environment_steps(lived: tuple[nas_dqn.Study, dict[str,
     assert [row[0] for row in content["tables"][0]["rows"]] == list(own.arms)
 
 
+def test_what_a_study_says_it_will_take_is_what_it_takes(lived: tuple[nas_dqn.Study, dict[str, Any]]) -> None:
+    own, _ = lived
+    taken = sum(run.steps for runs in own.runs.values() for run in runs)
+    arms = len(own.arms)
+    assert own.amount() == (
+        f"nas-dqn: {arms} arms x 1 repeats = {arms} searches, {taken:,} inner environment steps; "
+        "processes side by side: 1."
+    )
+    assert "10 repeats = 110 searches, at most 265" in nas_of().amount()
+    assert (
+        "5 arms x 2 repeats = 10 searches, nothing is trained in them" in transfer_of(*TABLES, "--seeds", "2").amount()
+    )
+
+
 def test_who_stays_never_switches_and_who_is_reset_is_another(
     lived: tuple[nas_dqn.Study, dict[str, Any]],
 ) -> None:
     own, _ = lived
     for name in (*nas_dqn.SIZES, nas_dqn.RESET):
         assert own.measures[name]["switches"].tolist() == [0.0]
-        assert own.measures[name]["lost"].tolist() == [0.0]
         assert own.measures[name]["drop"].tolist() == [0.0]
     middle, reset = (own.runs[name][0].columns for name in (nas_dqn.SIZES[1], nas_dqn.RESET))
     assert middle["raw_return"][0, 0] == reset["raw_return"][0, 0]
     assert middle["raw_return"][1:, 0].tolist() != reset["raw_return"][1:, 0].tolist()
 
 
-def test_switching_at_random_inherits_more_where_nothing_is_lost(
+def test_random_switching_loses_weights_and_replay_at_a_switch_and_its_lossless_control_nothing() -> None:
+    own = nas_of(*TINY, *INNER)
+    kept: dict[str, tuple[float, int]] = {}
+    for name in (nas_dqn.RANDOM, nas_dqn.LOSSLESS):
+        made = Population(Problem(own.arms[name].args.settings()), 1)
+        made.reset([1])
+        before, after = np.array([[0, 1, 0]]), np.array([[1, 2, 0]])
+        made.train_window(before)
+        network = made.problem.space.network_of(before[0])
+        old = made.lifetimes[0].stores[""].supernet
+        weights = old.fields["weight"][old.layout.positions(network)].clone()
+        filled = int(made.replay.filled[0])
+        made.trainers[0].config = replace(made.trainers[0].config, learning_starts=10**6)  # what is there, unchanged
+        made.train_window(after)
+        numbers = made.lifetimes[0].stores[""].supernet.fields["weight"]
+        kept[name] = float(torch.isin(weights, numbers).float().mean()), int(made.replay.filled[0]) - filled
+    written = 160 // 2 + 1  # by two inner environments in a window
+    assert kept[nas_dqn.LOSSLESS] == (1.0, written)
+    assert kept[nas_dqn.RANDOM][0] < 0.1
+    assert kept[nas_dqn.RANDOM][1] == pytest.approx(written - 0.75 * written, abs=2)
+
+
+def test_overhead_is_the_share_of_the_wall_clock_beyond_that_of_who_stays_on_the_same_seed() -> None:
+    """Of two seeds: 100 s each; decisions of 1 and 2 s, exchanges of 3 and 4 s, and 1 and 2 s of who stays."""
+    own = nas_of("--seeds", "2", "--windows", "4", "--window-steps", "5000")
+    own.__dict__["complete"] = own.seeds
+    exchanges = {nas_dqn.SIZES[1]: (1.0, 2.0)}
+    curves = {nas_dqn.SIZES[1]: [0.0, 0.5, 0.9, 1.0], nas_dqn.RANDOM: [0.0, 0.0, 0.0, 0.4]}
+    own.__dict__["runs"] = {
+        arm: [
+            lived_run(curves.get(arm, [0.0] * 4), {"train": 100.0 - seconds, "switch": seconds})
+            for seconds in exchanges.get(arm, (3.0, 4.0))
+        ]
+        for arm in own.arms
+    }
+    decided = {arm: (1.0, 2.0) for arm in own.arms} | {nas_dqn.SIZES[1]: (0.0, 0.5)}
+    own.decision_seconds = lambda arm, seed: decided[arm.name][own.seeds.index(seed)]  # type: ignore[method-assign]
+    found = own.measures[nas_dqn.RANDOM]
+    assert found["overhead"] == pytest.approx([0.03, 0.035])
+    assert found["decision_ms"] == pytest.approx([250.0, 500.0])
+    assert own.measures[nas_dqn.SIZES[1]]["overhead"].tolist() == [0.0, 0.0]
+    assert found["lost"] == pytest.approx([0.5, 0.5]), "who stays has 0.5 and 0.9 in the second window and the next"
+    assert found["steps"].tolist() == [20_000.0, 20_000.0]
+    assert own.measures[nas_dqn.SIZES[1]]["steps"].tolist() == [15_000.0, 15_000.0]
+    assert "score-softmax 2, random-switching 2, median fixed 2" in own.censored(), (
+        "two of the three have learned nothing"
+    )
+
+
+def lived_run(curve: list[float], seconds: dict[str, float]) -> Any:
+    """Invent a run of one lifetime that never switches."""
+    column = np.array(curve)[:, None]
+    steps, switched = np.full((len(curve), 1), 5000.0), np.zeros((len(curve), 1))
+    columns = {"normalised_return": column, "switched": switched, "env_steps": steps}
+    return SimpleNamespace(columns=columns, actions=np.zeros((len(curve), 1, 3), dtype=int), seconds=seconds)
+
+
+def test_the_page_names_networks_that_are_two_arms_and_counts_them_once(
     lived: tuple[nas_dqn.Study, dict[str, Any]],
 ) -> None:
-    own, _ = lived
-    runs = [own.runs[name][0] for name in ("random-switching", nas_dqn.LOSSLESS)]
-    assert (runs[0].actions == runs[1].actions).all()
-    assert runs[0].columns["raw_return"].tolist() != runs[1].columns["raw_return"].tolist()
+    own = nas_of("--window-steps", "5000")
+    assert own.twins == {nas_dqn.BEST: nas_dqn.SIZES[2]}, "on the paper's pendulum the table's best is the largest"
+    assert own.arms[nas_dqn.BEST].text.endswith("; here that is fixed-large.")
+    own.__dict__["complete"] = own.seeds
+    own.__dict__["measures"] = {arm: {"all_steps": np.array([1.0])} for arm in own.arms}
+    said = own.method()[0]
+    assert said.startswith("11 arms, 10 of them different (fixed-best is the same network as fixed-large), 10 seeds")
+    assert lived[0].twins == {}
+    assert "different" not in lived[1]["method"][0]
 
 
-def test_parts_of_the_overhead_are_shares_of_the_wall_clock(lived: tuple[nas_dqn.Study, dict[str, Any]]) -> None:
-    own, _ = lived
-    for name, one in own.measures.items():
-        assert 0 < one["decision"][0] < 1
-        assert 0 < one["switch"][0] < 1
-        assert one["overhead"] == pytest.approx(
-            one["decision"] + one["switch"] - own.measures[nas_dqn.SIZES[1]]["switch"].mean()
-        ), name
+def test_the_page_says_so_where_decisions_are_fewer_than_architectures(
+    lived: tuple[nas_dqn.Study, dict[str, Any]],
+) -> None:
+    assert any("4 windows and there are 27 architectures: fewer decisions" in text for text in lived[1]["limits"])
+    assert nas_of("--windows", "27").few_decisions() == []
 
 
 def test_one_repeat_decides_nothing(lived: tuple[nas_dqn.Study, dict[str, Any]]) -> None:
@@ -183,7 +261,7 @@ def test_claims_that_are_true_by_construction_are_answered_yes() -> None:
 
 
 def test_where_there_is_no_difference_nothing_is_decided() -> None:
-    found = planted(lambda arm, name, own: own + (nas_dqn.NEGLIGIBLE if name in ("lost", "overhead") else 0.0))
+    found = planted(lambda arm, name, own: own + (nas_dqn.NEGLIGIBLE if name == "overhead" else 0.0))
     assert set(found.values()) == {"undecided"}
 
 
@@ -191,10 +269,15 @@ def test_being_worse_than_one_control_is_enough_for_no() -> None:
     worse = {"final": 0.1, "area": 0.1, "steps": -0.1, "spread": -0.1}
 
     def value(arm: str, name: str, own: NDArray[np.float64]) -> NDArray[np.float64]:
-        at_stake = 0.05 if name in ("lost", "overhead") else 0.0
+        at_stake = 0.05 if name == "overhead" else 0.0
         return own + at_stake + (worse.get(name, 0.0) if arm == nas_dqn.LOSSLESS else 0.0)
 
     assert set(planted(value).values()) == {"no"}
+
+
+def test_learning_that_is_lost_is_told_and_decides_nothing_about_the_overhead() -> None:
+    found = planted(lambda arm, name, own: own + (0.9 if name == "lost" else 0.0))
+    assert found["The controller's overhead is negligible"] == "yes"
 
 
 def test_better_than_random_switching_alone_is_not_enough_for_yes() -> None:
@@ -208,6 +291,17 @@ def test_better_than_random_switching_alone_is_not_enough_for_yes() -> None:
         (["--inner", "max_params=1500"], "--space: expected networks of at least 3 sizes, got those of 'mlp'."),
         (["--space", "nature-kernels"], "space: expected one of mlp"),
         (["--inner", "transfer=sharde"], "unknown transfer 'sharde'"),
+        (["--inner", "space=mlp-wide"], "--inner: expected settings without a flag of their own, got space."),
+        (["--inner", "seed=5"], "--inner: expected settings without a flag of their own, got seed."),
+        (["--inner", "out=foo"], "--inner: expected settings without a flag of their own, got out."),
+        (["--windows", "3", "--inner", "windows=2"], "without a flag of their own, got windows."),
+        (["--inner", "num_envs=2"], "--inner: expected settings that nas-dqn does not set itself, got num_envs."),
+        (["--inner", "reset_layers=2"], "that nas-dqn does not set itself, got reset_layers."),
+        (
+            ["--task", "CartPole-v1", "--inner", "window_episodes=4"],
+            "study nas-dqn: expected windows of equally many steps (--window-steps), as equal budgets need; got "
+            "window_episodes=4.",
+        ),
     ],
 )
 def test_a_space_or_setting_that_does_not_fit_is_refused(
@@ -474,10 +568,9 @@ def test_what_searches_rank_highest_is_trained_from_scratch_beside_drawn_ones(tm
 def continued(tmp_path_factory: pytest.TempPathFactory) -> tuple[controller_transfer.Study, dict[str, Any]]:
     """A study on the tables that ship, without training."""
     folder = tmp_path_factory.mktemp("transfer") / "run"
-    words = ["--env-id", "ArchSearch-DQN-Tabular-v0", "--agent", "score-keeping", "--windows", "30", "--num-envs", "1"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("archgym.study_page.write", lambda folder: folder)
-        own = transfer_of(*words, "--seeds", "3", "--jobs", "1", "--out", str(folder))
+        own = transfer_of(*TABLES, "--agent", "score-keeping", "--seeds", "3", "--out", str(folder))
         assert study.main(own) == 0
     content: dict[str, Any] = json.loads((folder / "study.json").read_text())
     return own, content
@@ -517,10 +610,47 @@ def test_on_tables_the_regret_of_what_is_recommended_is_asked_too(
     assert any("recorded tables" in text for text in content["limits"])
 
 
-def test_a_repeat_whose_first_search_failed_is_left_out_and_the_others_keep_their_numbers(tmp_path: Path) -> None:
-    own = transfer_of("--env-id", "ArchSearch-DQN-Tabular-v0", "--seeds", "3", "--out", str(tmp_path / "none"))
-    todo = own.searches([own.arms["new"]], own.seeds, without=own.seeds[:1])
-    assert [job.name for job in todo] == ["new, repeat 2", "new, repeat 3"]
+FAILING = """
+from archgym.agents import score_keeping
+Args = score_keeping.Args
+
+class Agent(score_keeping.Agent):
+    def learn(self, rewards, infos):
+        if self.args.seed == SEED:
+            raise RuntimeError("out of ideas")
+        return super().learn(rewards, infos)
+"""
+
+
+def test_a_repeat_whose_first_search_failed_is_left_out_and_the_others_keep_their_numbers(
+    continued: tuple[controller_transfer.Study, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, module = continued[0], f"failing_first_{os.getpid()}"
+    (tmp_path / module).mkdir()
+    (tmp_path / module / "__init__.py").write_text("")
+    (tmp_path / module / "agent.py").write_text(FAILING.replace("SEED", str(whole.sources[1])))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
+    monkeypatch.setattr("archgym.study_page.write", lambda folder: folder)
+    own = transfer_of(*TABLES, "--agent", f"{module}.agent", "--seeds", "3", "--out", str(tmp_path / "run"))
+    assert study.main(own) == 1
+    assert [one["job"] for one in own.failures] == ["source, repeat 2"]
+    assert not list((tmp_path / "run" / "searches" / "new").glob(str(own.seeds[1]))), "nothing goes on without it"
+    assert own.complete == [own.seeds[0], own.seeds[2]]
+    for arm in controller_transfer.ARMS:
+        for name, values in own.measures[arm].items():
+            assert values.tolist() == whole.measures[arm][name][[0, 2]].tolist(), (arm, name)
+
+
+def test_commands_on_the_page_say_what_an_arm_takes_from_the_first_task(
+    continued: tuple[controller_transfer.Study, dict[str, Any]],
+) -> None:
+    _, content = continued
+    ends = {one["name"]: one["command"].split(" --")[-1] for one in content["arms"]}
+    assert ends["continued"] == "start-from SOURCE"
+    assert ends["source-network"] == "architecture RECOMMENDED"
+    assert all(word in " ".join(content["method"]) for word in ("SOURCE", "RECOMMENDED"))
+    assert not any("SOURCE" in ends[name] or "RECOMMENDED" in ends[name] for name in ("source", "new"))
 
 
 @pytest.mark.parametrize(
@@ -530,6 +660,8 @@ def test_a_repeat_whose_first_search_failed_is_left_out_and_the_others_keep_thei
         (["--source", "Acrobot-v1"], "--source: expected another task than --task 'Acrobot-v1'."),
         (["--source", "Acrobt-v1"], "Acrobt-v1"),
         (["--num-envs", "0"], "num_envs"),
+        (["--inner", "windows=3"], "--inner: expected settings without a flag of their own, got windows."),
+        (["--inner", "recommendations=3"], "that controller-transfer does not set itself, got recommendations."),
     ],
 )
 def test_what_cannot_be_continued_is_refused(

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from archgym import journal, lookup, study
+from archgym import jobs, journal, lookup, study, workers
 from archgym.__main__ import main
 from archgym.launch import parse
 from archgym.studies import one_shot
@@ -143,10 +143,11 @@ def test_a_study_resumed_with_other_arms_or_settings_is_refused(
     before = (folder / "study.json").read_bytes()
     same = ["one-shot", *SHORT, "--out", str(folder), "--resume"]
     said = wrong(capsys, *same, "--agents", AGENTS[0])
-    assert f"{AGENTS[1]}" in said
-    assert "--resume: expected the" in said
-    assert "--resume: expected the" in wrong(capsys, *same, "--windows", "7")
-    assert "expected the args that" in wrong(capsys, *same, "--draws", "51")
+    assert said.endswith(f"was made with: agents {list(AGENTS)!r}; got {[AGENTS[0]]!r}.\n")
+    assert "was made with: windows 6; got 7." in wrong(capsys, *same, "--windows", "7")
+    assert "was made with: draws 50; got 51." in wrong(capsys, *same, "--draws", "51")
+    other = wrong(capsys, "nas-dqn", "--window-steps", "5000", "--out", str(folder), "--resume")
+    assert other == f"archgym: --resume: {folder} holds the study 'one-shot', not the study 'nas-dqn'.\n"
     assert (folder / "study.json").read_bytes() == before
 
 
@@ -210,6 +211,8 @@ def test_a_folder_belongs_to_one_study_and_one_process(
         ),
         (["one-shot", *SHORT, "--seed", "-1"], "--seed: expected an integer of at least 0, got -1."),
         (["one-shot", *SHORT, "--table", "dqn--mlp--CartPole-v1"], "expected one of all architectures of grid:3x3"),
+        (["one-shot", *SHORT, "--inner", "transfer=own"], "that one-shot does not set itself, got transfer."),
+        (["one-shot", *SHORT, "--inner", "num_envs=4"], "settings without a flag of their own, got num_envs."),
         (["one-shot", "--top", "28"], "--top: expected at most the 27 architectures of mlp, got 28."),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -249,6 +252,44 @@ def test_a_run_that_fails_is_reported_and_its_repeat_is_left_out(
     assert own.complete == [seed for seed in own.seeds if seed not in seeds]
     assert "failed: " in capsys.readouterr().out
     assert "out of ideas" in (tmp_path / "study" / "report.html").read_text()
+
+
+def test_what_is_to_be_done_is_said_before_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = one_shot.Study(args_of([*FLAGS, "--windows", "2", "--out", str(tmp_path / "study")]))
+
+    class Begun(Exception):
+        pass
+
+    def begin(self: study.Study) -> None:
+        assert capsys.readouterr().out == (
+            "one-shot: 2 arms x 6 repeats = 12 searches, nothing is trained in them; processes side by side: 1. Then "
+            "at most 27 x 4 trainings from scratch, 540,000 steps.\n"
+        )
+        raise Begun
+
+    monkeypatch.setattr(study.Study, "run", begin)
+    with pytest.raises(Begun):
+        study.main(own)
+
+
+def test_the_time_that_is_left_is_told_as_soon_as_one_job_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four jobs of 100 s each, one after the other."""
+    clock, told = [0.0], []
+    work = [workers.Job(f"job {number}", print, ()) for number in range(4)]
+
+    class Pool(workers.Workers):
+        def run(self, jobs: Any, tick: Any = None) -> Any:
+            for job in jobs:
+                tick([job])
+                clock[0] += 100
+                yield job, None
+
+    monkeypatch.setattr("archgym.jobs.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("archgym.jobs.Progress.update", lambda self, done, text: told.append(text))
+    assert jobs.work(Pool(1), "study", work) == []
+    assert told == ["job 0", "job 1; about 5 min left", "job 2; about 3 min left", "job 3; about 2 min left"]
 
 
 def test_every_study_has_what_the_command_line_needs() -> None:

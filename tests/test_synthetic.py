@@ -250,6 +250,10 @@ def test_it_needs_neither_torch_nor_a_window_of_training() -> None:
         ({"space": "grid:0x4"}, "at least 1 choice and 2 options, got '0x4'"),
         ({"space": "mlp:3x3"}, "search space 'mlp' comes in one size: expected 'mlp', got 'mlp:3x3'"),
         ({"preset": "cleanrl"}, "unknown preset 'cleanrl': expected one of default"),
+        *(
+            ({"transfer": name}, f"transfer: expected 'shared', 'own' or 'fresh' on a planted.*got '{name}'")
+            for name in ("matching", "net2net", "distil")
+        ),
     ],
 )
 def test_what_is_no_landscape_is_refused_with_a_sentence(keywords: dict[str, Any], sentence: str) -> None:

@@ -23,6 +23,10 @@ from archgym.study_page import interval
 SOURCE, NEW, CONTINUED, RANDOM, NETWORK = "source", "new", "continued", "random-search", "source-network"
 ARMS = (CONTINUED, NEW, RANDOM, NETWORK)  # on the second task
 QUARTER = 4
+NARROW = (
+    "The intervals draw searches anew, but not the seeds of the table, and are too narrow for saying what holds on "
+    "others."
+)
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,11 @@ class Study(study.Study):
     def problem(self) -> Problem:
         """What is searched on the second task."""
         return Problem(self.arms[NEW].args.settings())
+
+    def command_of(self, arm: Arm) -> str:
+        """Give the search that one run of an arm is, with what it takes from the first task's in capitals."""
+        words = {CONTINUED: " --start-from SOURCE", NETWORK: " --architecture RECOMMENDED"}
+        return arm.command + words.get(arm.name, "")
 
     def check(self) -> None:
         """Refuse what could not be done."""
@@ -180,6 +189,7 @@ class Study(study.Study):
                 f"Beside {RANDOM}: {interval(against[RANDOM])}; beside {NETWORK}: {interval(against[NETWORK])}; these "
                 "do not count for the answer."
             )
+            note += "" if self.problem.trains else f" {NARROW}"
             own = {"claim": claim, "measured": measured, "level": level, "note": note}
             found.append({**own, "answer": study_stats.answer([row]), "rows": [row]})
         return found
@@ -193,10 +203,7 @@ class Study(study.Study):
             "The windows of the first task are spent before, and are not counted on the second.",
         ]
         if looked_up:
-            limits.append(
-                "Windows were looked up in recorded tables, whose few seeds all searches share: the intervals draw "
-                "searches anew, but not the seeds of the table, and are too narrow for saying what holds on others."
-            )
+            limits.append(f"Windows were looked up in recorded tables, whose few seeds all searches share. {NARROW}")
         return {
             "title": f"A controller from {args.source} on {args.task}",
             "source": f"{args.agent}, {args.env_id}, space {args.space}",
@@ -209,7 +216,11 @@ class Study(study.Study):
                 "task are not carried over.",
                 f"Windows of {self.problem.window_steps:,} environment steps of every lifetime, as many for all "
                 "arms." + (" Nothing was trained: windows come from recorded tables." if looked_up else ""),
-                "Differences are between searches of the same repeat, with paired bootstrap intervals over repeats.",
+                "Differences are between searches of the same repeat, with Student's intervals over repeats, which "
+                "take the differences to be normal.",
+                "In the commands of the arms SOURCE is the folder of the search on the first task of the same repeat "
+                "(searches/source/SEED), and RECOMMENDED the architecture that it recommended first (in its "
+                "recommendation.json).",
             ],
             "tables": [self.table(count)],
             "figures": self.figures(),

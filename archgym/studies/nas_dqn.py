@@ -34,7 +34,7 @@ HINDSIGHT_SAYS = (
     "The best of the three fixed networks in hindsight is chosen by the very runs that it is shown with, and so looks "
     "better than it is."
 )
-NEGLIGIBLE = 0.01  # of the wall-clock, and of the scale of normalised returns
+NEGLIGIBLE = 0.01  # of the wall-clock
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,8 @@ class Args(study.Args):
     """The inner problem. On the paper's own a window is 200 episodes long unless --window-steps, or --inner
     window_episodes=N, says otherwise; on others as long as the task's usual one."""
     threshold: float = 0.9
-    """The normalised return whose first window is the speed of convergence (0: random policy, 1: reference)."""
+    """The normalised return that two successive windows must have; how soon is the speed of convergence (0: random
+    policy, 1: reference)."""
 
 
 @dataclass(frozen=True)
@@ -75,8 +76,8 @@ CLAIMS = (
         "Convergence is faster",
         "steps",
         False,
-        "Environment steps until the first window at the threshold; a lifetime that never gets there counts with all "
-        "of its steps.",
+        "Environment steps until the first of two successive windows at the threshold. A lifetime that never gets "
+        "there counts with all of its steps: so what is said of it depends on how long it was given.",
     ),
     Claim(
         "Training is more stable",
@@ -92,6 +93,7 @@ class Study(study.Study):
     """See the module."""
 
     name = "nas-dqn"
+    own_settings = frozenset({"reset_layers"})
     args: Args
 
     @cached_property
@@ -119,7 +121,9 @@ class Study(study.Study):
             text = f"Never switches: {label}, the network with the {word} parameters, otherwise like the default."
             found.append(self.arm(name, "fixed", text, {"architecture": label}, control=True))
         if self.best is not None:
-            text = f"Never switches: {self.best}, the best of the recorded table by its search seeds."
+            text = f"Never switches: {self.best}, the best of the recorded table by its search seeds"
+            labels = dict(zip((small, middle, large), SIZES, strict=True))
+            text += f"; here that is {labels[self.best]}." if self.best in labels else "."
             found.append(self.arm(BEST, "fixed", text, {"architecture": self.best}, control=True))
         lossless = (
             "Draws every window's network at random as well, but nothing is lost at a switch: networks are slices of "
@@ -201,7 +205,7 @@ class Study(study.Study):
     @cached_property
     def measures(self) -> dict[str, dict[str, NDArray[np.float64]]]:
         """Every measure by arm, (seeds,)."""
-        stayed = self.curves(SIZES[1])
+        stayed, stayed_runs = self.curves(SIZES[1]), self.runs[SIZES[1]]
         found: dict[str, dict[str, NDArray[np.float64]]] = {}
         for arm in self.arms:
             rows: dict[str, list[float]] = {}
@@ -209,12 +213,13 @@ class Study(study.Study):
                 switched = run.columns["switched"][:, 0] > 0
                 switches, oscillates = (rates[0] for rates in switch_rates(run.actions))
                 steps, wall = run.columns["env_steps"][:, 0], sum(run.seconds.values())
+                until = study_stats.windows_to(curve, self.args.threshold)
                 decided = self.decision_seconds(self.arms[arm], self.complete[place])
                 own = {
                     "final": study_stats.last_fifth(curve),
                     "area": float(curve.mean()),
-                    "steps": float(steps[: study_stats.windows_to(curve, self.args.threshold)].sum()),
-                    "reached": float((curve >= self.args.threshold).any()),
+                    "steps": float(steps[:until].sum()),
+                    "reached": float(until is not None),
                     "spread": study_stats.late_spread(curve),
                     "drop": study_stats.worst_drop(curve, switched),
                     "switches": float(switches),
@@ -223,13 +228,14 @@ class Study(study.Study):
                     "decision": decided / wall,
                     "switch": run.seconds.get("switch", 0.0) / wall,
                     "decision_ms": 1000 * decided / len(curve),
-                    "lost": study_stats.lost_at_switches(curve, switched, stayed[place]),
+                    "lost": study_stats.lost_share(curve, stayed[place], stayed_runs[place].columns["env_steps"][:, 0]),
                 }
                 for name, value in own.items():
                     rows.setdefault(name, []).append(value)
             found[arm] = {name: np.array(values, dtype=np.float64) for name, values in rows.items()}
+        none = found[SIZES[1]]["decision"] + found[SIZES[1]]["switch"]  # where nothing is decided or exchanged
         for one in found.values():
-            one["overhead"] = one["decision"] + one["switch"] - found[SIZES[1]]["switch"].mean()
+            one["overhead"] = one["decision"] + one["switch"] - none
         return found
 
     def beside(self, measure: str) -> dict[str, NDArray[np.float64]]:
@@ -273,41 +279,58 @@ class Study(study.Study):
             best = study_stats.paired(self.measures[controllers[0]][claim.measure], values, level)
             others = "; ".join(f"{arm}: {study_stats.answer(rows[arm])}" for arm in controllers[1:])
             note = (
-                f"By the other controllers: {others}. Beside the {name}, which does not count: {interval(best)}. Yes: "
-                "better than all four; no: worse than one of them. The four intervals hold together with 95 %."
+                f"By the other controllers: {others}. Beside {self.called(name)}, which does not count: "
+                f"{interval(best)}. Yes: better than all four; no: worse than one of them. The four intervals hold "
+                "together with 95 %, if differences are normal."
             )
+            note += f" {self.censored()}" if claim.measure == "steps" else ""
             own = {"claim": claim.claim, "measured": claim.measured, "level": level, "note": note}
             found.append({**own, "answer": study_stats.answer(rows[controllers[0]]), "rows": rows[controllers[0]]})
         return [*found, self.overhead_answer(controllers)]
 
+    def called(self, arm: str) -> str:
+        """Name an arm on the page, with the one that is the same network."""
+        return f"{arm} (the same network as {self.twins[arm]})" if arm in self.twins else arm
+
+    def censored(self) -> str:
+        """Say how many lifetimes never came to the threshold, which count with all of their steps."""
+        first = f"score-{RULES[0]}"
+        never = {first: self.measures[first]["reached"], **self.beside("reached")}
+        said = ", ".join(f"{name} {int((values < 1).sum())}" for name, values in never.items())
+        return (
+            f"Of {len(self.complete)} lifetimes each, so many never got there: {said}. Such a one counts with the "
+            "length of the run: a difference from one that did is at least as large, and how large depends on that "
+            "length; between two that did not it is 0."
+        )
+
     def overhead_answer(self, controllers: list[str]) -> dict[str, Any]:
-        """Answer the claim that the controller's overhead is negligible."""
-        level = study_stats.together(2)
+        """Answer the claim that the controller's overhead is negligible, by the wall-clock alone."""
+        level = study_stats.together(1)
 
         def rows(arm: str) -> list[dict[str, Any]]:
-            nothing = np.zeros(len(self.complete))
-            parts = {
-                f"{100 * NEGLIGIBLE:g} % of the wall-clock (decisions and switches)": self.measures[arm]["overhead"],
-                f"{NEGLIGIBLE:g} of the return (learning lost at a switch)": self.measures[arm]["lost"],
-            }
-            return [
-                study_stats.compared(
-                    arm, name, study_stats.paired(values, nothing, level), higher=False, than=NEGLIGIBLE
-                )
-                for name, values in parts.items()
-            ]
+            values = self.measures[arm]["overhead"]
+            found = study_stats.paired(values, np.zeros(len(values)), level)
+            name = f"{100 * NEGLIGIBLE:g} % of the wall-clock"
+            return [study_stats.compared(arm, name, found, higher=False, than=NEGLIGIBLE)]
 
-        others = "; ".join(f"{arm}: {study_stats.answer(rows(arm))}" for arm in controllers[1:])
+        said = {arm: rows(arm)[0] for arm in controllers[1:]}
+        others = "; ".join(f"{arm}: {study_stats.answer([row])}, {interval(row, 4)}" for arm, row in said.items())
+        lost = ", ".join(
+            f"{arm} {interval(study_stats.mean(self.measures[arm]['lost']), 2)}"
+            for arm in (controllers[0], RANDOM, LOSSLESS, SIZES[1])
+        )
         return {
             "claim": "The controller's overhead is negligible",
             "measured": "The share of the wall-clock that decisions, learning from them and exchanging networks take, "
-            f"less what that takes where the network stays ({SIZES[1]}); and the learning lost: the normalised return "
-            f"that a window after a switch lacks beside {SIZES[1]}, which goes on. Negligible is less than "
-            f"{100 * NEGLIGIBLE:g} %.",
+            f"less that of {SIZES[1]} on the same seed, which decides and exchanges nothing. Negligible is less than "
+            f"{100 * NEGLIGIBLE:g} %: yes, if the interval is below that; no, if it is above.",
             "answer": study_stats.answer(rows(controllers[0])),
             "level": level,
             "rows": rows(controllers[0]),
-            "note": f"By the other controllers: {others}. Yes: both are less; no: one is more.",
+            "note": f"By the other controllers: {others}. What learning is lost by exchanges is another matter, and "
+            f"does not count for the answer. As a share of the run (see the table of costs): {lost}. {LOSSLESS} loses "
+            f"nothing at a switch: its share is what trying all networks costs apart from that. {SIZES[1]} itself "
+            "shows what the measure finds where nothing is exchanged.",
         }
 
     def content(self) -> dict[str, Any]:
@@ -328,8 +351,10 @@ class Study(study.Study):
                 f"Not published by the paper, hence choices of this project: {PAPER.unpublished}. The answers hold for "
                 "these.",
                 "One task. The figures of the paper are not known, so nothing here repeats or contradicts a number.",
+                *self.few_decisions(),
                 f"{len(self.complete)} seeds. Undecided does not mean equal: it says that these runs do not tell. "
-                "Percentile bootstrap intervals of ten seeds are a little narrow.",
+                "Student's intervals take differences over seeds to be normal. Where a lifetime now and then fails "
+                "altogether, few seeds may not show it, and the intervals are too narrow.",
                 *([] if BEST in self.arms else [HINDSIGHT_SAYS]),
             ],
         }
@@ -346,6 +371,17 @@ class Study(study.Study):
             "about rarer ones."
         ]
 
+    def few_decisions(self) -> list[str]:
+        """Say so where a lifetime has fewer decisions than there are architectures."""
+        windows, size = self.args.windows, self.problem.space.size
+        if windows >= size:
+            return []
+        return [
+            f"A lifetime has {windows} windows and there are {size} architectures: fewer decisions than choices, so "
+            "most scores that a controller keeps are of one window or none. It has next to no chance to be better than "
+            "random switching, and that it was not found to be says little about longer lifetimes."
+        ]
+
     def method(self) -> list[str]:
         """Say what was done."""
         problem, args = self.problem, self.args
@@ -354,17 +390,20 @@ class Study(study.Study):
         length = length if episodes is None else f"{episodes} episodes, at most {length},"
         steps = [self.measures[arm]["all_steps"].mean() for arm in self.arms]
         spent = f"{min(steps):,.0f}" if min(steps) == max(steps) else f"{min(steps):,.0f} to {max(steps):,.0f}"
+        same = "; ".join(f"{one} is the same network as {other}" for one, other in self.twins.items())
+        different = f", {len(self.arms) - len(self.twins)} of them different ({same})" if same else ""
         return [
-            f"{len(self.arms)} arms, {len(self.complete)} seeds each, the same for all; one run is one lifetime of "
-            f"{args.windows} windows of {length} of DQN training, with an agent of its own. Every arm has as many "
-            f"environment steps ({spent}).",
+            f"{len(self.arms)} arms{different}, {len(self.complete)} seeds each, the same for all; one run is one "
+            f"lifetime of {args.windows} windows of {length} of DQN training, with an agent of its own. Every arm has "
+            f"as many environment steps ({spent}).",
             f"Search space {args.space} ({problem.space.size} architectures). At a switch weights of layers of equal "
             "shape are copied and the others begin anew, and 25 % of the replay are kept, the newest, unless the arm "
             "says otherwise.",
-            f"Claims are answered by differences between arms on the same seeds, with paired bootstrap intervals over "
-            f"seeds, for score-{RULES[0]}: the paper's own rule is unpublished, and this one was chosen before anything"
-            f" was run. It is compared with {RANDOM}; with the {MEDIAN} network (of the three, for every seed on its "
-            f"own); and with two controls that the paper lacks, {LOSSLESS} and {RESET}.",
+            f"Claims are answered by differences between arms on the same seeds, with Student's intervals over seeds, "
+            f"which take the differences to be normal, for score-{RULES[0]}: the paper's own rule is unpublished, and "
+            f"this one was chosen before anything was run. It is compared with {RANDOM}; with the {MEDIAN} network (of "
+            f"the three, for every seed on its own); and with two controls that the paper lacks, {LOSSLESS} and "
+            f"{RESET}.",
         ]
 
     def tables(self) -> list[dict[str, Any]]:
@@ -386,21 +425,33 @@ class Study(study.Study):
                 ]
             )
             shares = [interval(study_stats.mean(100 * own[name]), 2) for name in ("decision", "switch", "overhead")]
-            costs.append([arm, interval(found["decision_ms"], 2), *shares, interval(found["lost"])])
+            lost = interval(study_stats.mean(100 * own["lost"]), 1)
+            costs.append([arm, interval(found["decision_ms"], 2), *shares, lost])
         note = (
             f"Means over {len(self.complete)} seeds with Student's 95 % intervals. Returns are normalised: random "
-            f"policy 0, reference 1. Threshold: {self.args.threshold:g}; who never got there counts with all steps. "
-            "Late spread: standard deviation over the windows of the second half, around a straight line. Worst drop: "
-            "largest fall of the return at a switch. Switches: share of the windows whose network differs from the one "
-            "before; oscillates: share of those that return to the network before the last (A, B, A)."
+            f"policy 0, reference 1. Threshold: {self.args.threshold:g} in two successive windows; reached: by how "
+            "many, the others count with all of their steps. Late spread: standard deviation over the windows of the "
+            "second half, around a straight line. Worst drop: largest fall of the return at a switch. Switches: share "
+            "of the windows whose network differs from the one before; oscillates: share of those that return to the "
+            "network before the last (A, B, A)."
         )
         costs_note = (
             "Decision: what the agent takes to choose and to learn, per window and as a share of the wall-clock. "
             "Exchange: taking weights out of the store and back, which a network that stays does too. Overhead: "
-            f"decision and exchange, less the exchange of {SIZES[1]}. Lost at a switch: the normalised return that a "
-            f"window after a switch lacks beside {SIZES[1]} in the same window of the same seed."
+            f"decision and exchange, less those of {SIZES[1]} on the same seed. Learning lost: the share of the run "
+            f"that was left when {SIZES[1]} of the same seed had come as far as the arm at its end (the mean of its "
+            f"last fifth), in the first of two successive windows; 0 where it never did. {LOSSLESS} shows what "
+            f"exploring costs where nothing is lost at a switch, {SIZES[1]} what the measure finds without any "
+            "exchange, of a network that stopped improving long before."
         )
-        costs_header = ["arm", "decision, ms", "decision, %", "exchange, %", "overhead, %", "lost at a switch"]
+        costs_header = [
+            "arm",
+            "decision, ms",
+            "decision, %",
+            "exchange, %",
+            "overhead, %",
+            "learning lost, %",
+        ]
         return [
             {"title": "How well", "header": header, "rows": rows, "note": note},
             {"title": "What it cost", "header": costs_header, "rows": costs, "note": costs_note},
@@ -440,7 +491,7 @@ class Study(study.Study):
                         "kind": "differences",
                         "title": one["claim"],
                         "caption": f"score-{RULES[0]} less each comparator, with {100 * one['level']:.4g} % intervals, "
-                        f"which hold together with 95 %; {better} is better.",
+                        f"which hold together with 95 % if differences are normal; {better} is better.",
                         "label": "difference",
                         "rows": rows,
                     }

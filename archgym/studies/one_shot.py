@@ -85,6 +85,7 @@ class Study(study.Study):
     """See the module."""
 
     name = "one-shot"
+    own_settings = frozenset({"transfer"})
     args: Args
 
     @cached_property
@@ -223,6 +224,15 @@ class Study(study.Study):
             (self.folder / "scratch").mkdir(exist_ok=True)
             todo = [job for job in map(self.training, self.trained) if not _result(job).exists()]
             yield "from scratch", [workers.Job(job.name, scratch.train, (job,)) for job in todo]
+
+    def amount(self) -> str:
+        """Say how much is to be done, with the trainings from scratch that follow the searches."""
+        said, args = super().amount(), self.args
+        if self.table is not None:
+            return said
+        most = min(self.problem.space.size, args.sample + 1 + len(self.arms) * args.seeds * args.top)
+        steps = most * args.retrain_seeds * args.retrain
+        return f"{said} Then at most {most} x {args.retrain_seeds} trainings from scratch, {steps:,} steps."
 
     # True scores
 
@@ -534,13 +544,13 @@ class Study(study.Study):
             )
         return [*found, "Undecided does not mean equal: it says that these searches and seeds do not tell."]
 
-    def budget(self) -> dict[str, str]:
+    def spent(self) -> dict[str, str]:
         """Give what the trainings from scratch took, besides the searches."""
         if self.table is not None:
-            return {**super().budget(), "from scratch": "looked up"}
+            return {**super().spent(), "from scratch": "looked up"}
         done = [json.loads(_result(self.training(one)).read_text()) for one in self.rows]
         steps, seconds = (sum(one[name] for one in done) for name in ("steps", "seconds"))
-        return {**super().budget(), "from scratch": f"{steps:,} environment steps, {seconds:,.0f} seconds"}
+        return {**super().spent(), "from scratch": f"{steps:,} environment steps, {seconds:,.0f} seconds"}
 
     def result_table(self) -> dict[str, Any]:
         """The numbers of all arms."""
