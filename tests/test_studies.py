@@ -477,6 +477,14 @@ def test_what_cannot_be_decided_is_said_before_anything_is_trained() -> None:
     assert one_shot_of().forewarned() == []
 
 
+def test_what_training_from_scratch_takes_is_said_too() -> None:
+    own = one_shot_of("--table", "none")
+    assert own.amount().endswith(" Then at most 27 x 10 trainings from scratch, 16,200,000 steps.")
+    wide = one_shot_of("--space", "mlp-wide")
+    assert wide.amount().endswith(" Then at most 73 x 10 trainings from scratch, 43,800,000 steps.")
+    assert "from scratch" not in one_shot_of().amount()
+
+
 def test_few_judging_seeds_decide_nothing_however_many_searches_there_are(
     ranked: Callable[..., one_shot.Study],
 ) -> None:
