@@ -56,6 +56,10 @@ class Args(search.SearchArgs):
     warmup: float = 0.2
     """Share of the windows before the first update."""
 
+    @property
+    def proxy(self) -> str:
+        return "the probability that its controller gives them"
+
 
 UPDATES = ("ppo", "reinforce")
 

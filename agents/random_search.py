@@ -43,6 +43,10 @@ class Args(search.SearchArgs):
     final_episodes: int = 4
     """Greedy episodes of a second score, with the weights of every member."""
 
+    @property
+    def proxy(self) -> str | None:
+        return "the return of greedy episodes with the shared weights" if self.selection == "shared" else None
+
 
 class Agent:
     def __init__(self, envs: Any, args: Args) -> None:

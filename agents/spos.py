@@ -42,9 +42,14 @@ class Args(search.SearchArgs):
     population: int = 20
     """Architectures of a generation, P."""
 
+    @property
+    def proxy(self) -> str:
+        return "the return of greedy episodes with the shared weights"
+
 
 class Agent:
     def __init__(self, envs: Any, args: Args) -> None:
+        one_shot.check_view(args, "agent 'spos'")
         one_shot.check(args, "agent 'spos'")
         for name in ("evaluations", "episodes", "population"):
             if getattr(args, name) < 1:

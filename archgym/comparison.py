@@ -277,14 +277,17 @@ class Comparison:
         key = (STREAM, who, self.tasks.index(task))
         return [int(word) for word in np.random.SeedSequence(seed, spawn_key=key).generate_state(count, np.uint32)]
 
+    def _retraining(self, task: str) -> tuple[Settings, int]:
+        """Give the settings of training from scratch, and its steps; inner environments are those of `_exact_job`."""
+        assert self.args.retrain is not None, "checked"
+        return scratch.retraining(replace(self.settings[task], inner_envs="fresh"), self.args.retrain)
+
     def _length(self, task: str) -> int:
         """Count the inner steps of one training from scratch."""
-        assert self.args.retrain is not None, "checked"
-        return scratch.retraining(self.settings[task], self.args.retrain)[1]
+        return self._retraining(task)[1]
 
     def _job(self, task: str, seed: int, action: list[int], words: list[int]) -> Job:
-        assert self.args.retrain is not None, "checked"
-        settings, length = scratch.retraining(self.settings[task], self.args.retrain)
+        settings, length = self._retraining(task)
         return self._named_job(task, seed, action, words, settings, length, 0)
 
     def _exact_job(self, task: str, seed: int, action: list[int], words: list[int], steps: int) -> Job:

@@ -4,7 +4,7 @@ What the caller gives goes before what the paper says. Plain names and numbers: 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from archgym.lookup import unknown
@@ -26,6 +26,8 @@ class Paper:
     """What else its experiment is, by keyword argument."""
     unpublished: str
     """What the paper does not say, so that it is this project's choice."""
+    one_shot: Mapping[str, Any] = field(default_factory=dict)
+    """Its protocol, by argument of `archgym study one-shot`; empty: it has another one."""
 
 
 PAPERS: dict[str, Paper] = {
@@ -54,6 +56,11 @@ PAPERS: dict[str, Paper] = {
         },
         "how the preprocessing of the games goes beyond the usual, and whether its published code, which never "
         "optimises the chosen layers, made its figures",
+        {
+            "agents": ("enas:controller=mazyavkina", "spos"),  # its Table 5
+            "score": "last_fifth",  # the return at the end
+            "retrain": 10_000_000,
+        },
     ),
 }
 
@@ -126,7 +133,12 @@ def flags(name: str, known: Mapping[str, Any]) -> dict[str, Any]:
         known: The flags' defaults, by name.
     """
     paper = find(name)
-    own = {"env_id": f"ArchSearch-{paper.trainer.upper()}-v0", "task": paper.tasks[0], **paper.settings}
+    own = {
+        "env_id": f"ArchSearch-{paper.trainer.upper()}-v0",
+        "task": paper.tasks[0],
+        **paper.settings,
+        **paper.one_shot,
+    }
     return {flag: value for flag, value in own.items() if known.get(flag) is not None}
 
 

@@ -1,6 +1,7 @@
 """Training from scratch: one architecture on several seeds, apart from every search."""
 
 import json
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ def train(job: Job) -> dict[str, Any]:
 
     Returns:
         `order` (what was asked for), `curves` (seeds x windows, raw return), `scores` (seeds: normalised area under the
-        curve), `last_fifth` (seeds: raw return), `steps` of all seeds.
+        curve), `last_fifth` (seeds: raw return), `steps` of all seeds, `seconds` of wall-clock.
     """
     file = job.folder / f"{job.name}.result.json"
     order = {"settings": job.settings, "action": job.action, "seeds": job.seeds, "head": job.head}
@@ -45,6 +46,7 @@ def train(job: Job) -> dict[str, Any]:
     from archgym.export import save
 
     problem = Problem(Settings(**job.settings))
+    begun = time.monotonic()
     evaluator = open_evaluator(problem, len(job.seeds))
     evaluator.reset(job.seeds)
     action = np.array(job.action, dtype=np.int64)
@@ -60,6 +62,7 @@ def train(job: Job) -> dict[str, Any]:
         "scores": np.mean([[result.normalised_return for result in window] for window in windows], axis=0).tolist(),
         "last_fifth": last.tolist(),
         "steps": sum(result.env_steps for window in windows for result in window) + job.head * len(job.seeds),
+        "seconds": round(time.monotonic() - begun, 3),
     }
     if job.keep_weights and evaluator.trains:
         save(job.folder, problem, action, evaluator.weights(int(np.argmax(last)), action), job.name)
@@ -82,17 +85,24 @@ def begin(evaluator: Evaluator, job: Job, actions: NDArray[np.int64]) -> None:
 
 
 def retraining(settings: Settings, steps: int) -> tuple[Settings, int]:
-    """Give the settings of training from scratch: full windows, and as many as the steps hold."""
+    """Give the settings of training from scratch: full windows, and as many as the steps hold.
+
+    Where the search keeps its inner environments alive between windows, training from scratch does so too, in windows
+    of the same length: episodes end as late there as the task lets them, and at the limit of searches otherwise.
+    """
     problem = Problem(replace(settings, window_steps=None, windows=1))
-    window = problem.full_window_steps
-    windows = max(1, round(steps / window))
-    return _from_scratch(settings, window, windows), window * windows
+    own = problem.full_window_steps
+    if problem.carries and settings.window_steps is not None:
+        own = settings.window_steps
+    windows = max(1, round(steps / own))
+    return replace(_from_scratch(settings, own, windows), inner_envs=settings.inner_envs), own * windows
 
 
 def exact_retraining(settings: Settings, steps: int) -> tuple[Settings, int]:
     """Give the settings of a training from scratch of just so many steps, and the steps of its head.
 
     Full windows, as many as the steps hold, after a head that takes the rest; one shorter window where they hold none.
+    Inner environments are fresh in every window: living ones could not be handed on from a head.
 
     Args:
         settings: Of the search.

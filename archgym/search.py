@@ -114,6 +114,14 @@ class SearchArgs:
         """What an architecture inherits, by the environment's id where no flag says it."""
         return self.transfer or str(gym.spec(self.env_id).kwargs.get("transfer", Settings.transfer))
 
+    @property
+    def proxy(self) -> str | None:
+        """What recommendations are ranked by, if that takes no training from scratch: what `study one-shot` is about.
+
+        None where an agent ranks by what the windows earned.
+        """
+        return None
+
     def settings(self) -> Settings:
         """Give the settings of the environment, its trainer included."""
         return Settings.from_keywords({**gym.spec(self.env_id).kwargs, **self.environment()})

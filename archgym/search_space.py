@@ -107,6 +107,7 @@ class SearchSpace:
         constraints: Conditions on architectures; see `constrained`.
         takes: What its networks read: `vectors`, `images`, or both.
         known: Architectures with a name of their own, as options by name: `parse` reads the name.
+        by_hand: What `parse` reads as the network that people have made for such tasks; None: there is none here.
     """
 
     name: str
@@ -118,6 +119,7 @@ class SearchSpace:
     constraints: tuple[Constraint, ...] = ()
     takes: tuple[str, ...] = (VECTORS,)
     known: Mapping[str, Mapping[str, Option]] = field(default_factory=dict)
+    by_hand: str | None = None
     _masks: dict[tuple[int, ...], NDArray[np.int8]] = field(default_factory=dict, init=False, repr=False, compare=False)
     # What was worked out about an architecture: its canonical form, by its bytes; what `told` gives, by its options.
     _canonical: dict[bytes, Architecture] = field(default_factory=dict, init=False, repr=False, compare=False)

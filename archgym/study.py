@@ -187,6 +187,10 @@ class Study(ABC):
         """How many work side by side."""
         return self.args.jobs or os.cpu_count() or 1
 
+    def forewarned(self) -> list[str]:
+        """Say, before anything is trained, what the study as it was asked for cannot tell."""
+        return []
+
     @cached_property
     def evaluation_steps(self) -> dict[tuple[str, str], int]:
         """Inner steps of every search for greedy evaluations, by environment and task: enough for any of the arms.
@@ -301,6 +305,17 @@ class Study(ABC):
             for title, todo in self.stages():
                 self.failures += jobs.work(pool, title, todo)
 
+    def spent(self) -> dict[str, str]:
+        """Give what the study took, by what it was for; of the repeats that all arms have ended."""
+        runs = [run for own in self.runs.values() for run in own]
+        steps, seconds = sum(run.steps for run in runs), sum(sum(run.seconds.values()) for run in runs)
+        return {"searches": f"{steps:,} environment steps, {seconds:,.0f} seconds"}
+
+    def machine(self) -> dict[str, Any]:
+        """Say where it was made, and what it took; seconds of wall-clock are added up over all processes."""
+        devices = ", ".join(sorted({arm.args.device for arm in self.arms.values()}))
+        return {"processor": processor(), "cores": os.cpu_count() or 1, "device": devices, **self.spent()}
+
     def command_of(self, arm: Arm) -> str:
         """Give the search that one run of an arm is, for the page."""
         return arm.command
@@ -330,7 +345,7 @@ def main(study: Study) -> int:
     """
     study.check()
     with Claim(study.folder, study.plan(), resume=study.args.resume, kind="study"):
-        print(study.amount(), flush=True)
+        print("\n".join([study.amount(), *study.forewarned()]), flush=True)
         study.run()
         content = {
             "study": study.name,
@@ -342,7 +357,7 @@ def main(study: Study) -> int:
             "seeds": study.seeds,
             "command": study.command,
             "args": study.plan()["args"],
-            "machine": {"processor": processor(), "cores": os.cpu_count() or 1},
+            "machine": study.machine(),
             "versions": versions(),
             "failures": study.failures,
         }

@@ -4,6 +4,7 @@ Curves are normalised returns by window; higher is better.
 """
 
 from collections.abc import Sequence
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -105,6 +106,11 @@ def decides(seeds: int, level: float) -> bool:
     return seeds >= 2 and 2.0 ** (1 - seeds) <= 1 - level + 1e-12
 
 
+def fewest(level: float) -> int:
+    """Count the seeds from which on a level can be decided (`decides`)."""
+    return next(seeds for seeds in count(2) if decides(seeds, level))
+
+
 def together(intervals: int) -> float:
     """Give the level of each of so many intervals for all to hold together with at least 95 % (Bonferroni)."""
     return 1 - FAMILY / max(1, intervals)
@@ -141,46 +147,3 @@ def answer(rows: Sequence[dict[str, Any]]) -> str:
 def middle(values: Sequence[ArrayLike]) -> NDArray[np.float64]:
     """Give the median over several arms, seed by seed, (seeds,)."""
     return np.asarray(np.median(np.array([np.asarray(one, dtype=np.float64) for one in values]), axis=0))
-
-
-def best_of(
-    guess: NDArray[np.float64], chosen_by: NDArray[np.float64], judged: NDArray[np.float64], count: int
-) -> NDArray[np.float64]:
-    """Give the true scores that the protocol of a one-shot search comes to: the best of the `count` ranked highest.
-
-    Args:
-        guess: (architectures, searches), what each search ranks by; of equals the earlier is ranked higher.
-        chosen_by: (architectures, seeds), scores from scratch among which the best is chosen.
-        judged: (architectures, seeds), scores from scratch on other seeds that say what it is worth.
-        count: K.
-
-    Returns:
-        (searches,).
-    """
-    ranked = np.argsort(-guess, axis=0, kind="stable")[:count]  # (K, searches)
-    means = chosen_by.mean(1)
-    winners = ranked[means[ranked].argmax(0), np.arange(guess.shape[1])]
-    return np.asarray(judged.mean(1)[winners])
-
-
-def best_of_drawn(
-    sets: NDArray[np.int64], chosen_by: NDArray[np.float64], judged: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Give the true scores of the best of drawn architectures, by the same choice.
-
-    Args:
-        sets: (draws, K), rows of the scores.
-        chosen_by: As in `best_of`.
-        judged: As in `best_of`.
-
-    Returns:
-        (draws,).
-    """
-    means = chosen_by.mean(1)
-    winners = sets[np.arange(len(sets)), means[sets].argmax(1)]
-    return np.asarray(judged.mean(1)[winners])
-
-
-def drawn_sets(rng: np.random.Generator, population: int, count: int, draws: int) -> NDArray[np.int64]:
-    """Draw sets of distinct architectures, (draws, count)."""
-    return np.asarray(rng.random((draws, population)).argsort(axis=1)[:, :count])

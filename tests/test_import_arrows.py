@@ -134,6 +134,7 @@ ARROWS: dict[str, set[str]] = {
         *("arms", "compare_page", "comparison", "comparison_tabular", "scoreboard", "scoreboard_tabular", "search"),
     },
     "study_stats": {"stats"},
+    "shortlist": {"stats", "table_stats"},
     "study_page": {"compare_drawing", "drawing", "page"},
     "study": SPACES
     | {
@@ -155,7 +156,7 @@ ARROWS: dict[str, set[str]] = {
     "studies": SPACES
     | TABLES
     | {"evaluators", "papers", "scratch", "search", "problem", "stats", "study", "study_page", "study_stats"}
-    | {"table_stats", "workers"},
+    | {"arms", "comparison_stats", "one_shot", "shortlist", "table_stats", "workers"},
     "__main__": VIEWED
     | {"table_command", "report", "doctor", "launch", "compare", "compare_page", "arms"}
     | {"papers", "study", "study_page"},

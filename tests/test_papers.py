@@ -13,6 +13,7 @@ from archgym.agents import ppo, random_search
 from archgym.launch import parse
 from archgym.problem import Problem
 from archgym.settings import Settings
+from archgym.studies import one_shot
 
 
 def of(env_id: str, **keywords: Any) -> Settings:
@@ -102,6 +103,10 @@ def test_on_the_command_line_the_paper_gives_what_no_flag_says() -> None:
     args = parse(random_search.Args, ["--paper=mazyavkina"], "archgym search random-search")
     assert (args.env_id, args.preset, args.windows) == ("ArchSearch-PPO-v0", "mazyavkina", 976)
     assert args.settings() == of("ArchSearch-PPO-v0", paper="mazyavkina")
+    study = parse(one_shot.Args, ["--paper", "mazyavkina"], "archgym study one-shot")
+    assert (study.env_id, study.windows, study.score) == ("ArchSearch-PPO-v0", 976, "last_fifth")
+    assert study.retrain == 10_000_000
+    assert study.agents == ("enas:controller=mazyavkina", "spos")
     sequential = parse(ppo.Args, ["--paper", "nas-dqn"], "archgym search ppo")
     assert sequential.env_id == "ArchSearch-DQN-Sequential-v0"
 

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from archgym import scratch
+from archgym.arms import Args
+from archgym.comparison import Comparison
 from archgym.problem import Problem
 from archgym.settings import Settings
 
@@ -53,3 +55,25 @@ def test_what_is_handed_on_at_a_switch_does_not_keep_anybody_from_training_from_
     assert settings == scratch.retraining(Settings(), 60_000)[0]
     distilled, _ = scratch.retraining(Settings(transfer="distil", distil_steps=7), 60_000)
     assert distilled == settings
+
+
+def test_a_search_whose_games_live_on_is_trained_from_scratch_with_games_that_live_on(tmp_path: Path) -> None:
+    """In windows as long as the search's: its late states are reached in no other way."""
+    carried = replace(SETTINGS, inner_envs="carry", window_steps=40)
+    own, steps = scratch.retraining(carried, 360)
+    assert (own.inner_envs, own.window_steps, own.windows, steps) == ("carry", 40, 9, 360)
+    found = trained(own, 0, tmp_path)
+    assert [len(curve) for curve in found["curves"]] == [9, 9]
+    (tmp_path / "fresh").mkdir()
+    fresh = trained(replace(own, inner_envs="fresh"), 0, tmp_path / "fresh")
+    assert found["curves"] != fresh["curves"]
+    without = scratch.retraining(replace(carried, inner_envs="fresh"), 360)[0]
+    assert (without.inner_envs, without.window_steps) == ("fresh", 2500)
+    exact, _ = scratch.exact_retraining(carried, 360)
+    assert exact.inner_envs == "fresh"  # nothing could be handed on from a head
+
+
+def test_all_trainings_of_a_comparison_play_the_same_game() -> None:
+    own = Comparison(["random-search"], Args(inner=("inner_envs=carry",), window_steps=200, num_envs=1))
+    jobs = own._job("CartPole-v1", 1, [0, 0, 0], [1]), own._exact_job("CartPole-v1", 1, [0, 0, 0], [1], 60_100)
+    assert {(job.settings["inner_envs"], job.settings["window_steps"]) for job in jobs} == {("fresh", 2500)}

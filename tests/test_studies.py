@@ -19,6 +19,7 @@ from archgym.__main__ import main
 from archgym.launch import parse
 from archgym.population import Population
 from archgym.problem import Problem
+from archgym.settings import Settings
 from archgym.studies import controller_transfer, nas_dqn, one_shot
 from archgym.table import Table, load
 
@@ -310,20 +311,22 @@ def test_a_space_or_setting_that_does_not_fit_is_refused(words: list[str], sente
 
 # One-shot search
 
+ONE = "spos"
+
 
 @pytest.fixture
 def ranked(monkeypatch: pytest.MonkeyPatch, planted_table: Callable[..., Table]) -> Callable[..., one_shot.Study]:
     """Give a function that makes a study of twelve searches, which rank as they are told, on a planted table."""
 
     def make(rank: Callable[[NDArray[np.float64], np.random.Generator], Any], **keywords: Any) -> one_shot.Study:
-        own = one_shot_of("--agents", "random-search", "--seeds", "12", "--draws", "200")
+        own = one_shot_of("--agents", ONE, "--seeds", "12", "--draws", "200")
         table = planted_table(seeds=20, windows=4, ages=(1, 4))
         level = np.random.default_rng(1).uniform(30, 460, len(table.architectures))
         noise = np.random.default_rng(2).normal(0, 15, table.columns["raw_return"].shape)
         table.columns["raw_return"][...] = level[:, None, None] + noise
         rng = np.random.default_rng(3)
         orders = {seed: table.architectures[np.argsort(-rank(level, rng))].tolist() for seed in own.seeds}
-        own.__dict__.update(table=table, complete=own.seeds, steps={"random-search": 2 * 4 * 400.0 + 1})
+        own.__dict__.update(table=table, complete=own.seeds, steps={ONE: 2 * 4 * 400.0 + 1})
         monkeypatch.setattr(own, "recommended", lambda arm, seed: orders[seed])
         return own
 
@@ -338,48 +341,54 @@ def test_a_proxy_that_knows_the_truth_is_answered_yes(ranked: Callable[..., one_
         "is worth its steps: it finds better networks than the best of 5 drawn at random": "yes",
         "finds better networks than the one made by hand": "yes",
         "ranks architectures as training from scratch does, better than chance": "yes",
+        "has better networks among the 3 that it ranks highest than 3 drawn at random have": "yes",
     }
-    assert own.found["random-search"]["regret"]["value"] == pytest.approx(0, abs=0.02)
-    assert own.found["random-search"]["tau"]["value"] > 0.8
-    assert own.found["random-search"]["beats"] > 0.9
+    assert own.found[ONE]["regret"]["value"] == pytest.approx(0, abs=0.02)
+    assert own.found[ONE]["tau"]["value"] > 0.8
+    assert own.found[ONE]["beats"] > 0.9
 
 
 def test_a_proxy_that_says_nothing_is_no_better_than_random_sets(ranked: Callable[..., one_shot.Study]) -> None:
     own = ranked(lambda level, rng: rng.random(len(level)))
     answers = [one["answer"] for one in own.answers()]
-    assert (answers[0], answers[3]) == ("undecided", "undecided")
-    assert abs(own.found["random-search"]["tau"]["value"]) < 0.15
-    assert 0.35 < own.found["random-search"]["beats"] < 0.65
+    assert (answers[0], *answers[3:]) == ("undecided", "undecided", "undecided")
+    assert abs(own.found[ONE]["tau"]["value"]) < 0.15
+    assert 0.35 < own.found[ONE]["beats"] < 0.65
 
 
 def test_a_proxy_that_is_always_wrong_is_answered_no(ranked: Callable[..., one_shot.Study]) -> None:
     own = ranked(lambda level, rng: -level)
-    assert [one["answer"] for one in own.answers()] == ["no", "no", "no", "no"]
+    assert [one["answer"] for one in own.answers()] == ["no"] * 5
 
 
 def test_random_search_at_equal_steps_is_left_out_where_too_few_true_scores_are_known(
     ranked: Callable[..., one_shot.Study],
 ) -> None:
     own = ranked(lambda level, rng: level)
-    own.__dict__["steps"] = {"random-search": 25 * 4 * 400.0}
-    assert own.paid("random-search") == 28
+    own.__dict__["steps"] = {ONE: 25 * 4 * 400.0}
+    assert own.paid(ONE) == 28
+    content = own.content()
     assert [one["claim"] for one in own.answers() if "steps" in one["claim"]] == []
     assert len(own.figures()) == 3
-    assert [row[0] for row in own.result_table()["rows"]] == ["random-search", "best of 3 random", "made by hand"]
+    assert [row[0] for row in own.result_table()["rows"]] == [ONE, "best of 3 random", "made by hand"]
+    drawn = next(text for text in content["method"] if text.startswith("Best of K random"))
+    assert f"are not drawn for {ONE} (28): true scores of only 27 are known." in drawn
+    assert "so sets are also drawn" not in drawn
 
 
 def test_where_k_is_the_whole_space_every_search_comes_to_the_same(ranked: Callable[..., one_shot.Study]) -> None:
     own = ranked(lambda level, rng: rng.random(len(level)))
     object.__setattr__(own.args, "top", 27)
-    assert own.found["random-search"]["over_random"]["value"] == pytest.approx(0)
+    assert own.found[ONE]["over_random"]["value"] == pytest.approx(0)
 
 
-def test_true_scores_come_from_the_table_that_ships_its_test_seeds_judging() -> None:
-    own = one_shot_of("--task", "Acrobot-v1", "--agents", "random-search")
+def test_true_scores_come_from_the_table_that_ships_all_its_seeds_judging() -> None:
+    own = one_shot_of("--task", "Acrobot-v1", "--agents", ONE)
     assert own.table is not None
-    chosen_by, judged = own.truth
-    assert (chosen_by.shape, judged.shape) == ((27, 5), (27, 5))
-    assert judged.mean(1) == pytest.approx(own.table.truth("area"))
+    first, second = own.truth
+    assert (first.shape, second.shape) == ((27, 5), (27, 5))
+    assert second.mean(1) == pytest.approx(own.table.truth("area"))
+    assert own.judging == 10
     assert one_shot_of("--task", "Acrobot-v1", "--table", "none").table is None
     assert one_shot_of("--task", "LunarLander-v3").table is None
 
@@ -391,35 +400,170 @@ def test_the_papers_own_experiment_is_offered_by_the_same_command() -> None:
         assert (settings.trainer, settings.task, settings.space) == ("ppo", "Breakout-v5", "nature-kernels")
         assert (settings.preset, settings.inner_envs, settings.windows) == ("mazyavkina", "carry", 976)
         assert settings.window_steps == 10_240
-    assert list(own.arms) == ["enas", "spos"]
+    assert list(own.arms) == ["enas:controller=mazyavkina", "spos"]
+    assert own.arms["enas:controller=mazyavkina"].args.controller == "mazyavkina"  # type: ignore[attr-defined]
+    assert "--controller mazyavkina" in own.arms["enas:controller=mazyavkina"].command
+    assert own.args.score == "last_fifth"  # the paper's is the return at the end
     assert own.table is None
-    from_scratch = own.training(own.by_hand).settings
-    assert (from_scratch["preset"], from_scratch["trainer"]) == ("mazyavkina", "ppo")
+    assert own.forewarned() == []  # it can decide something
 
 
-def test_the_network_made_by_hand_is_the_one_with_a_name_where_there_is_one() -> None:
-    assert one_shot_of().problem.space.label(one_shot_of().by_hand) == "depth=2 width=128 activation=relu"
+def test_from_scratch_the_papers_games_are_those_of_its_search() -> None:
+    """Late states of a game are in both: inner environments live on, in windows of the same length."""
+    own = one_shot_of("--paper", "mazyavkina")
+    job = own.training(own.usual)
+    from_scratch, search = Settings(**job.settings), next(iter(own.arms.values())).args.settings()
+    assert (from_scratch.preset, from_scratch.trainer) == ("mazyavkina", "ppo")
+    assert (from_scratch.inner_envs, from_scratch.window_steps) == (search.inner_envs, search.window_steps)
+    assert Problem(from_scratch).window_task == Problem(search).window_task
+    assert (from_scratch.transfer, from_scratch.share_weights) == ("own", False)
+    assert from_scratch.windows == 977
+    other = one_shot_of("--paper", "mazyavkina", "--inner", "inner_envs=fresh")
+    assert other.training(other.usual).settings["inner_envs"] == "fresh"
+    assert other.training(other.usual).settings["window_steps"] == Problem(from_scratch).full_window_steps
+
+
+def test_what_is_given_goes_before_the_papers_protocol() -> None:
+    own = one_shot_of("--paper", "mazyavkina", "--agents", "enas", "--score", "area")
+    assert (list(own.arms), own.args.score) == (["enas"], "area")
+
+
+def test_an_agent_has_settings_of_its_own_and_two_of_them_are_two_arms_with_folders_of_their_own() -> None:
+    specs = ["enas", "enas:controller=mazyavkina", "enas:update_every=5,warmup=0.1"]
+    own = one_shot_of("--agents", *specs)
+    assert list(own.arms) == specs
+    found = [arm.args for arm in own.arms.values()]
+    assert [(one.controller, one.update_every, one.warmup) for one in found] == [  # type: ignore[attr-defined]
+        *(("default", 10, 0.2), ("mazyavkina", 10, 0.2), ("default", 5, 0.1))
+    ]
+    slugs = {arm.slug for arm in own.arms.values()}
+    assert slugs == {"enas", "enas_controller=mazyavkina", "enas_update_every=5_warmup=0.1"}
+    texts = [arm.text for arm in own.arms.values()]
+    assert "its own: controller=default; the others" in texts[0]  # a word, which tells the variant, is always said
+    assert "its own: controller=mazyavkina; the others" in texts[1]
+    assert "controller=default, update_every=5, warmup=0.1" in texts[2]
+    assert all("the probability that its controller gives them" in text for text in texts)
+
+
+def test_only_a_space_that_names_a_network_made_by_hand_has_one() -> None:
+    mlp = one_shot_of()
+    assert mlp.problem.space.label(mlp.usual) == "depth=2 width=128 activation=relu"
+    assert mlp.usual_name == "made by hand"
     nature = one_shot_of("--task", "Breakout-v5", "--space", "nature-kernels")
-    assert nature.problem.space.label(nature.by_hand) == "kernel_1=4 kernel_2=3"
+    assert nature.problem.space.label(nature.usual) == "kernel_1=4 kernel_2=3"
+    assert nature.usual_name == "made by hand"
+    for space, task in (("deep-kernels", "Breakout-v5"), ("mini-kernels", "Orchard-v0")):
+        other = one_shot_of("--task", task, "--space", space)
+        assert other.usual.tolist() == other.problem.space.default_architecture.tolist()
+        assert other.usual_name == "the space's default"
+
+
+def test_what_cannot_be_decided_is_said_before_anything_is_trained() -> None:
+    (said,) = one_shot_of("--seeds", "4").forewarned()
+    assert said == (
+        "Nothing can be decided with 4 searches and 10 seeds that judge: every answer will be 'undecided'. 10 answers "
+        "that hold together with 95 % take at least --seeds 9 and a table of 9 seeds."
+    )
+    (said,) = one_shot_of("--task", "LunarLander-v3", "--retrain-seeds", "4").forewarned()
+    assert "10 searches and 4 seeds that judge" in said
+    assert "at least --seeds 9 and --retrain-seeds 9." in said
+    enough = ["--task", "LunarLander-v3", "--retrain-seeds", "9"]
+    assert one_shot_of(*enough, "--seeds", "9").forewarned() == []
+    assert one_shot_of(*enough, "--seeds", "8").forewarned() != []
+    assert one_shot_of(*enough, "--seeds", "8", "--agents", "spos").forewarned() == []  # fewer answers
+    assert one_shot_of().forewarned() == []
+
+
+def test_what_training_from_scratch_takes_is_said_too() -> None:
+    own = one_shot_of("--table", "none")
+    assert own.amount().endswith(" Then at most 27 x 10 trainings from scratch, 16,200,000 steps.")
+    wide = one_shot_of("--space", "mlp-wide")
+    assert wide.amount().endswith(" Then at most 73 x 10 trainings from scratch, 43,800,000 steps.")
+    assert "from scratch" not in one_shot_of().amount()
+
+
+def test_few_judging_seeds_decide_nothing_however_many_searches_there_are(
+    ranked: Callable[..., one_shot.Study],
+) -> None:
+    own = ranked(lambda level, rng: level)
+    assert own.table is not None
+    own.table.card.seeds[:] = own.table.card.seeds[:6]
+    own.__dict__["truth"] = tuple(half[:, :3] for half in own.truth)
+    assert own.judging == 6
+    assert {one["answer"] for one in own.answers()} == {"undecided"}
+    assert all(row["low"] is None for one in own.answers() for row in one["rows"])
+    assert any("too few to decide anything: it takes at least 8 of both" in text for text in own.limits())
+
+
+def test_a_difference_that_as_many_random_sets_reach_is_luck(ranked: Callable[..., one_shot.Study]) -> None:
+    own = ranked(lambda level, rng: level + rng.normal(0, 10, len(level)))
+    assert own.answers()[0]["answer"] == "yes"
+    own.found[ONE]["luck"]["over_random"] = 0.3
+    lucky = own.answers()[0]
+    assert (lucky["answer"], lucky["rows"][0]["verdict"]) == ("undecided", "undecided")
+    assert "p = 0.3, more than 0.01: that may be luck, and is undecided." in lucky["note"]
+
+
+def test_better_than_by_hand_is_answered_beside_what_random_sets_have_against_it(
+    ranked: Callable[..., one_shot.Study],
+) -> None:
+    own = ranked(lambda level, rng: level)
+    row = own.places[tuple(own.usual.tolist())]
+    first, second = own.truth
+    first[row], second[row] = -1, -1  # anything is better than it
+    answer = next(one for one in own.answers() if "made by hand" in one["claim"])
+    assert [one["arm"] for one in answer["rows"]] == [ONE, "best of 3 random"]
+    assert [one["verdict"] for one in answer["rows"]] == ["better", "better"]
+    first[row], second[row] = 1, 1  # nothing is
+    own.__dict__.pop("found")
+    answer = next(one for one in own.answers() if "made by hand" in one["claim"])
+    assert answer["answer"] != "yes"
+
+
+def test_all_answers_of_a_page_hold_together(ranked: Callable[..., one_shot.Study]) -> None:
+    own = ranked(lambda level, rng: level)
+    assert {one["level"] for one in own.answers()} == {study_stats.together(5)}
+    assert len(own.answers()) == 5
+    assert one_shot_of("--agents", "enas", "spos").level == study_stats.together(10)
+    alone, together = own.of(ONE, "tau"), own.of(ONE, "tau", own.level)
+    assert together["low"] < alone["low"] < alone["high"] < together["high"]  # type: ignore[operator]
+
+
+def test_not_run_is_said_only_of_what_was_not_run(ranked: Callable[..., one_shot.Study]) -> None:
+    own = ranked(lambda level, rng: level)
+    assert "The paper's own experiment, PPO on two games" in own.limits()[0]
+    object.__setattr__(own.args, "paper", "mazyavkina")
+    (said, *_) = own.limits()
+    assert "is another one" not in said
+    assert "The games, the space and the settings of arXiv 2011.14632" in said
+    assert "not run" not in " ".join(own.limits())
 
 
 def test_what_searches_rank_highest_is_trained_from_scratch_beside_drawn_ones(tmp_path: Path) -> None:
     """On a landscape; half of the seeds choose, and no search has seen any of them."""
     folder = tmp_path / "run"
     words = ["--env-id", "ArchSearch-Synthetic-v0", "--space", "grid:3x3", "--windows", "4", "--window-steps", "2500"]
-    words += ["--agents", "random-search", "--seeds", "2", "--retrain", "5000", "--retrain-seeds", "6", "--sample", "5"]
+    words += ["--agents", ONE, "--seeds", "2", "--retrain", "5000", "--retrain-seeds", "6", "--sample", "5"]
     own = one_shot_of(*words, "--jobs", "1", "--draws", "20", "--out", str(folder))
     assert study.main(own) == 0
     orders = [json.loads(path.read_text())["order"] for path in (folder / "scratch").glob("*.json")]
     trained = {tuple(order["action"]) for order in orders}
-    wanted = {tuple(one) for seed in own.seeds for one in (own.recommended(own.arms["random-search"], seed) or [])[:3]}
-    assert wanted | {tuple(one.tolist()) for one in [*own.drawn, own.by_hand]} == trained
+    wanted = {tuple(one) for seed in own.seeds for one in (own.recommended(own.arms[ONE], seed) or [])[:3]}
+    assert wanted | {tuple(one.tolist()) for one in [*own.drawn, own.usual]} == trained
     assert len(own.drawn) == len(own.pool) == 5
     assert all(len(order["seeds"]) == 6 for order in orders)
     assert not set(orders[0]["seeds"]) & set(own.seeds)
     assert own.truth[0].shape == own.truth[1].shape == (len(trained), 3)
     assert set(own.sets(3).ravel()) <= set(own.pool)
-    assert own.paid("random-search") == 3 + 2  # a search takes the steps of two trainings: 4 x 2500 of 5000 each
+    assert own.paid(ONE) == 3 + int(own.steps[ONE] // 5000) > 3 + 1  # the steps of two trainings, and of the scores
+    content = json.loads((folder / "study.json").read_text())
+    assert any(
+        "drawn once, and no interval draws them anew. There are 10 distinct sets" in one for one in content["limits"]
+    )
+    machine = content["machine"]
+    assert machine["device"] == "cpu"
+    assert re.fullmatch(r"[\d,]+ environment steps, [\d,]+ seconds", machine["searches"])
+    assert machine["from scratch"].startswith(f"{len(trained) * 6 * 5000:,} environment steps, ")
 
 
 # A controller that goes on with another task

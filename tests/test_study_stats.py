@@ -1,13 +1,10 @@
 """What a study measures, and how it answers: on planted curves and differences whose answers are known."""
 
-from itertools import product
-
 import numpy as np
 import pytest
 
 from archgym import study_stats
 from archgym.stats import mean_interval
-from archgym.table_stats import top_regret
 
 RNG = np.random.default_rng(0)
 FOUR = study_stats.together(4)
@@ -146,31 +143,9 @@ def test_the_middle_of_three_is_taken_seed_by_seed() -> None:
     assert study_stats.middle([[1.0, 9.0], [2.0, 1.0], [3.0, 5.0]]).tolist() == [2.0, 5.0]
 
 
-# The protocol of one-shot searches
-
-
-def test_the_protocol_chooses_by_some_seeds_and_is_judged_by_others() -> None:
-    guess = np.array([[-1.0, -3.0], [-0.0, -2.0], [-2.0, -0.0], [-3.0, -1.0]])  # two searches of four architectures
-    chosen_by = np.array([[0.9], [0.1], [0.5], [0.2]])
-    judged = np.array([[0.3, 0.5], [1.0, 1.0], [0.6, 0.6], [0.7, 0.7]])
-    assert study_stats.best_of(guess, chosen_by, judged, 2) == pytest.approx([0.4, 0.6])
-    assert study_stats.best_of(guess, chosen_by, judged, 1) == pytest.approx([1.0, 0.6])
-    assert study_stats.best_of(guess, chosen_by, judged, 4) == pytest.approx([0.4, 0.4])
-
-
-def test_who_ranks_by_the_truth_has_no_regret_and_drawn_sets_have_the_expected_one() -> None:
-    truth = RNG.random((9, 1))
-    assert study_stats.best_of(truth, truth, truth, 3) == pytest.approx(truth.max())
-    every = np.array(list(product(range(9), repeat=2)))
-    pairs = every[every[:, 0] != every[:, 1]]
-    found = study_stats.best_of_drawn(pairs, truth, truth)
-    assert found == pytest.approx([truth[pair].max() for pair in pairs])
-    assert top_regret(truth[:, 0], truth[:, 0], 3) == 0.0
-
-
-def test_drawn_sets_hold_distinct_architectures_and_reach_all() -> None:
-    sets = study_stats.drawn_sets(np.random.default_rng(2), 5, 3, 400)
-    assert all(len(set(one)) == 3 for one in sets.tolist())
-    counts = np.bincount(sets.ravel(), minlength=5)
-    assert counts.sum() == 1200
-    assert counts.min() > 200
+@pytest.mark.parametrize("answers", [1, 5, 10, 25])
+def test_the_fewest_seeds_that_decide_are_just_enough(answers: int) -> None:
+    level = study_stats.together(answers)
+    enough = study_stats.fewest(level)
+    assert study_stats.decides(enough, level)
+    assert not study_stats.decides(enough - 1, level)

@@ -115,4 +115,5 @@ SPACE = SearchSpace(
     supernet="kernels",
     takes=(IMAGES,),
     known={"nature-cnn": {"kernel_1": 4, "kernel_2": 3}},
+    by_hand="nature-cnn",
 )

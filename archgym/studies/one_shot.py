@@ -4,36 +4,41 @@ Mazyavkina et al., arXiv 2011.14632, for any task and space: is what ENAS and SP
 architectures drawn at random, and than a network that people have made, and does the proxy (the controller's
 probability, or the return with shared weights) rank architectures as training from scratch does?
 
-Where a table of the trainer, space and task comes with archgym, true returns are looked up in it: its search seeds
-choose among the K, and its test seeds say what the chosen one is worth. Elsewhere the K best of all searches, random
-architectures and the one made by people are trained from scratch, half of the seeds to choose and half to judge.
+Where a table of the trainer, space and task comes with archgym, true returns are looked up in it: live searches have
+seen none of its seeds. Elsewhere the K best of all searches, random architectures and the one made by people are
+trained from scratch. Half of the seeds choose among the K and the others say what the chosen one is worth, and then the
+other way round (`archgym.shortlist`). A training from scratch that was killed begins again.
 
 The file is longer than others since it holds the words of its page.
 """
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cached_property, partial
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields
+from functools import cached_property
+from math import comb
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from archgym import scratch, study, study_stats, table_card, workers
+from archgym import one_shot, papers, scratch, search, shortlist, study, study_stats, table_card, workers
 from archgym import table as tables
+from archgym.arms import parse_arm
+from archgym.comparison_stats import probability_of_improvement
 from archgym.problem import Problem
 from archgym.search_space import Architecture
+from archgym.shortlist import Scores
 from archgym.study import Arm, make_arm
 from archgym.study_page import interval
 from archgym.table import SCORES, Table
-from archgym.table_stats import kendall, random_regret, seed_interval, top_regret
+from archgym.table_stats import random_regret
 
-RANDOM, BY_HAND = "best of K random", "made by hand"
-DRAWN, TRAINED = 2, 3  # keys of random numbers: which architectures are drawn, and what they are trained on
+RANDOM, BY_HAND, DEFAULT = "best of K random", "made by hand", "the space's default"
+DRAWN, TRAINED, LUCK = 2, 3, 4  # keys of random numbers: which architectures are drawn, what they are trained on, luck
 RANKED_WHOLE = 1_000  # architectures of a space up to which a search ranks them all
-Scores = NDArray[np.float64]  # (architectures, seeds)
+ASKED = 5  # claims about an agent
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,8 @@ class Args(study.Args):
     """ENAS and SPOS beside random search, by the protocol of the paper."""
 
     agents: tuple[str, ...] = ("enas", "spos")
-    """The searches: agents whose recommendations are ranked by their proxy, best first."""
+    """The searches: agents whose recommendations are ranked by a proxy, best first; with settings of their own as in
+    `enas:controller=mazyavkina` (several: separated by commas)."""
     env_id: str = "ArchSearch-DQN-v0"
     """The environment, and with it the inner trainer."""
     task: str = "CartPole-v1"
@@ -53,8 +59,8 @@ class Args(study.Args):
     """Windows of a search."""
     num_envs: int = 1
     """Lifetimes side by side in every search."""
-    seeds: int = 8
-    """Searches of every agent."""
+    seeds: int = 10
+    """Searches of every agent; 9 are the fewest by which two agents' answers can be decided."""
     top: int = 3
     """K: how many architectures are trained from scratch after a search."""
     score: str = "area"
@@ -68,8 +74,11 @@ class Args(study.Args):
     """Without a table: architectures drawn at random and trained from scratch, which sets of K are drawn from."""
     retrain: int = 60_000
     """Without a table: inner environment steps of one training from scratch."""
-    retrain_seeds: int = 4
-    """Without a table: trainings from scratch of every architecture; half of the seeds choose, half judge."""
+    retrain_seeds: int = 10
+    """Without a table: trainings from scratch of every architecture; of both halves of the seeds one chooses and the
+    other judges, in turns. That is the price: with the defaults up to 73 architectures (the 12 drawn, the one made by
+    hand, the 3 best of 20 searches; in `mlp` 27) x 10 x 60,000 steps, 44 million in all. 9 are the fewest that decide
+    two agents' answers."""
 
 
 class Study(study.Study):
@@ -86,8 +95,24 @@ class Study(study.Study):
         own = {"env_id": args.env_id, "task": args.task, "space": args.space, "windows": args.windows}
         own |= {"num_envs": args.num_envs, "transfer": "shared", "recommendations": self.ranked}
         own |= {name: getattr(args, name) for name in ("window_steps", "paper") if getattr(args, name) is not None}
-        words = "Searches with shared weights; its recommendations, best first, are the proxy's ranking."
-        return {agent: make_arm(agent, agent, words, {**self.given, **own}) for agent in args.agents}
+        found: dict[str, Arm] = {}
+        for spec in args.agents:
+            given = parse_arm(spec)
+            options = {
+                item.name: getattr(given.args, item.name)
+                for item in fields(given.args)
+                if item.name not in search.SearchArgs.__dataclass_fields__
+            }
+            told = ", ".join(f"{name}={value}" for name, value in options.items() if _tells(given.args, name))
+            words = f"Searches with shared weights, and ranks by {given.args.proxy}. Settings of its own: " + (
+                f"{told}; the others are its defaults." if told else "its defaults."
+            )
+            arm = make_arm(spec, given.agent, words, {**self.given, **own}, options=options)
+            twin = next((one.name for one in found.values() if (one.agent, one.args) == (arm.agent, arm.args)), None)
+            if twin is not None:
+                raise ValueError(f"--agents: expected each once, got {twin!r} and {spec!r}, which are the same.")
+            found[spec] = arm
+        return found
 
     @cached_property
     def problem(self) -> Problem:
@@ -103,10 +128,14 @@ class Study(study.Study):
         return size if size <= RANKED_WHOLE else self.args.top
 
     @cached_property
-    def by_hand(self) -> Architecture:
-        """The network that people have made: the first one that the space knows by a name, or its default."""
-        space = self.problem.space
-        return space.parse(next(iter(space.known), "default"))
+    def usual(self) -> Architecture:
+        """The network that people have made, if the space names one, or else the space's default."""
+        return self.problem.space.parse(self.problem.space.by_hand or "default")
+
+    @property
+    def usual_name(self) -> str:
+        """What that network is called."""
+        return DEFAULT if self.problem.space.by_hand is None else BY_HAND
 
     @cached_property
     def table(self) -> Table | None:
@@ -128,9 +157,25 @@ class Study(study.Study):
 
     def check(self) -> None:
         """Refuse what could not be done."""
-        args, size = self.args, self.problem.space.size
+        args = self.args
         if not args.agents:
             raise ValueError("--agents: expected at least one, got none.")
+        if args.paper is not None and not papers.find(args.paper).one_shot:
+            known = ", ".join(name for name, paper in papers.PAPERS.items() if paper.one_shot)
+            raise ValueError(f"--paper: expected one that searches by this protocol ({known}), got {args.paper!r}.")
+        if args.env_id in gym.registry and gym.spec(args.env_id).kwargs.get("table"):
+            raise ValueError(
+                "--env-id: expected an environment that trains networks, which share weights, got "
+                f"{args.env_id}, which looks windows up; true scores are looked up in a table by themselves (--table)."
+            )
+        for arm in self.arms.values():
+            one_shot.check_view(arm.args, "searches with shared weights")
+            if arm.args.proxy is None:
+                raise ValueError(
+                    f"--agents: expected agents that rank by a proxy from shared weights (such as enas, spos, "
+                    f"random-search:selection=shared), got {arm.name!r}, which ranks by what its windows earned."
+                )
+        size = self.problem.space.size
         for name in ("top", "draws", "sample", "retrain", "retrain_seeds"):
             if getattr(args, name) < 1:
                 raise ValueError(f"--{name.replace('_', '-')}: expected a positive number, got {getattr(args, name)}.")
@@ -145,6 +190,32 @@ class Study(study.Study):
                 f"--retrain-seeds: expected at least 4, two to choose and two to judge, got {args.retrain_seeds}."
             )
         super().check()
+
+    @property
+    def level(self) -> float:
+        """The level of every interval that answers a claim, for all answers of the page to hold with 95 %."""
+        return study_stats.together(ASKED * len(self.args.agents))
+
+    def decides(self, searches: int) -> bool:
+        """Tell whether so many searches, and the seeds that judge, can decide anything at this level."""
+        return study_stats.decides(min(searches, self.judging), self.level)
+
+    @property
+    def judging(self) -> int:
+        """Count the seeds of true scores, all of which judge."""
+        return self.args.retrain_seeds if self.table is None else len(self.table.card.seeds)
+
+    def forewarned(self) -> list[str]:
+        """Say what these numbers of searches and seeds cannot decide."""
+        if self.decides(self.args.seeds):
+            return []
+        enough = study_stats.fewest(self.level)
+        needed = f"--retrain-seeds {enough}" if self.table is None else f"a table of {enough} seeds"
+        return [
+            f"Nothing can be decided with {self.args.seeds} searches and {self.judging} seeds that judge: every answer "
+            f"will be 'undecided'. {ASKED * len(self.args.agents)} answers that hold together with 95 % take at least "
+            f"--seeds {enough} and {needed}."
+        ]
 
     def stages(self) -> Iterator[tuple[str, list[workers.Job]]]:
         """The searches, then the trainings from scratch of what they rank highest, and of the controls."""
@@ -178,8 +249,8 @@ class Study(study.Study):
 
     @property
     def trained(self) -> list[Architecture]:
-        """All architectures that are trained from scratch: those drawn, the one made by hand, and the K of searches."""
-        found = {tuple(one.tolist()): one for one in [*self.drawn, self.by_hand]}
+        """All architectures that are trained from scratch: those drawn, the usual one, and the K of searches."""
+        found = {tuple(one.tolist()): one for one in [*self.drawn, self.usual]}
         for arm in self.arms.values():
             for seed in self.seeds:
                 for one in (self.recommended(arm, seed) or [])[: self.args.top]:
@@ -203,11 +274,8 @@ class Study(study.Study):
 
     @cached_property
     def truth(self) -> tuple[Scores, Scores]:
-        """True scores on the seeds that choose and on those that judge, (architectures, seeds) each."""
-        return self.scores(self.args.score)
-
-    def scores(self, kind: str) -> tuple[Scores, Scores]:
-        """True scores of a kind, normalised."""
+        """True scores on both halves of the seeds, normalised, (architectures, seeds) each."""
+        kind = self.args.score
         if self.table is not None:
             found, half = self.table.scores(kind), self.table.card.search_seeds
             return found[:, :half], found[:, half:]
@@ -235,7 +303,7 @@ class Study(study.Study):
     def sets(self, count: int) -> NDArray[np.int64]:
         """Sets of so many random architectures, as rows, (draws, count)."""
         rng = np.random.default_rng(np.random.SeedSequence(self.args.seed, spawn_key=(study.STREAM, DRAWN, count)))
-        return self.pool[study_stats.drawn_sets(rng, len(self.pool), count, self.args.draws)]
+        return self.pool[shortlist.drawn_sets(rng, len(self.pool), count, self.args.draws)]
 
     @cached_property
     def steps(self) -> dict[str, float]:
@@ -263,59 +331,60 @@ class Study(study.Study):
 
     # What came of it
 
-    def estimate(self, statistic: Any, *samples: Scores) -> dict[str, Any]:
-        """Give a statistic with its interval, drawing searches and the seeds of true scores anew, each on its own."""
-        low, high = None, None
-        if study_stats.decides(len(self.complete), 1 - study_stats.FAMILY):
-            low, high = (float(end) for end in seed_interval(statistic, *samples))
-        return {"value": float(statistic(*samples)), "low": low, "high": high}
-
     @cached_property
     def found(self) -> dict[str, dict[str, Any]]:
-        """The estimates of every arm."""
-        chosen_by, judged = self.truth
-        top, hand = self.args.top, self.places[tuple(self.by_hand.tolist())]
-        protocol = partial(study_stats.best_of, count=top)
-
-        def score(guess: Scores, chosen_by: Scores, judged: Scores) -> float:
-            return float(protocol(guess, chosen_by, judged).mean())
-
-        def over_sets(sets: NDArray[np.int64], guess: Scores, chosen_by: Scores, judged: Scores) -> float:
-            return score(guess, chosen_by, judged) - float(study_stats.best_of_drawn(sets, chosen_by, judged).mean())
-
-        def over_hand(guess: Scores, chosen_by: Scores, judged: Scores) -> float:
-            return score(guess, chosen_by, judged) - float(judged[hand].mean())
-
-        def tau(guess: Scores, judged: Scores) -> float:
-            means = judged[self.pool].mean(1)
-            return float(np.mean([kendall(one, means) for one in guess[self.pool].T]))
-
-        def regret(guess: Scores, judged: Scores) -> float:
-            means = judged[self.pool].mean(1)
-            return float(np.mean([top_regret(one, means, top) for one in guess[self.pool].T]))
-
+        """The estimates of every arm, and what has no interval: `paid`, `each`, `beats`, `luck`."""
+        first, second = self.truth
+        top, row, pool = self.args.top, self.places[tuple(self.usual.tolist())], self.pool
+        sets = self.sets(top)
+        drawn = shortlist.best_of_sets(sets, first, second)
         found: dict[str, dict[str, Any]] = {}
-        drawn = study_stats.best_of_drawn(self.sets(top), chosen_by, judged)
         for arm in self.arms:
-            guess, paid = self.guess(arm), self.paid(arm)
-            each = protocol(guess, chosen_by, judged)
-            found[arm] = {
-                "score": self.estimate(score, guess, chosen_by, judged),
-                "over_random": self.estimate(partial(over_sets, self.sets(top)), guess, chosen_by, judged),
-                "over_hand": self.estimate(over_hand, guess, chosen_by, judged),
-                "tau": self.estimate(tau, guess, judged),
-                "regret": self.estimate(regret, guess, judged),
-                "each": each,
-                "beats": float(np.mean(each[:, None] > drawn) + np.mean(each[:, None] == drawn) / 2),
+            samples, paid = (self.guess(arm), first, second), self.paid(arm)
+            each = shortlist.best_of(*samples, top)
+            found[arm] = {"paid": paid, "each": each, "beats": probability_of_improvement(each, drawn)}
+            found[arm] |= {
+                "score": self._estimate(shortlist.score, *samples, count=top),
+                "over_random": self._estimate(shortlist.over_sets, *samples, count=top, sets=sets),
+                "over_usual": self._estimate(shortlist.over_one, *samples, count=top, row=row),
+                "random_over_usual": self._estimate(shortlist.sets_over_one, first, second, sets=sets, row=row),
+                "tau": self._estimate(shortlist.tau, *samples, pool=pool),
+                "regret": self._estimate(shortlist.regret, *samples, count=top, pool=pool),
+                "regret_saved": self._estimate(shortlist.regret_saved, *samples, count=top, pool=pool),
             }
-            if paid <= len(self.pool):  # otherwise true scores of too few are known
-                own = self.estimate(partial(over_sets, self.sets(paid)), guess, chosen_by, judged)
-                found[arm] |= {"over_paid": own, "paid": paid}
+            saved = shortlist.judged(first, second)[sets].max(1)  # chance: the best of a set, whoever chooses it
+            best = float(np.mean(saved)) + found[arm]["regret_saved"]["value"]
+            found[arm]["luck"] = {
+                "over_random": self.luck(float(each.mean()), drawn),
+                "regret_saved": self.luck(best, saved),
+            }
+            if paid <= len(pool):  # otherwise true scores of too few are known
+                more = self.sets(paid)
+                found[arm]["over_paid"] = self._estimate(shortlist.over_sets, *samples, count=top, sets=more)
+                beside = shortlist.best_of_sets(more, first, second)
+                found[arm]["luck"]["over_paid"] = self.luck(float(each.mean()), beside)
         return found
+
+    def luck(self, reached: float, sets: Scores) -> float:
+        """Give the chance that as many sets drawn at random as there are searches reach as much, or as little."""
+        rng = np.random.default_rng(np.random.SeedSequence(self.args.seed, spawn_key=(study.STREAM, LUCK)))
+        return shortlist.luck(reached, sets, len(self.complete), rng)
+
+    def _estimate(self, statistic: Callable[..., float], *samples: Scores, **fixed: Any) -> dict[str, float]:
+        """Give a statistic, with its standard error where the searches and seeds are enough to decide something."""
+        if self.decides(len(self.complete)):
+            return shortlist.estimate(statistic, *samples, **fixed)
+        return {"value": statistic(*samples, **fixed)}
+
+    def of(self, arm: str, name: str, level: float = 0.95) -> dict[str, float | None]:
+        """Give an estimate with its interval, where the numbers of searches and seeds allow one."""
+        own = self.found[arm][name]
+        return shortlist.between(own, level) if "error" in own else {**own, "low": None, "high": None}
 
     def answers(self) -> list[dict[str, Any]]:
         """Answer the claims, agent by agent."""
-        top, level = self.args.top, 1 - study_stats.FAMILY
+        top = self.args.top
+        usual = f"the one {BY_HAND}" if self.usual_name == BY_HAND else f"{DEFAULT} architecture"
         claims = (
             (
                 "over_random",
@@ -332,10 +401,12 @@ class Study(study.Study):
                 "and its {top} trainings together.",
             ),
             (
-                "over_hand",
-                "finds better networks than the one made by hand",
-                BY_HAND,
-                "Score from scratch of what the protocol comes to, less that of {hand}.",
+                "over_usual",
+                "finds better networks than {usual}",
+                self.usual_name,
+                "Score from scratch of what the protocol comes to, less that of {label}. Whether that is a merit of "
+                "the search, the second line tells: the same for the best of {top} random architectures. It does not "
+                "count in the answer.",
             ),
             (
                 "tau",
@@ -343,112 +414,192 @@ class Study(study.Study):
                 "chance",
                 "Kendall's rank correlation tau of the proxy with the scores from scratch; chance: 0.",
             ),
+            (
+                "regret_saved",
+                "has better networks among the {top} that it ranks highest than {top} drawn at random have",
+                f"{top} drawn at random",
+                "Distance of the best of {top} random architectures to the best of all, less that of the best of the "
+                "{top} ranked highest: what the proxy saves, whoever chooses among the {top}.",
+            ),
         )
-        words: dict[str, Any] = {"top": top, "draws": self.args.draws, "hand": self.problem.space.label(self.by_hand)}
+        words: dict[str, Any] = {"top": top, "draws": self.args.draws, "usual": usual}
+        words["label"] = self.problem.space.label(self.usual)
         found = []
         for arm, own in self.found.items():
-            words["paid"] = own.get("paid")
+            words["paid"] = own["paid"]
             for name, claim, against, measured in claims:
                 if name not in own:
                     continue
-                row = study_stats.compared(arm, against, own[name])
+                row = study_stats.compared(arm, against, self.of(arm, name, self.level))
+                note, chance = "", own["luck"].get(name)
+                if chance is not None:
+                    note = (
+                        f"As many random sets as there are searches reach as much, or as little, with p = {chance:.3g}"
+                    )
+                    lucky = row["verdict"] != "undecided" and chance > 1 - self.level
+                    note += f", more than {1 - self.level:.3g}: that may be luck, and is undecided." if lucky else "."
+                    row |= {"verdict": "undecided"} if lucky else {}
+                rows = [row]
+                if name == "over_usual":
+                    beside = self.of(arm, "random_over_usual", self.level)
+                    rows.append(study_stats.compared(f"best of {top} random", against, beside))
                 answer = {"claim": f"{arm} {claim.format(**words)}", "measured": measured.format(**words)}
-                found.append({**answer, "answer": study_stats.answer([row]), "level": level, "rows": [row]})
+                found.append(
+                    {**answer, "answer": study_stats.answer([row]), "level": self.level, "rows": rows, "note": note}
+                )
         return found
 
     def content(self) -> dict[str, Any]:
         """Work everything out."""
-        args, problem = self.args, self.problem
-        where = (
-            f"looked up in the recorded table of all {problem.space.size} architectures: its "
-            f"{self.truth[0].shape[1]} search seeds choose, its {self.truth[1].shape[1]} test seeds judge"
-            if self.table is not None
-            else f"those of trainings from scratch for {args.retrain:,} steps: {self.truth[0].shape[1]} seeds choose, "
-            f"{self.truth[1].shape[1]} others judge; {len(self.rows)} architectures were trained, {len(self.pool)} of "
-            "them drawn at random"
-        )
+        args, names = self.args, " and ".join(self.args.agents)
         kind = "area under the learning curve" if args.score == "area" else "last fifth of the learning curve"
+        settings = next(iter(self.arms.values())).args.settings()
         return {
             "title": f"One-shot search of {args.space} on {args.task}",
             "source": "Protocol of Mazyavkina et al., Optimizing the Neural Architecture of Reinforcement Learning "
             "Agents, arXiv 2011.14632",
-            "question": f"Do {' and '.join(args.agents)}, which search with shared weights, find better networks than "
-            f"the best of {args.top} architectures drawn at random, and than a network made by hand? Does what they "
-            "rank by agree with training from scratch?",
+            "question": f"Does a search with shared weights, by {names}, find better networks than the best of "
+            f"{args.top} architectures drawn at random, and than {self._usual_in_words()}? Does what it ranks by agree "
+            "with training from scratch?",
             "method": [
                 f"{len(self.complete)} searches of each agent, {args.windows} windows of "
-                f"{Problem(next(iter(self.arms.values())).args.settings()).window_steps:,} environment steps with "
+                f"{Problem(settings).window_steps:,} environment steps with "
                 f"{args.num_envs} lifetime{'s' if args.num_envs > 1 else ''}. Of what a search ranks highest the first "
                 f"{args.top} are trained from scratch; the best of them is what the protocol comes to.",
-                f"True scores are {where}. Score: {kind}, normalised (random policy 0, reference 1).",
+                f"True scores are {self._source_of_truth()}. One half of the seeds chooses the best of the {args.top} "
+                f"and the other says what it is worth, then the halves change places: all judge. Score: {kind}, "
+                "normalised (random policy 0, reference 1).",
                 f"Best of K random: {args.draws:,} sets of {args.top} distinct architectures, of which the best is "
-                "chosen in the same way. It has the steps of the trainings from scratch, not those of the search; so "
-                "sets are also drawn of as many architectures as all of these steps train.",
-                "Intervals draw the searches and the seeds of true scores anew, each on their own.",
+                "chosen in the same way. It has the steps of the trainings from scratch, not those of the search"
+                + self._paid_in_words(),
+                f"Intervals are Student's, on what {len(self.complete)} searches x {self.judging} judging seeds make a "
+                "number vary, each drawn anew on their own. Those of tables and figures hold with 95 % each; those "
+                f"that answer claims hold together with 95 %: each of up to {ASKED * len(self.arms)} with "
+                f"{100 * self.level:.4g} %. Scores of random sets are skewed, and a few searches may have met none of "
+                "the bad ones; so a difference from random sets counts only if as many random sets as there are "
+                f"searches reach it with a chance of {100 * (1 - self.level):.2g} % at most.",
             ],
             "tables": [self.result_table()],
             "figures": self.figures(),
             "answers": self.answers(),
-            "limits": [
-                f"One task, one space, {problem.settings.trainer.upper()}. The paper's own experiment, PPO on two "
-                "games of Atari for 10 million steps, is offered by the same command and was not run here.",
-                "Undecided does not mean equal: it says that these searches do not tell. Each claim is answered with a "
-                "95 % interval of its own.",
-            ],
+            "limits": self.limits(),
         }
+
+    def _usual_in_words(self) -> str:
+        label = self.problem.space.label(self.usual)
+        return f"a network made by hand ({label})" if self.usual_name == BY_HAND else f"the space's default ({label})"
+
+    def _source_of_truth(self) -> str:
+        """Say where true scores come from."""
+        if self.table is not None:
+            return (
+                f"looked up in the recorded table of all {self.problem.space.size} architectures, {self.judging} seeds"
+            )
+        job = self.training(self.usual)
+        windows = f"{job.settings['windows']} windows of {job.settings['window_steps']:,} steps"
+        return (
+            f"those of trainings from scratch on {self.judging} seeds, {windows} with {job.settings['inner_envs']} "
+            f"inner environments; {len(self.rows)} architectures were trained, {len(self.pool)} of them drawn at random"
+        )
+
+    def _paid_in_words(self) -> str:
+        """Say for whom sets are drawn that take as many steps as the search."""
+        without = [f"{arm} ({own['paid']:,})" for arm, own in self.found.items() if "over_paid" not in own]
+        text = "" if len(without) == len(self.found) else "; so sets are also drawn of as many as all these steps train"
+        if without:
+            text += f". As many as all these steps train are not drawn for {', '.join(without)}: true scores of only "
+            text += f"{len(self.pool)} are known"
+        return f"{text}."
+
+    def limits(self) -> list[str]:
+        """Say what the study does not tell."""
+        args, top, trainer = self.args, self.args.top, self.problem.settings.trainer.upper()
+        if args.paper is None:
+            first = (
+                "The paper's own experiment, PPO on two games of Atari for 10 million steps, is another one: "
+                "`archgym study one-shot --paper mazyavkina`."
+            )
+        else:
+            given = "looked up" if self.table is not None else f"{args.retrain:,} steps"
+            first = (
+                f"The games, the space and the settings of {papers.find(args.paper).source}, where the command below "
+                f"does not say otherwise. The paper has 4 searches and trains from scratch for 10 million steps; here "
+                f"they are {len(self.complete)}, and {given}. It does not say "
+                f"{papers.find(args.paper).unpublished}."
+            )
+        found = [f"One task, one space, {trainer}. {first}"]
+        if self.table is None:
+            sets = comb(len(self.pool), top)
+            found.append(
+                f"The {len(self.pool)} random architectures were drawn once, and no interval draws them anew. There "
+                f"are {sets:,} distinct sets of {top} of them, among the {args.draws:,} that are drawn; tau and the "
+                "regret of the ranking are those among these few."
+            )
+        else:
+            found.append("The table holds all architectures. Its seeds are few, and the same for all searches.")
+        if not self.decides(len(self.complete)):
+            found.append(
+                f"{len(self.complete)} searches and {self.judging} judging seeds are too few to decide anything: it "
+                f"takes at least {study_stats.fewest(self.level)} of both."
+            )
+        return [*found, "Undecided does not mean equal: it says that these searches and seeds do not tell."]
+
+    def spent(self) -> dict[str, str]:
+        """Give what the trainings from scratch took, besides the searches."""
+        if self.table is not None:
+            return {**super().spent(), "from scratch": "looked up"}
+        done = [json.loads(_result(self.training(one)).read_text()) for one in self.rows]
+        steps, seconds = (sum(one[name] for one in done) for name in ("steps", "seconds"))
+        return {**super().spent(), "from scratch": f"{steps:,} environment steps, {seconds:,.0f} seconds"}
 
     def result_table(self) -> dict[str, Any]:
         """The numbers of all arms."""
-        chosen_by, judged = self.truth
-        means, best = judged.mean(1), float(judged.mean(1).max())
-        drawn = study_stats.best_of_drawn(self.sets(self.args.top), chosen_by, judged)
+        first, second = self.truth
+        means, top = shortlist.judged(first, second), self.args.top
+        best, drawn = float(means.max()), shortlist.best_of_sets(self.sets(top), first, second)
         rows = [
             [
                 arm,
-                interval(own["score"]),
+                interval(self.of(arm, "score")),
                 f"{best - own['score']['value']:.3f}",
                 f"{100 * own['beats']:.0f} %",
-                interval(own["tau"], 2),
-                interval(own["regret"]),
+                interval(self.of(arm, "tau"), 2),
+                interval(self.of(arm, "regret")),
                 f"{self.steps[arm]:,.0f}",
             ]
             for arm, own in self.found.items()
         ]
-        for count in sorted({self.args.top, *(own["paid"] for own in self.found.values() if "paid" in own)}):
-            other = study_stats.best_of_drawn(self.sets(count), chosen_by, judged)
+        for count in sorted({top, *(own["paid"] for own in self.found.values() if "over_paid" in own)}):
+            other = shortlist.best_of_sets(self.sets(count), first, second)
             low, high = np.quantile(other, (0.025, 0.975))
             ends = f"{other.mean():.3f} [{low:.3f}, {high:.3f}]"
-            beats = float(np.mean(other[:, None] > drawn) + np.mean(other[:, None] == drawn) / 2)
-            regret = f"{random_regret(means[self.pool], self.args.top):.3f}" if count == self.args.top else "-"
-            own_row = [ends, f"{best - other.mean():.3f}", f"{100 * beats:.0f} %", "0", regret, "0"]
-            rows.append([f"best of {count} random", *own_row])
-        hand = float(means[self.places[tuple(self.by_hand.tolist())]])
-        beats = float(np.mean(hand > drawn) + np.mean(hand == drawn) / 2)
-        rows.append([BY_HAND, f"{hand:.3f}", f"{best - hand:.3f}", f"{100 * beats:.0f} %", "-", "-", "0"])
+            regret = f"{random_regret(means[self.pool], top):.3f}" if count == top else "-"
+            own_row = [
+                ends,
+                f"{best - other.mean():.3f}",
+                f"{100 * probability_of_improvement(other, drawn):.0f} %",
+                "0",
+            ]
+            rows.append([f"best of {count} random", *own_row, regret, "0"])
+        usual = float(means[self.places[tuple(self.usual.tolist())]])
+        beats = f"{100 * probability_of_improvement([usual], drawn):.0f} %"
+        rows.append([self.usual_name, f"{usual:.3f}", f"{best - usual:.3f}", beats, "-", "-", "0"])
         return {
-            "title": f"What the protocol comes to, K = {self.args.top}",
-            "header": [
-                "arm",
-                "score",
-                "regret",
-                "beats random sets",
-                "tau",
-                f"top-{self.args.top} regret",
-                "search steps",
-            ],
+            "title": f"What the protocol comes to, K = {top}",
+            "header": ["arm", "score", "regret", "beats random sets", "tau", f"top-{top} regret", "search steps"],
             "rows": rows,
             "note": "Score: from scratch, on the seeds that judge, of the chosen one; for random sets the middle 95 % "
             f"of the {self.args.draws:,} draws instead of an interval. Regret: distance of the score to the best of "
             "all architectures with known scores. Beats random sets: share of the sets whose chosen one is worse. Tau, "
-            f"and the distance to the best of the best one among the {self.args.top} ranked highest: of the proxy.",
+            f"and the distance to the best of the best one among the {top} ranked highest: of the proxy.",
         }
 
     def figures(self) -> list[dict[str, Any]]:
         """Scores by arm, and the differences that answer the claims."""
-        values = {
-            arm: [own["score"]["low"], own["score"]["value"], own["score"]["high"], np.round(own["each"], 4).tolist()]
-            for arm, own in self.found.items()
-        }
+        values = {}
+        for arm, own in self.found.items():
+            score = self.of(arm, "score")
+            values[arm] = [score["low"], score["value"], score["high"], np.round(own["each"], 4).tolist()]
         figures: list[dict[str, Any]] = [
             {
                 "kind": "values",
@@ -459,8 +610,8 @@ class Study(study.Study):
             }
         ]
         titles = {"over_random": f"Beside {RANDOM}", "over_paid": f"Beside {RANDOM}, equal steps"}
-        for name, title in {**titles, "over_hand": f"Beside the one {BY_HAND}"}.items():
-            asked = {arm: own[name] for arm, own in self.found.items() if name in own}
+        for name, title in {**titles, "over_usual": f"Beside {self._usual_in_words()}"}.items():
+            asked = {arm: self.of(arm, name) for arm, own in self.found.items() if name in own}
             rows = {arm: [own["low"], own["value"], own["high"]] for arm, own in asked.items()}
             if rows and all(row[0] is not None for row in rows.values()):
                 caption = "Difference of scores from scratch, with its 95 % interval; more is better."
@@ -468,6 +619,12 @@ class Study(study.Study):
                     {"kind": "differences", "title": title, "caption": caption, "label": "difference", "rows": rows}
                 )
         return figures
+
+
+def _tells(args: Any, name: str) -> bool:
+    """Tell whether a setting says which variant of an agent it is: another one than its default, or a word."""
+    value = getattr(args, name)
+    return isinstance(value, str) or value != getattr(type(args), name)
 
 
 def _result(job: scratch.Job) -> Any:
