@@ -40,6 +40,10 @@ from archgym.window import WindowResult
 if TYPE_CHECKING:
     from torch import Tensor
 
+LOOKED_UP = {  # what a window is, by transfer, for pages
+    "own": "where every architecture has a curve of its own, which goes on when the architecture comes back",
+    "fresh": "of which every visit draws a first window",
+}
 CURVES = 3  # key of a lifetime's draws below its seed; 0 to 2 are the builder's
 
 
