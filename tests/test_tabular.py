@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import pickle
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -20,7 +21,7 @@ from hypothesis import strategies as st
 
 import archgym
 from archgym import table as tables
-from archgym.envs import table_kernel, table_lives
+from archgym.envs import multi_agent, table_kernel, table_lives
 from archgym.envs.core import Lives
 from archgym.envs.table_lives import TableLives
 from archgym.seeding import MANY, Consumer, words
@@ -205,6 +206,12 @@ def test_what_the_constraints_forbid_is_neither_looked_up_nor_the_best(path: str
         ({"horizon": 5}, "horizon: expected 2400, which the table was recorded with, got 5"),
         ({"task": "Acrobot-v1"}, "task: expected 'CartPole-v1', which the table was recorded with, got 'Acrobot-v1'"),
         ({"learning_rate": 1.0}, "learning_rate: the table was recorded with its default, got 1.0"),
+        ({"table": ""}, "table: expected a file .* with an environment on recorded tables, got ''"),
+        ({"table": None}, "with an environment on recorded tables, got None"),
+        ({"device": "nonsense"}, "device: expected 'cpu' with a table, where .* nothing is computed, got 'nonsense'"),
+        ({"learner": "native"}, "learner: expected 'auto' with a table, .* got 'native'"),
+        ({"threads": 7}, "threads: expected 1 with a table, .* got 7"),
+        ({"evaluation_episodes": 5}, "evaluation_episodes: expected 10 with a table, .* got 5"),
         ({"table": "nowhere.npz"}, "table: there is no file nowhere.npz"),
         ({"table": "dqn--mlp--CartPole-v7"}, "table: expected a file .* got 'dqn--mlp--CartPole-v7'"),
     ],
@@ -215,6 +222,32 @@ def test_what_a_table_cannot_answer_is_refused_with_a_sentence(
 ) -> None:
     with pytest.raises(ValueError, match=sentence):
         gym.make(ID, **{"table": path, "windows": 6, **keywords})
+
+
+@pytest.mark.parametrize("make", [gym.make, gym.make_vec, lambda id, **own: multi_agent.parallel_env(**own)])
+def test_no_id_of_tables_trains_networks(make: Callable[..., Any]) -> None:
+    with pytest.raises(ValueError, match="table: expected a file"):
+        make(ID, **{**gym.spec(ID).kwargs, "table": ""})
+
+
+def test_what_means_nothing_on_a_table_may_be_given_as_it_is(path: str, planted: Table) -> None:
+    given = {name: planted.card.settings[name] for name in ("device", "learner", "threads", "evaluation_episodes")}
+    for exact in (True, False):  # recorded, and the default
+        assert make(path, **given, exact=exact).problem.settings.exact is exact
+
+
+def test_settings_of_the_trainer_are_compared_with_all_that_were_recorded(planted: Table, tmp_path: Path) -> None:
+    trainer = "learning_rate=0.001 batch_size=128 tau=1.0 double=False"
+    own = replace(planted.card, computed={"trainer": trainer})
+    tables.save(Table(own, planted.architectures, planted.columns, planted.evaluations), tmp_path / "a.npz")
+    kept: dict[str, Any] = {"learning_rate": 1e-3, "batch_size": 128, "tau": 1, "double": False}
+    assert make(str(tmp_path / "a.npz"), **kept).problem.settings.trainer_settings == {}
+    for name, value in {"learning_rate": 0.002, "batch_size": 64, "tau": 0.5, "double": True}.items():
+        with pytest.raises(ValueError, match=rf"{name}: the table was recorded with {kept[name]}(\.0)?, got {value}\."):
+            make(str(tmp_path / "a.npz"), **{name: value})
+    for name, near in {"tabel": "table", "leaning_rate": "learning_rate", "windws": "windows"}.items():
+        with pytest.raises(ValueError, match=rf"unknown environment keyword .* {name!r}: .* Did you mean {near!r}\?"):
+            make(str(tmp_path / "a.npz"), **{name: 3})
 
 
 def test_there_are_no_weights_to_take_away(path: str) -> None:
@@ -299,7 +332,6 @@ VIEWS = ("single", "vector", "sequential", "sequential vector", "editing", "edit
 
 def story(view: str, path: str, seed: int, more: dict[str, Any]) -> list[float]:
     """Live a recorded lifetime in a view; gives the raw returns of 4 windows of architectures along one choice."""
-    from archgym.envs import multi_agent
     from archgym.envs.editing import EditingEnv, EditingVectorEnv
 
     rows = [[0, 0, 0], [0, 0, 1], [0, 0, 2], [0, 0, 0]]
@@ -406,7 +438,6 @@ def test_a_given_lifetime_is_in_the_journal_and_in_copies(trained: Table, path: 
 def test_a_lifetime_that_is_not_recorded_for_searches_is_refused_and_nothing_begins(
     path: str, planted: Table, view: str, options: dict[str, Any], sentence: str
 ) -> None:
-    from archgym.envs import multi_agent
     from archgym.envs.editing import EditingEnv
 
     options = {name: planted.card.seeds[7] if value == "test" else value for name, value in options.items()}
@@ -670,7 +701,17 @@ def test_a_search_needs_the_id_and_no_other_flag(
     out = ["--out", str(tmp_path / "run")]
     main([*words, *out])
     said = capsys.readouterr().out
-    assert "Regret of the first, on the table's test seeds: " in said
+    regret = re.search(r"Regret of the first, on the table's test seeds: (\d\.\d+)\.", said)
+    assert regret
+    assert "windows/s looked up, nothing trained" in said
+    assert "steps/s" not in said
+    page = (tmp_path / "run" / "report.html").read_text()
+    recorded = f"on the recorded table {path}, where every architecture has a curve of its own"
+    assert recorded in page
+    assert "Nothing was trained: 6 recorded windows of " in page
+    assert "architectures trained" not in page
+    assert f"<dt>Regret</dt><dd>{regret[1]}<small>distance of " in page
+    assert ", recommended first, to the best architecture of the table" in page
     files = {file.name for file in (tmp_path / "run").iterdir()}
     assert {"config.json", "journal.jsonl", "recommendation.json", "report.html"} <= files
     assert "best.safetensors" not in files
@@ -688,3 +729,28 @@ def test_a_search_needs_the_id_and_no_other_flag(
             main([*words, *more, "--out", str(tmp_path / "none")])
         assert sentence in capsys.readouterr().err
         assert not (tmp_path / "none").exists()
+
+
+def test_a_search_on_a_table_loads_no_torch(path: str, tmp_path: Path) -> None:
+    words = ["search", "random-search", "--env-id", ID, "--table", path, "--windows", "3", "--out", str(tmp_path / "a")]
+    code = (
+        f"import sys\nfrom archgym.__main__ import main\nmain({words!r})\n"
+        "print(sorted({'torch', 'envpool'} & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines()[-1] == "[]", done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("command", ["search", "compare"])
+@pytest.mark.parametrize("view", ["", "-Sequential"])
+def test_a_table_on_an_id_that_trains_is_refused_with_the_id_that_does_not(
+    command: str, view: str, path: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from archgym.__main__ import main
+
+    words = [command, "random-search", "--env-id", f"ArchSearch-DQN{view}-v0", "--table", path]
+    with pytest.raises(SystemExit):
+        main([*words, "--out", str(tmp_path / "none")])
+    told = f"with it (--env-id ArchSearch-DQN-Tabular{view}-v0), got ArchSearch-DQN{view}-v0, which trains networks."
+    assert told in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "none").exists()
