@@ -61,7 +61,7 @@ class Run:
         if not self.problem.settings.table:
             return None
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="windows=.* is more than")  # the search has said it
+            warnings.simplefilter("ignore", UserWarning)  # the search has said it
             return Tabular(self.problem, 1)
 
     @property

@@ -95,6 +95,13 @@ class Tabular:
                 stacklevel=5,
             )
         self.own = settings.transfer == "own"
+        if not self.own and problem.horizon > problem.window_steps:
+            warnings.warn(
+                f"transfer='fresh' on a table: every window is the first of {self.table.windows} recorded ones, on "
+                f"their schedule of {problem.horizon:,} steps (horizon); a live window of {problem.window_steps:,} has "
+                "a schedule of its own.",
+                stacklevel=5,
+            )
         self.drawn = len(self.table.architectures) if self.own else settings.windows  # curves of a lifetime
         card = self.table.card
         self._places = {seed: place for place, seed in enumerate(card.seeds[: card.search_seeds])}

@@ -83,14 +83,14 @@ def lifetime_seeds(options: Mapping[str, Any] | None, members: int) -> list[int 
     return [_lifetime(one) for one in listed]
 
 
-def _lifetime(seed: object) -> int | None:
+def _lifetime(seed: Any) -> int | None:
     """Refuse what no environment could have drawn."""
     if seed is None:
         return None
     whole = isinstance(seed, int | np.integer) and not isinstance(seed, bool | np.bool_)
-    if not whole or not 0 <= int(seed) < LIFETIMES:  # type: ignore[call-overload]
+    if not whole or not 0 <= seed < LIFETIMES:
         raise ValueError(f"{ONE}: expected an integer from 0 to 2**63 - 1, got {seed!r}.")
-    return int(seed)  # type: ignore[call-overload]
+    return int(seed)
 
 
 def seed_actions(space: gym.Space[Any], seed: Seeds, begun: Sequence[int | None]) -> None:

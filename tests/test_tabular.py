@@ -112,7 +112,8 @@ def test_beyond_its_record_an_architecture_repeats_its_last_window_at_its_price(
 
 
 def test_with_fresh_every_visit_is_a_first_window_of_some_seed(path: str, planted: Table) -> None:
-    env = make(path, transfer="fresh", windows=60)
+    with pytest.warns(UserWarning, match=r"first of 6 recorded ones, on their schedule of 2,400 steps \(horizon\)"):
+        env = make(path, transfer="fresh", windows=60)
     env.reset(seed=0)
     returns = [env.step(planted.architectures[5])[-1]["raw_return"] for _ in range(60)]
     assert set(returns) == set(planted.columns["raw_return"][5, :5, 0].tolist())
@@ -127,6 +128,7 @@ def test_a_lifetime_meets_curves_of_all_search_seeds_and_other_lifetimes_meet_ot
     assert len({tuple(curves) for curves in drawn.tolist()}) == 400
 
 
+@pytest.mark.filterwarnings("ignore:transfer='fresh' on a table")
 @given(st.integers(0, 2**32), st.sampled_from(["own", "fresh"]))
 def test_agents_never_see_the_test_seeds(path: str, planted: Table, seed: int, transfer: str) -> None:
     other = Path(path).with_name("other.npz")
@@ -480,6 +482,7 @@ def test_lifetimes_of_members_that_do_not_fit_are_refused(path: str, options: di
         make_vec(path).reset(options=options)
 
 
+@pytest.mark.filterwarnings("ignore:transfer='fresh' on a table")
 def test_with_fresh_no_lifetime_can_be_asked_for(path: str, planted: Table) -> None:
     with pytest.raises(ValueError, match=r"lifetime_seed: expected none with transfer='fresh' on a table, .* got"):
         make(path, transfer="fresh").reset(options={"lifetime_seed": planted.card.seeds[0]})
@@ -500,7 +503,7 @@ def test_with_fresh_no_lifetime_can_be_asked_for(path: str, planted: Table) -> N
     ],
     ids=lambda keywords: "-".join(keywords) or "default",
 )
-@pytest.mark.filterwarnings("ignore:windows=14 is more")
+@pytest.mark.filterwarnings("ignore:windows=14 is more", "ignore:transfer='fresh' on a table")
 def test_the_kernel_tells_what_the_reference_tells(
     path: str, monkeypatch: pytest.MonkeyPatch, keywords: dict[str, Any]
 ) -> None:
