@@ -109,6 +109,8 @@ def find(table: str, settings: Mapping[str, Any]) -> Path:
     Raises:
         ValueError: If there is none.
     """
+    if not isinstance(table, str):
+        raise ValueError(f"table: expected a file (.npz) or one of {_installed()}, got {table!r}.")
     if table == AUTO and not {*NAMED} <= {*settings}:
         raise ValueError(
             f"table: expected a file (.npz) or one of {_installed()}; got 'auto', which stands for the table of an "
@@ -228,7 +230,7 @@ def complete(keywords: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[s
 
 def _trainer(card: Card) -> dict[str, str]:
     """Read all settings of the trainer that a table was recorded with, defaults included; early cards lack them."""
-    return dict(pair.split("=", 1) for pair in card.computed.get("trainer", "").split())
+    return dict(pair.split("=", 1) for pair in card.computed.get("trainer", "").split() if "=" in pair)
 
 
 def _written(value: object) -> set[str]:

@@ -209,6 +209,7 @@ def test_what_the_constraints_forbid_is_neither_looked_up_nor_the_best(path: str
         ({"task": "Acrobot-v1"}, "task: expected 'CartPole-v1', which the table was recorded with, got 'Acrobot-v1'"),
         ({"learning_rate": 1.0}, "learning_rate: the table was recorded with its default, got 1.0"),
         ({"table": ""}, "table: expected a file .* with an environment on recorded tables, got ''"),
+        ({"table": 3}, r"table: expected a file \(.npz\) or one of .*, got 3\."),
         ({"table": None}, "with an environment on recorded tables, got None"),
         ({"device": "nonsense"}, "device: expected 'cpu' with a table, where .* nothing is computed, got 'nonsense'"),
         ({"learner": "native"}, "learner: expected 'auto' with a table, .* got 'native'"),
