@@ -14,7 +14,8 @@ TRAINERS: dict[str, dict[str, object]] = {  # by name, with the settings that ea
     "Synthetic": {},
 }
 
-RECORDED: dict[str, object] = {"table": "auto", "transfer": "own"}  # what looks windows up instead of training them
+# What looks windows up instead of training them; `tabular` says that there must be a table, whatever else is given.
+RECORDED: dict[str, object] = {"table": "auto", "transfer": "own", "tabular": True}
 
 for name, needs in TRAINERS.items():
     kinds: dict[str, dict[str, object]] = {"": {}}

@@ -12,11 +12,7 @@ from archgym.compare_drawing import Curve, Look, draw_curves
 from archgym.comparison import BEST_OF_K
 from archgym.page import count, figure, table
 from archgym.scoreboard_tabular import said
-
-LOOKED_UP = {  # by transfer
-    "own": "where every architecture has a curve of its own, which goes on when the architecture comes back",
-    "fresh": "of which every visit draws a first window",
-}
+from archgym.tabular import LOOKED_UP
 
 
 def inherits(transfer: str) -> str:

@@ -57,6 +57,8 @@ class Comparison:
     def __init__(self, specs: Sequence[str], args: Args) -> None:
         self.args = args
         self.tasks = [task.strip() for task in args.task.split(",")]
+        if not all(self.tasks):
+            raise ValueError(f"--task: expected names separated by single commas, got {args.task!r}.")
         self.seeds = list(range(args.seed, args.seed + args.seeds))
         arms = [parse_arm(spec) for spec in specs]
         repeated = next((arm.name for n, arm in enumerate(arms) if arm.name in [one.name for one in arms[:n]]), None)

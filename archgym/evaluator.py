@@ -40,6 +40,9 @@ class Evaluator(Protocol):
     def timings(self) -> dict[str, float]:
         """Seconds spent since construction, by phase."""
 
+    def check_seeds(self, seeds: Sequence[int]) -> None:
+        """Refuse seeds of lifetimes, given by somebody and not drawn, that cannot be lived here: a `ValueError`."""
+
     def reset(self, seeds: Sequence[int], members: Sequence[int] | None = None) -> None:
         """Begin new lifetimes, one seed each; None: of all members."""
 

@@ -93,6 +93,10 @@ class Journal:
         """Seconds spent so far, by phase."""
         return self.evaluator.timings
 
+    def check_seeds(self, seeds: Sequence[int]) -> None:
+        """Do `Evaluator.check_seeds`; nothing is recorded."""
+        self.evaluator.check_seeds(seeds)
+
     def reset(self, seeds: Sequence[int], members: Sequence[int] | None = None) -> None:
         """Record and do `Evaluator.reset`."""
         seeds, chosen = [int(seed) for seed in seeds], self._members(members)

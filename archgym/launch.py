@@ -32,9 +32,10 @@ def main(
     """
     with sentences():
         args = parse(args_class, sys.argv[1:] if given is None else given, f"archgym search {name}")
-        import torch
+        if "torch" in sys.modules or search.trains(args):  # else nothing has networks, neither search nor agent
+            import torch
 
-        torch.set_num_threads(1)  # more threads make small networks ten times slower on a busy machine
+            torch.set_num_threads(1)  # more threads make small networks ten times slower on a busy machine
         if args.retrain is None:
             print_files(search.run(agent_class, args, name))
             return

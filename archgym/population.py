@@ -103,6 +103,9 @@ class Population:
         phases = self.trainers[0].timings
         return {**self._seconds, **{name: sum(one.timings[name] for one in self.trainers) for name in phases}}
 
+    def check_seeds(self, seeds: Sequence[int]) -> None:
+        """Refuse none: every seed has a lifetime."""
+
     def reset(self, seeds: Sequence[int], members: Sequence[int] | None = None) -> None:
         """Begin new lifetimes.
 

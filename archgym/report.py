@@ -16,11 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from archgym import drawing
+from archgym import drawing, table_card
 from archgym.drawing import Point
 from archgym.page import BROAD, count, document, figure, listing, number, percent, save, svg, table
 from archgym.run_folder import Key, Run, incumbents, read
 from archgym.stats import mean_interval, switch_rates
+from archgym.tabular import LOOKED_UP
 
 MOST_REIGNS = 12  # incumbents listed
 MOST_BESIDE = 6  # choices of a supernet that half the page's width can show
@@ -48,6 +49,14 @@ def render(run: Run) -> str:
         f"{count(members, 'member')} for {count(windows, 'window')}: {number(run.steps)} "
         f"environment steps in all, {count(len(run.scores), 'architecture')} trained, seed {seed}."
     )
+    if run.recorded:
+        summary = (
+            f"{run.config.get('agent', 'An agent')} searched the space {settings.space} on the recorded table "
+            f"{_name(run)}, {LOOKED_UP[settings.transfer]}, with {count(members, 'member')} for "
+            f"{count(windows, 'window')}. Nothing was trained: {number(members * windows)} recorded windows of "
+            f"{count(len(run.scores), 'architecture')} were looked up, which stand for {number(run.steps)} environment "
+            f"steps; seed {seed}."
+        )
     parts = [f"<h1>{escape(title)}</h1><p>{escape(summary)}</p>", _verdicts(run.protocol), _cards(run)]
     parts += [
         _time(run.seconds),
@@ -59,6 +68,26 @@ def render(run: Run) -> str:
         _settings(run.config),
     ]
     return document(title, parts)
+
+
+def _name(run: Run) -> str:
+    """Name the table that windows were looked up in: one that comes with archgym, or a file."""
+    settings = run.problem.settings
+    path = table_card.find(settings.table, settings.to_dict())
+    return path.stem if path.stem in table_card.shipped() else str(path)
+
+
+def _regret(run: Run) -> list[tuple[str, str, str]]:
+    """How far the recommendation is from the best of a table, as a key figure; nothing where networks were trained."""
+    if not run.recorded:
+        return []
+    label, card = run.label(run.recommended), run.recorded.table.card
+    note = (
+        f"distance of {label}, {'recommended first' if run.recommendation else 'the incumbent so far'}, to the best "
+        f"architecture of the table: normalised area under the curve on the {len(card.seeds) - card.search_seeds} test "
+        "seeds, which no search sees"
+    )
+    return [("Regret", f"{run.recorded.regret(np.array(run.recommended)):.3f}", note)]
 
 
 def _verdicts(protocol: dict[str, Any] | None) -> str:
@@ -79,6 +108,7 @@ def _cards(run: Run) -> str:
     other = f"; best.json holds {exported}" if exported not in ("", run.label(run.incumbent)) else ""
     levels = f"random policy {number(problem.random_return)}, reference {number(problem.reference_return)}"
     cells = (
+        *_regret(run),
         ("Parameters", number(parameters), f"{parameters / usual:.2f} times the default's {number(usual)}"),
         (
             "FLOPs of a forward pass",
@@ -130,7 +160,7 @@ def _search(run: Run) -> str:
     )
     trade_off = figure(
         "Parameters against score",
-        "One dot per architecture, its area the number of windows that trained it. The score is the shrunken mean of "
+        "One dot per architecture, its area the number of its windows. The score is the shrunken mean of "
         "its rewards over the trend of the search, in units of the reward. Up and to the left is better.",
         lambda axes: drawing.draw_trade_off(axes, list(points.values()), points[run.incumbent], default),
     )

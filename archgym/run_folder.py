@@ -1,6 +1,7 @@
 """Reads a run folder: what was asked for, the journal as arrays, and the scores that follow from it."""
 
 import json
+import warnings
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +14,7 @@ from archgym.journal import read_rows
 from archgym.problem import Problem
 from archgym.settings import Settings
 from archgym.stats import scores
+from archgym.tabular import Tabular
 
 Key = tuple[int, ...]  # an architecture
 READ = ("reward", "raw_return", "normalised_return", "env_steps", "diverged", "switched", "cut_share")
@@ -36,6 +38,7 @@ class Run:
     """(windows, members, choices); -1 where there is no window."""
     best: dict[str, Any] | None
     protocol: dict[str, Any] | None
+    recommendation: dict[str, Any] | None
 
     @cached_property
     def scores(self) -> dict[Key, float]:
@@ -51,6 +54,21 @@ class Run:
     def default(self) -> Key:
         """The control arm's architecture."""
         return tuple(self.problem.space.default_architecture.tolist())
+
+    @cached_property
+    def recorded(self) -> Tabular | None:
+        """The table that windows were looked up in; None: networks were trained."""
+        if not self.problem.settings.table:
+            return None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # the search has said it
+            return Tabular(self.problem, 1)
+
+    @property
+    def recommended(self) -> Key:
+        """The architecture that the search recommends first; the incumbent while it goes on."""
+        first = (self.recommendation or {}).get("architectures", [self.incumbent])[0]
+        return tuple(int(option) for option in first)
 
     def label(self, key: Key) -> str:
         """Write an architecture as one line."""
@@ -93,7 +111,7 @@ def read(folder: Path) -> Run:
             for name in READ:
                 columns[name][window, column] = row[name][place]
     seeds: list[int] = next((row["seeds"] for row in rows if row.get("call") == "reset"), [])
-    others = (_json(folder / name) for name in ("best.json", "protocol.json"))
+    others = (_json(folder / name) for name in ("best.json", "protocol.json", "recommendation.json"))
     steps = sum(sum(row.get("env_steps", ())) for row in rows)
     return Run(config, problem, seeds, seconds, steps, columns, actions, *others)
 

@@ -24,6 +24,8 @@ from archgym.stats import ranking, switch_rates
 from archgym.window import WindowResult
 
 RECOMMENDATIONS = 3
+LISTED = 8  # members whose rates are printed one by one
+TABULAR = "-Tabular"  # in the ids of environments on recorded tables
 SEQUENTIAL = "-Sequential-v0"  # ids of the views that ask one choice at a time
 AGENT_SECONDS = "charts/agent_seconds"  # tag of what the agent took to decide on a window, and to learn from it
 AGENT_STREAM = 100  # key of the agent's own random numbers below the seed
@@ -255,7 +257,7 @@ def act(envs: Any, agent: Agent, args: SearchArgs, name: str, folder: Path) -> N
     begin, steps, done = time.monotonic(), 0, 0
     seconds: list[float] = []
     space: SearchSpace = envs.unwrapped.search_space
-    total = args.windows * envs.num_envs
+    total, looks_up = args.windows * envs.num_envs, bool(envs.unwrapped.problem.settings.table)
     with Progress(f"{name} on {args.task}", total) as progress, EventWriter(folder) as writer:
         for rewards, infos, scalars in windows(envs, agent, args.seed):
             steps, done = steps + int(infos["env_steps"].sum()), done + envs.num_envs
@@ -265,7 +267,9 @@ def act(envs: Any, agent: Agent, args: SearchArgs, name: str, folder: Path) -> N
             if progress.due(done):
                 label = space.label(incumbents(envs.unwrapped.histories, 1)[0])
                 median = np.median(infos["raw_return"])
-                progress.update(done, f"return {median:.1f} (median), incumbent {label}, {speed:,.0f} steps/s")
+                pace = f"{done / max(1e-9, time.monotonic() - begin):,.0f} windows/s looked up, nothing trained"
+                pace = pace if looks_up else f"{speed:,.0f} steps/s"
+                progress.update(done, f"return {median:.1f} (median), incumbent {label}, {pace}")
     write_json(folder / "agent_seconds.json", {"by_window": seconds})
 
 
@@ -340,7 +344,11 @@ def switches(actions: NDArray[np.int64]) -> str:
     """Tell how often members exchanged their architecture and went back, from actions (windows, members, choices)."""
     texts = []
     for name, values in zip(("Switch rate", "oscillation (A, B, A)"), switch_rates(actions), strict=True):
-        each = f" (by member {', '.join(f'{100 * value:.0f}' for value in values)})" if len(values) > 1 else ""
+        each, rates = "", [f"{100 * value:.0f}" for value in (*values, np.median(values), min(values), max(values))]
+        if 1 < len(values) <= LISTED:
+            each = f" (by member {', '.join(rates[:-3])})"
+        elif len(values) > LISTED:
+            each = f" (of the {len(values)} members: median {rates[-3]}, range {rates[-2]} to {rates[-1]})"
         texts.append(f"{name} {100 * values.mean():.1f} %{each}")
     return f"{', '.join(texts)}."
 
@@ -376,6 +384,26 @@ def check(args: SearchArgs) -> None:
     known = [name for name in gym.registry if name.startswith("ArchSearch-")]
     if module in ("", "archgym") and name not in known:
         raise unknown("environment", args.env_id, known)
+    if args.table and args.transfer is None and not _keywords(args.env_id).get("table"):
+        ending = SEQUENTIAL if args.env_id.endswith(SEQUENTIAL) else "-v0"
+        near = args.env_id.removesuffix(ending) + TABULAR + ending
+        hint = f" (--env-id {near})" if near in gym.registry else ""
+        raise ValueError(
+            f"--table: expected an environment on recorded tables with it{hint}, got {args.env_id}, which trains "
+            "networks."
+        )
+
+
+def trains(args: SearchArgs) -> bool:
+    """Tell whether a search trains networks, as far as its arguments say."""
+    own = _keywords(args.env_id)
+    return not args.table and not own.get("table") and own.get("trainer") != "synthetic"
+
+
+def _keywords(env_id: str) -> dict[str, Any]:
+    """Give the keyword arguments that an environment's id brings along."""
+    spec = gym.registry.get(env_id.rpartition(":")[2])
+    return spec.kwargs if spec else {}
 
 
 def check_resume(folder: Path, args: SearchArgs, name: str) -> None:

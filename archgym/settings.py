@@ -129,8 +129,17 @@ class Settings:
 
     @classmethod
     def from_keywords(cls, keywords: Mapping[str, Any]) -> "Settings":
-        """Sort keyword arguments into settings and trainer settings; numbers of numpy become Python's."""
+        """Sort keyword arguments into settings and trainer settings; numbers of numpy become Python's.
+
+        Raises:
+            ValueError: If one of them is wrong, or no table is named where the id asks for one (`tabular`).
+        """
         keywords = {name: value.item() if isinstance(value, np.generic) else value for name, value in keywords.items()}
+        if keywords.pop("tabular", False) and not keywords.get("table"):
+            raise ValueError(
+                "table: expected a file (.npz), a name of `archgym list` or 'auto' with an environment on recorded "
+                f"tables, got {keywords.get('table')!r}. The ids without 'Tabular' train networks."
+            )
         own = {item.name for item in dataclasses.fields(cls)}
         defaults = {item.name: item.default for item in dataclasses.fields(cls)}
         if keywords.get("paper"):
@@ -253,7 +262,7 @@ class Settings:
         if self.transfer not in ("fresh", "own"):
             raise ValueError(
                 f"transfer: expected 'own' or 'fresh' with a table, which holds learning curves from scratch, "
-                f"got {self.transfer!r}."
+                f"got {self.transfer!r}. The ids of tables (ArchSearch-DQN-Tabular-v0) have 'own' by default."
             )
         if self.reward == "evaluation":
             raise ValueError(

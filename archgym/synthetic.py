@@ -75,6 +75,9 @@ class Synthetic:
         """Seconds spent since construction, by phase."""
         return dict(self._seconds)
 
+    def check_seeds(self, seeds: Sequence[int]) -> None:
+        """Refuse none: every seed has a lifetime."""
+
     def reset(self, seeds: Sequence[int], members: Sequence[int] | None = None) -> None:
         """Begin new lifetimes, one seed each; None: of all members."""
         if not self.lives:

@@ -271,6 +271,11 @@ class Table:
         }
         shapes["architectures"] = (self.architectures.shape, (shape[0], len(own)))
         shapes["evaluations"] = (self.evaluations.shape, (*shape[:2], len(self.card.ages)))
+        if (self.supernet is None) == bool(self.card.supernet):
+            raise ValueError(
+                "table: expected shared-weight scores and a card that tells how they were made, or neither; got the "
+                f"{'card' if self.supernet is None else 'scores'} alone."
+            )
         if self.supernet is not None:
             ages, seeds = len(self.card.supernet["ages"]), len(self.card.supernet["seeds"])
             shapes["supernet"] = (self.supernet.shape, (seeds, ages, shape[0]))

@@ -15,7 +15,7 @@ from archgym.progress import Progress, left
 from archgym.search import parse_settings
 from archgym.table_builder import Builder, computed_with, write
 from archgym.table_log import Cell
-from archgym.table_plan import Plan, open_log, settings_of
+from archgym.table_plan import Plan, going_on, open_log, settings_of
 from archgym.workers import Failure, Job, Workers
 
 WAIT_SECONDS = 1.0  # between two looks at what other processes still train
@@ -125,6 +125,7 @@ def build(args: Build, command: str) -> Path:
     if not Problem(plan.settings).trains:
         raise ValueError(f"--trainer: expected one that trains networks, got {args.trainer!r}.")
     computed_with(Problem(plan.settings))  # refuses wrong settings of the trainer before a file is made
+    plan = going_on(plan, path)
     with open_log(plan, path) as log:
         builder = Builder(plan, log)
         if out.exists():

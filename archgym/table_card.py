@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, get_origin
 
+from archgym.lookup import unknown
+
 SCHEMA = 1
 HALF = ".half"  # ending of a file that is being written
 LICENCE = "CC0-1.0"
@@ -20,6 +22,8 @@ AUTO = "auto"  # the shipped table of trainer, space and task
 NAMED = ("trainer", "space", "task")  # settings that a table is found by
 LATER = {"actor_critic": False}  # settings that the first cards were made without, and what they mean
 FIXED = ("window_steps", "horizon", "envs_per_member", "layer_norm", "preset", *LATER)  # that a record is bound to
+IDLE = ("device", "learner", "threads", "exact", "evaluation_episodes")  # settings that mean nothing on a table
+OF_SUPERNETS = {"seeds", "ages", "episodes"}  # what a card with shared-weight scores tells about them
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,7 @@ class Card:
     command: str
     """What made it."""
     seconds: float
-    """Time of all learners together."""
+    """CPU-seconds of all learners' windows of training together. Greedy evaluations and supernets are not in it."""
     schema: int = SCHEMA
     licence: str = LICENCE
     checksum: str = field(default="", compare=False)
@@ -105,6 +109,13 @@ def find(table: str, settings: Mapping[str, Any]) -> Path:
     Raises:
         ValueError: If there is none.
     """
+    if not isinstance(table, str):
+        raise ValueError(f"table: expected a file (.npz) or one of {_installed()}, got {table!r}.")
+    if table == AUTO and not {*NAMED} <= {*settings}:
+        raise ValueError(
+            f"table: expected a file (.npz) or one of {_installed()}; got 'auto', which stands for the table of an "
+            "environment's trainer, space and task, and here is none."
+        )
     name = name_of(settings) if table == AUTO else table
     if name in shipped():
         return SHIPPED / f"{name}.npz"
@@ -113,11 +124,23 @@ def find(table: str, settings: Mapping[str, Any]) -> Path:
         return path
     if table != AUTO and path.suffix == ".npz":
         raise ValueError(f"table: there is no file {table}.")
+    if table == AUTO:
+        flags = " ".join(f"--{flag} {settings[flag]}" for flag in NAMED)
+        raise ValueError(
+            f"table: none comes with archgym for trainer {settings['trainer']!r}, space {settings['space']!r} and task "
+            f"{settings['task']!r}, only {_installed()}. `archgym table build {flags}` records one, to be given as "
+            "table=FILE (--table)."
+        )
     near = difflib.get_close_matches(name, shipped(), n=1)
     raise ValueError(
-        f"table: expected a file (.npz) or one of {', '.join(shipped()) or 'none (no table is installed)'}; "
+        f"table: expected a file (.npz) or one of {_installed()}; "
         f"got {name!r}.{''.join(f' Did you mean {one!r}?' for one in near)} `archgym table build` records a new one."
     )
+
+
+def _installed() -> str:
+    """Name the tables that come with archgym, for a sentence."""
+    return ", ".join(shipped()) or "none (no table is installed)"
 
 
 def read(path: Path) -> Card:
@@ -157,6 +180,8 @@ def parse(content: bytes, file: Path) -> Card:
         raise ValueError(f"table: the settings in {file} lack {', '.join(missing)}.")
     if not all(isinstance(one, list) and len(one) == 2 for one in found["choices"]):
         raise ValueError(f"table: choices in {file}: expected pairs of a name and its options, got {found['choices']}.")
+    if found["supernet"] and (lacking := sorted(OF_SUPERNETS - {*found["supernet"]})):
+        raise ValueError(f"table: supernet in {file} lacks {', '.join(lacking)}.")
     return Card(**{**found, "choices": [(name, options) for name, options in found["choices"]]})
 
 
@@ -171,7 +196,8 @@ def complete(keywords: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[s
         The keywords, with those that the record is bound to.
 
     Raises:
-        ValueError: If there is no such table, or a keyword is given that differs from the record.
+        ValueError: If there is no such table, or a keyword is given that differs from the record, or says how something
+            is computed that is not.
     """
     card = read(find(keywords["table"], {**defaults, **keywords}))
     named = {name: value for name, value in card.settings.items() if name in NAMED}
@@ -179,16 +205,35 @@ def complete(keywords: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[s
         named = {}
     bound = {**named, **{name: {**LATER, **card.settings}[name] for name in FIXED}}
     bound["horizon"] = card.settings["horizon"] or card.settings["windows"] * card.settings["window_steps"]
-    trained = card.settings["trainer_settings"]
+    trained, full = card.settings["trainer_settings"], _trainer(card)
     extra = {name: value for name, value in keywords.items() if name not in defaults}
     for name, value in {**extra, **keywords.get("trainer_settings", {})}.items():
-        if trained.get(name, value) != value or name not in trained:
-            known = repr(trained[name]) if name in trained else "its default"
+        if full and name not in {*full, *trained}:
+            raise unknown("environment keyword or trainer setting", name, [*full, *defaults])
+        if (trained[name] != value) if name in trained else (full.get(name) not in _written(value)):
+            known = repr(trained[name]) if name in trained else full.get(name, "its default")
             raise ValueError(
                 f"{name}: the table was recorded with {known}, got {value!r}. Networks "
                 f"can be trained otherwise without a table (ArchSearch-{card.settings['trainer'].upper()}-v0)."
+            )
+    for name in IDLE:
+        if keywords.get(name, defaults[name]) not in (defaults[name], card.settings.get(name)):
+            raise ValueError(
+                f"{name}: expected {defaults[name]!r} with a table, where windows are looked up and nothing is "
+                f"computed, got {keywords[name]!r}."
             )
     for name, value in bound.items():
         if name in keywords and keywords[name] not in (None, value):
             raise ValueError(f"{name}: expected {value!r}, which the table was recorded with, got {keywords[name]!r}.")
     return {**{n: v for n, v in keywords.items() if n not in extra}, **bound, "trainer_settings": dict(trained)}
+
+
+def _trainer(card: Card) -> dict[str, str]:
+    """Read all settings of the trainer that a table was recorded with, defaults included; early cards lack them."""
+    return dict(pair.split("=", 1) for pair in card.computed.get("trainer", "").split() if "=" in pair)
+
+
+def _written(value: object) -> set[str]:
+    """Write a setting as a card has it; a whole number may stand for a real one."""
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    return {str(value), str(float(value))} if whole else {str(value)}  # type: ignore[arg-type]

@@ -11,7 +11,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -213,6 +213,18 @@ class Log:
                 continue  # alive
             self._connection.execute("UPDATE cell SET worker = NULL WHERE worker = ?", (number,))
             fcntl.lockf(self._locks, fcntl.LOCK_UN, 1, number)
+
+
+def planned(path: Path, name: str) -> Any:
+    """Read one thing that a log was made with; None if it is not there, or no log (which `Log` refuses)."""
+    if not path.is_file():
+        return None
+    try:
+        with closing(sqlite3.connect(path, timeout=WAIT_SECONDS)) as connection:
+            found = connection.execute("SELECT value FROM plan WHERE name = ?", (name,)).fetchone()
+    except sqlite3.DatabaseError:
+        return None
+    return None if found is None else json.loads(found[0])
 
 
 def differing(was: Mapping[str, Any], now: Mapping[str, Any]) -> str:

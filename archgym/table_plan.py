@@ -1,7 +1,7 @@
 """What a recorded table is to hold: settings, seeds and architectures, checked before anything is trained."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ from archgym.problem import Problem
 from archgym.search_space import Architecture
 from archgym.seeding import Consumer, generator
 from archgym.settings import Settings
-from archgym.table_log import Log
+from archgym.table_log import Log, planned
 
 SEEDS, SAMPLE, DRAWS = 0, 1, 2  # keys of random numbers below the table's seed
 LARGEST = 100_000  # architectures that are all trained; of larger spaces a sample must be asked for
@@ -89,7 +89,7 @@ class Plan:
 
     def sample_rule(self) -> str:
         """Say how the architectures were chosen."""
-        if self.sample is None:
+        if self.sample in (None, Problem(self.settings).space.size):
             return "all architectures of the space"
         return f"the default and others drawn uniformly without repeats, {self.sample} in all, seed {self.seed}"
 
@@ -108,6 +108,23 @@ class Plan:
 def settings_of(keywords: Mapping[str, Any]) -> Settings:
     """Complete the settings of a training from scratch: every learner alone, the same numbers in any batch."""
     return Settings.from_keywords({**keywords, "transfer": "own", "exact": True})
+
+
+def going_on(plan: Plan, path: Path) -> Plan:
+    """Fit a plan to the log that is there: the whole space goes on behind a sample, which its architectures begin with.
+
+    Raises:
+        ValueError: If a sample is asked for where the log is of the whole space.
+    """
+    drawn = planned(path, "drawn")
+    if drawn and plan.sample is None:
+        return replace(plan, sample=Problem(plan.settings).space.size)
+    if drawn is False and plan.sample is not None:
+        raise ValueError(
+            f"--sample: expected none, for {path} was made for all architectures of the space; got {plan.sample}. "
+            "Another table needs another log (--log)."
+        )
+    return plan
 
 
 def open_log(plan: Plan, path: Path) -> Log:

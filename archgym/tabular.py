@@ -3,8 +3,14 @@
 `own`: a repeat visit continues that architecture's recorded curve. Which of the search seeds the curve of an
 architecture is of is drawn per lifetime and architecture, so that there are more lifetimes than seeds. Beyond the end
 of its record an architecture is known no further: visits repeat its last window, and cost as many steps as that did.
-`fresh`: every visit is a draw of the first window. It was trained by the record's schedule: the live twin has the same
-`horizon`.
+
+A lifetime that was recorded is met whole by its seed, `reset(options={"lifetime_seed": card.seeds[0]})`: all of its
+curves. The live environment lives it with the settings of the record, `gymnasium.make("ArchSearch-DQN-v0",
+**card.settings)`, and gets the same windows as long as no architecture is visited more often than was recorded.
+
+`fresh`: every visit is a draw of the first window. Networks were trained there by the schedule of the whole record
+(`horizon`), of which the first window is nearly all exploration: it tells architectures apart hardly at all (README). A
+live lifetime with `fresh` lays its schedule out for one window unless it is given that `horizon`, and is another thing.
 
 Where the table holds a sample of its space, an architecture off the table stands for the nearest one that is recorded:
 the one that differs in the fewest options, among equals the one nearest in parameters; `info["architecture"]` names it.
@@ -34,6 +40,10 @@ from archgym.window import WindowResult
 if TYPE_CHECKING:
     from torch import Tensor
 
+LOOKED_UP = {  # what a window is, by transfer, for pages
+    "own": "where every architecture has a curve of its own, which goes on when the architecture comes back",
+    "fresh": "of which every visit draws a first window",
+}
 CURVES = 3  # key of a lifetime's draws below its seed; 0 to 2 are the builder's
 
 
@@ -85,7 +95,16 @@ class Tabular:
                 stacklevel=5,
             )
         self.own = settings.transfer == "own"
+        if not self.own and problem.horizon > problem.window_steps:
+            warnings.warn(
+                f"transfer='fresh' on a table: every window is the first of {self.table.windows} recorded ones, on "
+                f"their schedule of {problem.horizon:,} steps (horizon); a live window of {problem.window_steps:,} has "
+                "a schedule of its own.",
+                stacklevel=5,
+            )
         self.drawn = len(self.table.architectures) if self.own else settings.windows  # curves of a lifetime
+        card = self.table.card
+        self._places = {seed: place for place, seed in enumerate(card.seeds[: card.search_seeds])}
         self.lives: list[Life] = []
         self._seconds = {"score": 0.0}
         self._row_of: dict[bytes, int] = {}
@@ -99,6 +118,23 @@ class Tabular:
         """Seconds spent since construction, by phase."""
         return dict(self._seconds)
 
+    def check_seeds(self, seeds: Sequence[int]) -> None:
+        """Refuse seeds of lifetimes that are not recorded for searches.
+
+        Raises:
+            ValueError: If one is not; and any with `fresh`, whose live lifetimes are not those of the record.
+        """
+        for seed in seeds:
+            if not self.own:
+                raise ValueError(
+                    f"lifetime_seed: expected none with transfer='fresh' on a table, where every visit draws the first "
+                    f"window of another recorded lifetime; got {seed}."
+                )
+            if seed not in self._places:
+                known = ", ".join(map(str, self._places))
+                test = ", which is one of its test seeds: no search sees these" * (seed in self.table.card.seeds)
+                raise ValueError(f"lifetime_seed: expected a search seed of the table ({known}), got {seed}{test}.")
+
     def reset(self, seeds: Sequence[int], members: Sequence[int] | None = None) -> None:
         """Begin new lifetimes, one seed each; None: of all members."""
         self.lives = self.lives or [Life(0) for _ in range(self.members)]
@@ -107,10 +143,17 @@ class Tabular:
             self.lives[member] = Life(int(seed), curves)
 
     def draw(self, seeds: Sequence[int]) -> NDArray[np.int64]:
-        """Draw the curves that lifetimes meet: search seeds, one per architecture (`fresh`: per window), (seeds, n)."""
+        """Draw the curves that lifetimes meet: search seeds, one per architecture (`fresh`: per window), (seeds, n).
+
+        A lifetime whose seed is recorded meets that seed's curves, as it does where it is lived. Those that
+        environments draw, of 2**63, are not.
+        """
         curves = words(seeds, Consumer.TABLE, CURVES, count=self.drawn).astype(np.int64)
         curves *= self.table.card.search_seeds
         curves >>= 32
+        if self.own and not self._places.keys().isdisjoint(seeds):
+            for number, seed in enumerate(seeds):
+                curves[number] = self._places.get(seed, curves[number])
         return curves
 
     def train_window(

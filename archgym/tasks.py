@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 BACKENDS = ("envpool", "gymnasium", "gymnasium-vector")
 DEFAULT_EPISODE_LIMIT = 1000  # env steps, for ids that Gymnasium knows without a limit
 RANDOM_EPISODES = 20  # that measure a task outside the table
+NEAR = 3  # ids of Gymnasium that are tried before one of them is suggested
 
 
 @dataclass(frozen=True)
@@ -163,7 +164,8 @@ def get_task(id: str) -> Task:
         The task.
 
     Raises:
-        ValueError: If there is no such id, or its actions are not discrete, or its observations are not vectors.
+        ValueError: If there is no such id, or a package that it needs is missing, or its actions are not discrete, or
+            its observations are neither vectors nor images.
     """
     if id in TASKS:
         return TASKS[id]
@@ -184,22 +186,43 @@ def _registered(id: str) -> "EnvSpec":
         return gym.spec(name)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module}.".startswith(f"{error.name}."):
-            raise  # a dependency is missing inside the module
+            raise ValueError(f"task {id!r}: expected a module that can be imported, got {error}.") from error
         raise ValueError(f"unknown task {id!r}: there is no module {error.name!r} to import.") from error
     except gym.error.Error as error:
-        near = difflib.get_close_matches(name, gym.registry, n=1)
-        refusal = unknown("task", id, [*TASKS, *(one for one in near if one not in TASKS)])
+        near = difflib.get_close_matches(name, gym.registry, n=NEAR)
+        refusal = unknown("task", id, [*TASKS, *(one for one in near if one not in TASKS and _is_task(one))])
         raise ValueError(
             f"{refusal} Any id registered with Gymnasium works too, or 'module:id' if a module registers it."
         ) from error
 
 
+def _is_task(id: str) -> bool:
+    """Tell whether an id of Gymnasium can be made here, without further packages, and has discrete actions."""
+    import gymnasium as gym
+
+    if id.startswith("ArchSearch-"):
+        return False
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that an id is of the past
+            made = gym.make(id)
+    except (gym.error.Error, ImportError):  # a package is missing, or the id is of the past
+        return False
+    made.close()
+    return isinstance(made.action_space, gym.spaces.Discrete)
+
+
 def _measured(id: str, limit: int | None, threshold: float | None) -> Task:
     """Make a task of an id that is not in the table."""
+    import gymnasium as gym
+
     from archgym.inner_envs import random_returns
 
     draft = Task(id, limit or DEFAULT_EPISODE_LIMIT, -math.inf, math.inf, reference_source="")
-    random = float(random_returns(draft, RANDOM_EPISODES).mean())
+    try:
+        random = float(random_returns(draft, RANDOM_EPISODES).mean())
+    except (gym.error.DependencyNotInstalled, ImportError) as error:
+        raise ValueError(f"task {id!r}: expected the packages that it needs, but one is missing: {error}") from error
     if limit is None:
         warnings.warn(
             f"task {id!r} has no episode limit: its episodes are truncated after {draft.episode_limit} steps.",

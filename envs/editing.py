@@ -87,8 +87,9 @@ class EditingEnv(gym.Wrapper[Observation, Any, Observation, Any], RecordConstruc
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
-        """Begin a lifetime at the start."""
+        """Begin a lifetime at the start, see `ArchSearchEnv.reset`."""
         seed = seeds.check_seed(seed)
+        self._base.lifetime_asked(options)  # refused before anything is drawn
         if seed is not None:
             self.action_space.seed(seed)
             self._generator = start_generator(seed)
@@ -195,6 +196,7 @@ class EditingVectorEnv(
         mask = seeds.reset_mask(options, self.num_envs)
         begun = np.flatnonzero(mask).tolist()
         self._base.problem.check_together("reset_mask", begun, self.num_envs)
+        self._base.lifetimes_asked(options, begun)
         for member in begun:
             if given[member] is not None:
                 self._generators[member] = start_generator(given[member])

@@ -72,8 +72,8 @@ class ArchSearchParallelEnv(Team, pettingzoo.ParallelEnv[str, Observation, int])
     def reset(
         self, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, Observation], Infos]:
-        """Begin a lifetime; unknown options are ignored, as PettingZoo's tests ask."""
-        self._begin(seed)
+        """Begin a lifetime, see `ArchSearchEnv.reset`; unknown options are ignored, as PettingZoo's tests ask."""
+        self._begin(seed, options)
         return self._observe_all(), self._infos({})
 
     def step(
@@ -133,8 +133,8 @@ class ArchSearchAECEnv(Team, pettingzoo.AECEnv[str, Observation, int | None]):
     """
 
     def reset(self, seed: int | None = None, options: dict[str, Any] | None = None) -> None:
-        """Begin a lifetime; unknown options are ignored, as PettingZoo's tests ask."""
-        self._begin(seed)
+        """Begin a lifetime, see `ArchSearchEnv.reset`; unknown options are ignored, as PettingZoo's tests ask."""
+        self._begin(seed, options)
         self._draft = Draft(self.search_space)
         self._fault: str | None = None
         self.agent_selection = self.agents[0]

@@ -1,5 +1,6 @@
 """`ArchSearch-DQN-Sequential-v0`: an action decides one choice; the last one of an architecture trains the window."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import gymnasium as gym
@@ -63,8 +64,8 @@ class SequentialEnv(ArchSearchEnv):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[NDArray[np.float32], dict[str, Any]]:
-        """Begin a lifetime; unknown options are ignored, as Gymnasium's interface asks."""
-        seed = seeds.check_seed(seed)
+        """Begin a lifetime, see `ArchSearchEnv.reset`."""
+        seed, _ = seeds.check_seed(seed), self.lifetime_asked(options)
         self._draft = Draft(self.search_space)
         observation, info = super().reset(seed=seed, options=options)
         return observation, {**info, "action_mask": self._draft.mask()}
@@ -189,8 +190,8 @@ class SequentialVectorEnv(ArchSearchVectorEnv):
         if architecture is None:
             self._drafts[target] = Draft(self.search_space, self._drafts[source].prefix)
 
-    def _reset(self, members: list[int]) -> None:
-        super()._reset(members)
+    def _reset(self, members: list[int], own: Sequence[int | None]) -> None:
+        super()._reset(members, own)
         for member in members:
             self._drafts[member] = Draft(self.search_space)
 

@@ -1,5 +1,6 @@
 """`ArchSearch-DQN-v0`: an action is an architecture, a step trains it for one window, the reward is its return."""
 
+from collections.abc import Mapping
 from typing import Any, Self
 
 import gymnasium as gym
@@ -56,7 +57,10 @@ class ArchSearchEnv(core.Face, gym.Env[NDArray[Any], Any]):
     diverged earns -1; its window is thrown away and the lifetime goes on. The raw return is in `info`.
 
     ## Starting state
-    Fresh weights and an empty replay, a function of the seed, as is everything that follows.
+    Fresh weights and an empty replay, a function of the seed, as is everything that follows. `reset(seed=)` seeds the
+    generator that draws a seed for every lifetime; `reset(options={"lifetime_seed": N})` gives that seed itself, and
+    draws none. The lifetimes that a table recorded are lived so, with its settings, or met on it; see
+    `archgym.tabular`. An equal `seed=` of a live and a tabular environment means different lifetimes.
 
     ## Episode end
     Terminates after `windows` windows; never truncates.
@@ -87,12 +91,21 @@ class ArchSearchEnv(core.Face, gym.Env[NDArray[Any], Any]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[NDArray[np.float32], dict[str, Any]]:
-        """Begin a lifetime; unknown options are ignored, as Gymnasium's interface asks."""
-        seed = seeds.check_seed(seed)
+        """Begin a lifetime.
+
+        Args:
+            seed: Of the generator that seeds the lifetimes, and of the action space; None: they go on.
+            options: `lifetime_seed`, the seed of this lifetime itself, from 0 to 2**63 - 1; on a recorded table one of
+                its search seeds. Unknown options are ignored, as Gymnasium's interface asks.
+
+        Raises:
+            ValueError: If one of them is no such seed.
+        """
+        seed, own = seeds.check_seed(seed), self.lifetime_asked(options)
         super().reset(seed=seed)
         if seed is not None:
             self.action_space.seed(seed)
-        self._lives.reset([core.lifetime_seed(self.np_random)], [0])
+        self._lives.reset([core.lifetime_seed(self.np_random) if own is None else own], [0])
         self._show()
         return self._observation(), {}
 
@@ -154,6 +167,12 @@ class ArchSearchEnv(core.Face, gym.Env[NDArray[Any], Any]):
         copy.reset(seed=0)
         copy.set_state(self.get_state())
         return copy
+
+    def lifetime_asked(self, options: Mapping[str, Any] | None) -> int | None:
+        """Read the seed of the lifetime that options of `reset` ask for, and check that it can be lived here."""
+        own = seeds.lifetime_seed(options)
+        self._lives.evaluator.check_seeds([] if own is None else [own])
+        return own
 
     @property
     def history(self) -> list[WindowResult]:

@@ -1,5 +1,6 @@
 """A team that searches together, one agent per choice: what the parallel and the AEC view share. No PettingZoo here."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import gymnasium as gym
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 from archgym.envs import core
 from archgym.envs.draft import ILLEGAL_PENALTY, Draft, check_illegal
 from archgym.envs.lifetimes import observation_space
-from archgym.envs.seeds import check_seed
+from archgym.envs.seeds import MANY, ONE, check_seed, lifetime_seed
 from archgym.envs.single import ArchSearchEnv
 from archgym.envs.vector import ArchSearchVectorEnv
 from archgym.lookup import unknown
@@ -106,14 +107,17 @@ class Team:
         """Close the journal, and inner environments that are kept alive."""
         self.base.close()
 
-    def _begin(self, seed: int | None) -> None:
+    def _begin(self, seed: int | None, options: Mapping[str, Any] | None) -> None:
         """Begin a lifetime; the action spaces are seeded too."""
-        seed = check_seed(seed)
+        seed, own = check_seed(seed), lifetime_seed(options)
+        if isinstance(self.base, ArchSearchEnv):
+            self._state, _ = self.base.reset(seed=seed, options={ONE: own})
+        else:
+            seen, _ = self.base.reset(seed=seed, options={MANY: [own] * self.base.num_envs})
+            self._state = seen[0]
         for position, agent in enumerate(self.possible_agents):
             if seed is not None:
                 self.action_spaces[agent].seed(seed + position)
-        seen, _ = self.base.reset(seed=seed)
-        self._state = seen if isinstance(self.base, ArchSearchEnv) else seen[0]
         self._over, self.agents = False, self.possible_agents.copy()
         self._show()
 

@@ -1,6 +1,6 @@
 """The vector form of `ArchSearch-DQN-v0`: K lifetimes trained as one population, not as K processes."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import gymnasium as gym
@@ -22,8 +22,9 @@ class ArchSearchVectorEnv(core.Face, VectorEnv[NDArray[np.float32], Any, NDArray
     Member k is the single environment reset with member k's seed (bit for bit with `exact=True`), unless
     `share_weights=True` lets all members train one supernet; then they begin and end together. A lifetime that ended
     begins anew at the next step, which ignores its action (Gymnasium's next-step autoreset). Spaces, rewards, infos and
-    arguments are those of `ArchSearchEnv`, batched; `reset` takes `options={"reset_mask": mask}`. As in Gymnasium's own
-    vectors of single environments, `np_random` and `np_random_seed` are tuples of one per member.
+    arguments are those of `ArchSearchEnv`, batched; `reset` takes `options={"reset_mask": mask}`, and `lifetime_seeds`,
+    one (or None) per member. As in Gymnasium's own vectors of single environments, `np_random` and `np_random_seed` are
+    tuples of one per member.
     """
 
     metadata = {  # noqa: RUF012  (Gymnasium's declaration)
@@ -56,7 +57,9 @@ class ArchSearchVectorEnv(core.Face, VectorEnv[NDArray[np.float32], Any, NDArray
 
         Args:
             seed: One integer s for seeds s, s + 1, ..., or one (or None) per member; from 0 upwards.
-            options: `reset_mask`, (K,) bool: which members, at least one; others go on. Unknown options are ignored.
+            options: `reset_mask`, (K,) bool: which members, at least one; others go on. `lifetime_seeds`: the seed of
+                the lifetime itself for every member, or None for one drawn; see `ArchSearchEnv.reset`. Those of members
+                that go on do not count. Unknown options are ignored.
 
         Raises:
             ValueError: If a seed is none, or seeds or mask do not fit the number of members.
@@ -66,11 +69,12 @@ class ArchSearchVectorEnv(core.Face, VectorEnv[NDArray[np.float32], Any, NDArray
         given, mask = seeds.member_seeds(seed, self.num_envs), seeds.reset_mask(options, self.num_envs)
         begun = np.flatnonzero(mask).tolist()
         self.problem.check_together("reset_mask", begun, self.num_envs)
+        own = self.lifetimes_asked(options, begun)
         seeds.seed_actions(self.action_space, seed, [given[member] for member in begun])
         for member in begun:
             if given[member] is not None:
                 self._generators[member], self._seeds[member] = np_random(given[member])
-        self._reset(begun)
+        self._reset(begun, own)
         self._show()
         return self._observations(), {}
 
@@ -194,6 +198,17 @@ class ArchSearchVectorEnv(core.Face, VectorEnv[NDArray[np.float32], Any, NDArray
         """The windows of every member's lifetime so far."""
         return [list(life.history) for life in self._lives.lifetimes]
 
+    def lifetimes_asked(self, options: Mapping[str, Any] | None, begun: Sequence[int]) -> list[int | None]:
+        """Read the seeds of the lifetimes that options of `reset` ask for, (M,) of the members that begin.
+
+        Raises:
+            ValueError: If they do not fit the number of members, or one cannot be lived here.
+        """
+        every = seeds.lifetime_seeds(options, self.num_envs)
+        own = [every[member] for member in begun]
+        self._lives.evaluator.check_seeds([seed for seed in own if seed is not None])
+        return own
+
     def need_open(self) -> None:
         """Refuse to go on after `close`."""
         if self.closed:
@@ -210,14 +225,17 @@ class ArchSearchVectorEnv(core.Face, VectorEnv[NDArray[np.float32], Any, NDArray
         ended = np.flatnonzero(self._over).tolist()
         rewards, infos = self._lives.step(architectures, members) if members else (np.zeros(self.num_envs), {})
         if ended:
-            self._reset(ended)
+            self._reset(ended, [None] * len(ended))
         if members or ended:
             self._over = self._lives.over
             self._show()
         return rewards, infos
 
-    def _reset(self, members: list[int]) -> None:
-        self._lives.reset([core.lifetime_seed(self._generators[member]) for member in members], members)
+    def _reset(self, members: list[int], own: Sequence[int | None]) -> None:
+        """Begin lifetimes of these members, (M,), with seeds of their own, (M,), or (None) drawn ones."""
+        pairs = zip(members, own, strict=True)
+        drawn = [core.lifetime_seed(self._generators[member]) if seed is None else seed for member, seed in pairs]
+        self._lives.reset(drawn, members)
         self._over[members] = False
 
     def _observations(self) -> NDArray[np.float32]:

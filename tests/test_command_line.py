@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
+import numpy as np
 import pytest
 import tyro
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -381,3 +382,17 @@ def test_wrong_input_is_the_same_for_a_process_of_its_own(tmp_path: Path) -> Non
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "archgym: --windows: expected int, got 'none'.\n"
     assert not any(tmp_path.iterdir())
+
+
+def test_rates_of_many_members_are_summarised() -> None:
+    # (windows, members, choices): none, a half and all of the windows change the architecture; the last one goes back
+    three = np.array([[[0], [0], [0]], [[0], [0], [1]], [[0], [1], [0]]])
+    one = search.switches(three[:, 2:])
+    assert one == "Switch rate 100.0 %, oscillation (A, B, A) 100.0 %."
+    each = search.switches(three)
+    assert each == "Switch rate 50.0 % (by member 0, 50, 100), oscillation (A, B, A) 33.3 % (by member 0, 0, 100)."
+    many = search.switches(np.concatenate([three, *[three[:, 1:2]] * 61], axis=1))
+    assert many == (
+        "Switch rate 50.0 % (of the 64 members: median 50, range 0 to 100), "
+        "oscillation (A, B, A) 1.6 % (of the 64 members: median 0, range 0 to 100)."
+    )

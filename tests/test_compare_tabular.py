@@ -9,7 +9,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from archgym import compare, search
+from archgym import compare, lookup, search
 from archgym import table as tables
 from archgym.__main__ import main
 from archgym.arms import Args, TabularArgs
@@ -310,21 +310,26 @@ def test_another_table_is_no_resume(done: dict[str, Any], planted_table: Callabl
 
 
 def test_the_command_line_has_other_defaults_on_tables(recorded: Path) -> None:
-    assert TabularArgs(table="x").tabular
+    assert TabularArgs(table="x", transfer="own").tabular
     assert Args(env_id=SMALL["env_id"]).tabular
     assert not Args().tabular
     assert (TabularArgs().seeds, TabularArgs().num_envs, TabularArgs().windows) == (200, 1, 100)
 
 
-@pytest.mark.parametrize("agent", ["alphax", "bandits", "metaqnn", "regularized-evolution", "successive-halving"])
-@pytest.mark.parametrize("members", [1, 3])
-def test_bundled_agents_of_all_views_search_tables(agent: str, members: int, recorded: Path, tmp_path: Path) -> None:
-    own = comparison(recorded, tmp_path / "run", [agent], num_envs=members, windows=4)
+@pytest.mark.parametrize("agent", [name for name in lookup.names("archgym.agents") if name != "spos"])
+def test_every_bundled_agent_but_one_searches_tables(agent: str, recorded: Path, tmp_path: Path) -> None:
+    own = comparison(recorded, tmp_path / "run", [agent], num_envs=1 + len(agent) % 3, windows=4)
     own.check()
     args = own.search_args(own.arms[0], "CartPole-v1", 1)
     found = search_once(own.arms[0].agent, args, search.make(args))
     assert len(found["curve"]) == 4
     assert Tabular(own.problem("CartPole-v1"), 1).table.is_valid(found["recommended"])
+
+
+def test_an_agent_that_selects_by_shared_weights_is_refused_with_a_sentence(recorded: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="transfer: expected one that shares weights beside agent 'spos', got 'own'"):
+        comparison(recorded, tmp_path / "run", ["spos"]).check()
+    assert not (tmp_path / "run").exists()
 
 
 def test_nothing_is_trained(done: dict[str, Any]) -> None:

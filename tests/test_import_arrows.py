@@ -39,7 +39,7 @@ ARROWS: dict[str, set[str]] = {
     "tasks": INNER,
     "window": {"lookup", "search_space"},
     "search_spaces": SPACES,
-    "table_card": set(),
+    "table_card": {"lookup"},
     "papers": {"lookup"},
     "settings": {"lookup", "papers", "table_card"},
     "problem": SPACES | INNER | {"settings"},
@@ -128,7 +128,7 @@ ARROWS: dict[str, set[str]] = {
     "comparison_bootstrap": {"comparison_stats"},
     "comparison_tabular": TABLES | {"arms", "comparison", "lookup", "search", "stats", "tabular", "workers"},
     "scoreboard_tabular": {"comparison", "comparison_bootstrap", "comparison_tabular"},
-    "compare_tables": {"compare_board", "compare_drawing", "comparison", "page", "scoreboard_tabular"},
+    "compare_tables": {"compare_board", "compare_drawing", "comparison", "page", "scoreboard_tabular", "tabular"},
     "compare_page": {"compare_board", "compare_drawing", "compare_tables", "comparison", "page", "scoreboard"},
     "compare": {
         *("arms", "compare_page", "comparison", "comparison_tabular", "scoreboard", "scoreboard_tabular", "search"),

@@ -222,6 +222,14 @@ def test_arrays_of_another_shape_are_refused(name: str, planted_table: Make) -> 
         rebuilt(table, **changes)
 
 
+def test_shared_weight_scores_and_what_the_card_tells_of_them_come_together(planted_table: Make, table: Table) -> None:
+    scored = planted_table(supernet=True)
+    with pytest.raises(ValueError, match=r"expected shared-weight scores and a card that tells .* the scores alone"):
+        Table(table.card, scored.architectures, scored.columns, scored.evaluations, scored.supernet)
+    with pytest.raises(ValueError, match="got the card alone"):
+        Table(scored.card, scored.architectures, scored.columns, scored.evaluations)
+
+
 def test_a_search_space_that_has_changed_is_refused(table: Table) -> None:
     depth, width, activation = table.card.choices
     for other in (

@@ -22,8 +22,9 @@ from archgym.problem import Problem
 from archgym.settings import Settings
 from archgym.table import COLUMNS, Table
 from archgym.table_builder import Builder, merged, write
-from archgym.table_log import SUPERNET
-from archgym.table_plan import Plan, open_log, settings_of
+from archgym.table_check import Args, check
+from archgym.table_log import SUPERNET, planned
+from archgym.table_plan import Plan, going_on, open_log, settings_of
 from archgym.trainers.dqn import PRESETS
 
 SHORT = {"windows": 3, "window_steps": 120, "learning_starts": 40, "batch_size": 16}
@@ -175,6 +176,30 @@ def test_a_table_that_grew_by_seeds_and_architectures_is_the_one_that_is_built_a
         places = [table.card.seeds.index(seed) for seed in small.card.seeds]
         for name, column in before.items():  # the seconds too: these rows were not trained again
             assert np.array_equal(table.columns[name][:2][:, places], column), name
+
+
+def test_a_sample_grows_to_the_whole_space_without_a_row_trained_again(tmp_path: Path) -> None:
+    tiny = {"windows": 1, "window_steps": 40, "learning_starts": 20, "batch_size": 8}
+    path, log = tmp_path / "a.npz", tmp_path / "a.sqlite"
+    small = built(plan_of(tiny, seeds=2, sample=3, ages=(1,), episodes=1), path)
+    whole = plan_of(tiny, seeds=2, sample=None, ages=(1,), episodes=1)
+    assert going_on(whole, tmp_path / "none.sqlite") == whole
+    grown = built(going_on(whole, log), path)
+    assert grown.full
+    assert grown.card.sample == "all architectures of the space"
+    for name, column in small.columns.items():  # the seconds too
+        assert np.array_equal(grown.columns[name][:3], column), name
+    assert_same(built(going_on(whole, log), path), grown)  # there is nothing left to train
+    assert all(good for _, good in check(grown, Args(rows=3)))
+    with open_log(whole, tmp_path / "b.sqlite"):
+        pass
+    with pytest.raises(ValueError, match=r"--sample: expected none, for .* all architectures of the space; got 3\."):
+        going_on(replace(whole, sample=3), tmp_path / "b.sqlite")
+
+
+def test_a_file_that_is_no_log_says_nothing_about_a_sample(tmp_path: Path) -> None:
+    (tmp_path / "a.sqlite").write_text("something else")
+    assert planned(tmp_path / "a.sqlite", "drawn") is None
 
 
 def test_a_seed_keeps_its_side_when_a_table_grows() -> None:

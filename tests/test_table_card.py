@@ -213,8 +213,16 @@ def test_a_table_that_is_not_there_is_told_with_the_nearest_name(file: Path, mon
         file.with_suffix(suffix).rename(file.with_name(f"dqn--mlp--CartPole-v1{suffix}"))
     with pytest.raises(ValueError, match=r"got 'dqn--mlp--CartPole-v0'\. Did you mean 'dqn--mlp--CartPole-v1'\?"):
         table_card.find("dqn--mlp--CartPole-v0", {})
-    with pytest.raises(ValueError, match=r"got 'dqn--mlp--Acrobot-v1'.* `archgym table build` records a new one"):
-        table_card.find("auto", {**SETTINGS, "task": "Acrobot-v1"})
+    with pytest.raises(ValueError, match=r"got 'dqn--mlp--Pong'.* `archgym table build` records a new one"):
+        table_card.find("dqn--mlp--Pong", {})
+    told = (
+        r"none comes with archgym for trainer 'pqn', space 'mlp' and task 'Acrobot-v1', only dqn--mlp--CartPole-v1\. "
+    )
+    command = r"`archgym table build --trainer pqn --space mlp --task Acrobot-v1` records one, .* \(--table\)\.$"
+    with pytest.raises(ValueError, match=told + command):
+        table_card.find("auto", {**SETTINGS, "trainer": "pqn", "task": "Acrobot-v1"})
+    with pytest.raises(ValueError, match=r"or one of dqn--mlp--CartPole-v1; got 'auto', which stands for the table of"):
+        tables.load("auto")
 
 
 def test_names_of_tables_are_names_of_files() -> None:

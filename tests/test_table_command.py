@@ -203,6 +203,7 @@ def test_a_full_disk_under_two_jobs_is_told_in_a_sentence_too(say: Say) -> None:
         (("--sample", 99), "sample: expected 1 to 27 architectures"),
         (("--space", "mpl"), "unknown search space 'mpl': expected one of .* Did you mean 'mlp'"),
         (("--task", "CartPole-v9"), "CartPole-v9"),
+        (("--task", "Hopper-v5"), "task 'Hopper-v5': expected the packages that it needs, but one is missing"),
         (("--trainer", "dqnn"), "unknown trainer 'dqnn': expected one of .* Did you mean 'dqn'"),
         (("--trainer", "synthetic"), "--trainer: expected one that trains networks, got 'synthetic'"),
         (("--inner", "gama=1"), "unknown .*'gama'.* Did you mean 'gamma'"),

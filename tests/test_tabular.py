@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import pickle
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -20,7 +21,7 @@ from hypothesis import strategies as st
 
 import archgym
 from archgym import table as tables
-from archgym.envs import table_kernel, table_lives
+from archgym.envs import multi_agent, table_kernel, table_lives
 from archgym.envs.core import Lives
 from archgym.envs.table_lives import TableLives
 from archgym.seeding import MANY, Consumer, words
@@ -111,7 +112,8 @@ def test_beyond_its_record_an_architecture_repeats_its_last_window_at_its_price(
 
 
 def test_with_fresh_every_visit_is_a_first_window_of_some_seed(path: str, planted: Table) -> None:
-    env = make(path, transfer="fresh", windows=60)
+    with pytest.warns(UserWarning, match=r"first of 6 recorded ones, on their schedule of 2,400 steps \(horizon\)"):
+        env = make(path, transfer="fresh", windows=60)
     env.reset(seed=0)
     returns = [env.step(planted.architectures[5])[-1]["raw_return"] for _ in range(60)]
     assert set(returns) == set(planted.columns["raw_return"][5, :5, 0].tolist())
@@ -126,6 +128,7 @@ def test_a_lifetime_meets_curves_of_all_search_seeds_and_other_lifetimes_meet_ot
     assert len({tuple(curves) for curves in drawn.tolist()}) == 400
 
 
+@pytest.mark.filterwarnings("ignore:transfer='fresh' on a table")
 @given(st.integers(0, 2**32), st.sampled_from(["own", "fresh"]))
 def test_agents_never_see_the_test_seeds(path: str, planted: Table, seed: int, transfer: str) -> None:
     other = Path(path).with_name("other.npz")
@@ -205,6 +208,13 @@ def test_what_the_constraints_forbid_is_neither_looked_up_nor_the_best(path: str
         ({"horizon": 5}, "horizon: expected 2400, which the table was recorded with, got 5"),
         ({"task": "Acrobot-v1"}, "task: expected 'CartPole-v1', which the table was recorded with, got 'Acrobot-v1'"),
         ({"learning_rate": 1.0}, "learning_rate: the table was recorded with its default, got 1.0"),
+        ({"table": ""}, "table: expected a file .* with an environment on recorded tables, got ''"),
+        ({"table": 3}, r"table: expected a file \(.npz\) or one of .*, got 3\."),
+        ({"table": None}, "with an environment on recorded tables, got None"),
+        ({"device": "nonsense"}, "device: expected 'cpu' with a table, where .* nothing is computed, got 'nonsense'"),
+        ({"learner": "native"}, "learner: expected 'auto' with a table, .* got 'native'"),
+        ({"threads": 7}, "threads: expected 1 with a table, .* got 7"),
+        ({"evaluation_episodes": 5}, "evaluation_episodes: expected 10 with a table, .* got 5"),
         ({"table": "nowhere.npz"}, "table: there is no file nowhere.npz"),
         ({"table": "dqn--mlp--CartPole-v7"}, "table: expected a file .* got 'dqn--mlp--CartPole-v7'"),
     ],
@@ -217,6 +227,32 @@ def test_what_a_table_cannot_answer_is_refused_with_a_sentence(
         gym.make(ID, **{"table": path, "windows": 6, **keywords})
 
 
+@pytest.mark.parametrize("make", [gym.make, gym.make_vec, lambda id, **own: multi_agent.parallel_env(**own)])
+def test_no_id_of_tables_trains_networks(make: Callable[..., Any]) -> None:
+    with pytest.raises(ValueError, match="table: expected a file"):
+        make(ID, **{**gym.spec(ID).kwargs, "table": ""})
+
+
+def test_what_means_nothing_on_a_table_may_be_given_as_it_is(path: str, planted: Table) -> None:
+    given = {name: planted.card.settings[name] for name in ("device", "learner", "threads", "evaluation_episodes")}
+    for exact in (True, False):  # recorded, and the default
+        assert make(path, **given, exact=exact).problem.settings.exact is exact
+
+
+def test_settings_of_the_trainer_are_compared_with_all_that_were_recorded(planted: Table, tmp_path: Path) -> None:
+    trainer = "learning_rate=0.001 batch_size=128 tau=1.0 double=False"
+    own = replace(planted.card, computed={"trainer": trainer})
+    tables.save(Table(own, planted.architectures, planted.columns, planted.evaluations), tmp_path / "a.npz")
+    kept: dict[str, Any] = {"learning_rate": 1e-3, "batch_size": 128, "tau": 1, "double": False}
+    assert make(str(tmp_path / "a.npz"), **kept).problem.settings.trainer_settings == {}
+    for name, value in {"learning_rate": 0.002, "batch_size": 64, "tau": 0.5, "double": True}.items():
+        with pytest.raises(ValueError, match=rf"{name}: the table was recorded with {kept[name]}(\.0)?, got {value}\."):
+            make(str(tmp_path / "a.npz"), **{name: value})
+    for name, near in {"tabel": "table", "leaning_rate": "learning_rate", "windws": "windows"}.items():
+        with pytest.raises(ValueError, match=rf"unknown environment keyword .* {name!r}: .* Did you mean {near!r}\?"):
+            make(str(tmp_path / "a.npz"), **{name: 3})
+
+
 def test_there_are_no_weights_to_take_away(path: str) -> None:
     env = make(path)
     env.reset(seed=0)
@@ -225,43 +261,232 @@ def test_there_are_no_weights_to_take_away(path: str) -> None:
         env.export([0, 0, 0])
 
 
-def test_a_live_run_with_own_reproduces_the_recorded_rows(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def trained_path(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A table of real training: 2 architectures, 4 seeds, 3 windows."""
     from archgym.table_build import Build, build
 
-    sizes = {"windows": 3, "window_steps": 240, "envs_per_member": 2}
-    inner = {"learning_starts": 16, "batch_size": 8}
-    flags = tuple(f"{name}={value}" for name, value in inner.items())
-    order = Build(**sizes, sample=2, seeds=4, ages=(1, 3), episodes=1, inner=flags, out=tmp_path / "own.npz")
-    table = tables.load(build(order, "archgym table build"))
-    keywords: dict[str, Any] = {**sizes, **inner, "horizon": 3 * 240, "exact": True, "transfer": "own"}
-    with pytest.warns(UserWarning, match="window_steps=240 is shorter"):
-        live = gym.make_vec("ArchSearch-DQN-v0", num_envs=2, **{**keywords, "windows": 6})
-    live.reset(seed=0)
-    seeds = table.card.seeds[:2]
-    live.unwrapped._lives.evaluator.reset(seeds)  # lifetimes of the recorded seeds
-    curves = np.array([[0, 0], [1, 1]])
-    story: list[list[Any]] = [[], []]
-    plan = (0, 1, 1, 0, 0, 1)
-    for row in plan:
-        *_, infos = live.step(np.stack([table.architectures[row]] * 2))
-        for member in range(2):
-            story[member].append({name: infos[name][member] for name in infos if not name.startswith("_")})
-    for member, seed in enumerate(seeds):
-        evaluator = reference_lives(str(order.out), seed, curves[member])
-        for row, told in zip(plan, story[member], strict=True):
-            result = evaluator.train_window(table.architectures[row][None])[0]
-            recorded = {"architecture": table.space.label(table.architectures[row]), **vars(result)}
-            for name in set(told) - {"from_table"}:
-                kind = np.float32 if name in ("loss", "value") else type(recorded[name])  # as they are recorded
-                assert recorded[name] == kind(told[name]), name
+    out = tmp_path_factory.mktemp("trained") / "own.npz"
+    inner = ("learning_starts=16", "batch_size=8")
+    sizes: dict[str, Any] = {"windows": 3, "window_steps": 240, "envs_per_member": 2, "sample": 2, "seeds": 4}
+    return str(build(Build(**sizes, ages=(1, 3), episodes=1, inner=inner, out=out), "archgym table build"))
 
 
-def reference_lives(path: str, seed: int, curves: np.ndarray) -> Any:
-    """Give an evaluator that lives one lifetime on given curves."""
-    env = make(path, windows=6)
-    env._lives.evaluator.reset([seed])
-    env._lives.evaluator.lives[0].curves = curves.tolist()
-    return env._lives.evaluator
+@pytest.fixture
+def trained(trained_path: str) -> Table:
+    return tables.load(trained_path)
+
+
+LIVED = (0, 1, 1, 0, 0, 1)  # rows of `trained`, the windows of one lifetime
+ROUNDED = ("loss", "value")  # of the infos: a table keeps these in single precision
+
+
+@pytest.mark.filterwarnings("ignore:windows=6 is more than", "ignore:window_steps=240 is shorter")
+def test_a_live_run_with_own_is_the_recorded_one_step_for_step(trained: Table, trained_path: str) -> None:
+    seeds = trained.card.seeds[:2]
+    settings = {**trained.card.settings, "windows": 6, "horizon": 720}  # the card's own horizon: its windows' steps
+    twins = gym.make_vec("ArchSearch-DQN-v0", num_envs=2, **settings), make_vec(trained_path, 2)
+    seen = [envs.reset(options={"lifetime_seeds": seeds})[0] for envs in twins]
+    np.testing.assert_array_equal(*seen)
+    windows = [0, 0]
+    for row in LIVED:
+        told = [envs.step(trained.architectures[[row, row]]) for envs in twins]
+        (seen, rewards, over, _, infos), (also_seen, also_rewards, also_over, _, looked_up) = told
+        np.testing.assert_allclose(seen, also_seen, rtol=0, atol=1e-6)  # what is rounded is in there
+        np.testing.assert_array_equal(rewards, also_rewards)
+        np.testing.assert_array_equal(over, also_over)
+        assert list(infos) == list(looked_up)
+        for name in set(infos) - {"from_table"}:
+            own = infos[name].astype(np.float32) if name in ROUNDED else infos[name]
+            np.testing.assert_array_equal(own, looked_up[name], name)
+        assert infos["raw_return"].tolist() == trained.columns["raw_return"][row, :2, windows[row]].tolist()
+        windows[row] += 1
+    assert windows == [3, 3]
+    assert over.all()
+
+
+@pytest.mark.filterwarnings("ignore:windows=6 is more than")
+def test_the_same_seed_alone_means_other_lifetimes_on_a_table(trained: Table, trained_path: str) -> None:
+    env, returns = make(trained_path), []
+    for how in ({"seed": 1}, {"seed": 1, "options": {"lifetime_seed": trained.card.seeds[0]}}):
+        env.reset(**how)
+        returns.append([env.step(trained.architectures[row])[-1]["raw_return"] for row in LIVED])
+    met = env._lives.evaluator.draw([lifetime_of(1)])[0].tolist()
+    assert returns[0] == returns_on(trained, met)
+    assert returns[1] == returns_on(trained, [0, 0])
+
+
+def lifetime_of(seed: int) -> int:
+    """Draw the seed of the first lifetime after `reset(seed=seed)`."""
+    return int(np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed))).integers(2**63))
+
+
+def returns_on(table: Table, curves: list[int]) -> list[float]:
+    """Look up the windows of `LIVED` by hand."""
+    found, windows = [], [0, 0]
+    for row in LIVED:
+        found.append(table.columns["raw_return"][row, curves[row], windows[row]].item())
+        windows[row] += 1
+    return found
+
+
+VIEWS = ("single", "vector", "sequential", "sequential vector", "editing", "editing vector", "parallel", "aec")
+
+
+def story(view: str, path: str, seed: int, more: dict[str, Any]) -> list[float]:
+    """Live a recorded lifetime in a view; gives the raw returns of 4 windows of architectures along one choice."""
+    from archgym.envs.editing import EditingEnv, EditingVectorEnv
+
+    rows = [[0, 0, 0], [0, 0, 1], [0, 0, 2], [0, 0, 0]]
+    one, many = {"lifetime_seed": seed}, {"lifetime_seeds": [seed, None]}
+    if view in ("single", "sequential", "editing"):
+        env: Any = gym.make(ID.replace("-v0", "-Sequential-v0") if view == "sequential" else ID, table=path, windows=4)
+        env = EditingEnv(env, start="depth=2 width=32 activation=elu") if view == "editing" else env
+        env.reset(options={**more, **one})
+        edits = [[6], [7], [8], [6]]  # of the third choice
+        actions = {"single": [[row] for row in rows], "sequential": rows, "editing": edits}[view]
+        return [[env.step(np.array(action))[-1] for action in own][-1]["raw_return"] for own in actions]
+    if "vector" in view:
+        envs: Any = gym.make_vec(
+            ID.replace("-v0", "-Sequential-v0") if "seq" in view else ID, num_envs=2, table=path, windows=4
+        )
+        envs = EditingVectorEnv(envs, start="depth=2 width=32 activation=elu") if "edi" in view else envs
+        envs.reset(options={**more, **many})
+        actions = {"v": [[row] for row in rows], "s": rows, "e": [[6], [7], [8], [6]]}[view[0]]
+        return [[envs.step(np.array([one, one]))[-1] for one in own][-1]["raw_return"][0].item() for own in actions]
+    team: Any = (multi_agent.parallel_env if view == "parallel" else multi_agent.env)(
+        table=path, trainer="dqn", transfer="own", windows=4, credit="difference"
+    )
+    team.reset(options={**more, **one})
+    found = []
+    for row in rows:
+        if view == "parallel":
+            *_, infos = team.step(dict(zip(team.possible_agents, row, strict=True)))
+        else:
+            for option in row:
+                team.step(option)
+            infos = team.infos
+        found.append(infos["choice_0"]["raw_return"])
+    return found
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_every_view_lives_a_recorded_lifetime_by_its_seed(view: str, path: str, planted: Table) -> None:
+    for place in (0, 4):
+        told = story(view, path, planted.card.seeds[place], {"unknown": 1})
+        recorded, rows = planted.columns["raw_return"][:, place], [planted.index([0, 0, last]) for last in range(3)]
+        assert told == [recorded[rows[0], 0], recorded[rows[1], 0], recorded[rows[2], 0], recorded[rows[0], 1]]
+
+
+def test_only_lifetimes_that_begin_are_given_and_the_others_are_drawn_as_ever(path: str, planted: Table) -> None:
+    seed, zeros = planted.card.seeds[2], np.zeros((MEMBERS, 3), dtype=np.int64)
+    envs, others = make_vec(path, windows=2), make_vec(path, windows=2)
+    for one in (envs, others):
+        one.reset(seed=3)
+        one.step(zeros)
+    mask = np.arange(MEMBERS) < 2
+    envs.reset(options={"reset_mask": mask, "lifetime_seeds": [seed, None, *[seed] * (MEMBERS - 2)]})
+    others.np_random[1].integers(2**63)  # the only member that drew a lifetime
+    told = envs.step(zeros)[-1]["raw_return"]
+    assert told[0] == planted.columns["raw_return"][0, 2, 0]
+    went_on = others.step(zeros)[-1]["raw_return"]
+    assert told[2:].tolist() == went_on[2:].tolist()
+    stands = [[str(one.bit_generator.state) for one in both.np_random] for both in (envs, others)]
+    assert stands[0] == stands[1]
+
+
+def test_a_given_lifetime_is_in_the_journal_and_in_copies(trained: Table, path: str, tmp_path: Path) -> None:
+    for made in (
+        lambda **keywords: make(path, **keywords),
+        lambda **keywords: gym.make("ArchSearch-Synthetic-v0", space="grid:3x3", windows=6, **keywords).unwrapped,
+    ):
+        record = tmp_path / f"{made(journal='').problem.settings.trainer}.jsonl"
+        seed = tables.load(path).card.seeds[1]
+        env = made(journal=str(record))
+        env.reset(seed=5, options={"lifetime_seed": seed})
+        actions = np.random.default_rng(0).integers(0, 3, (6, 3))
+        told = [env.step(action) for action in actions[:3]]
+        copies = [env.fork(), made()]
+        copies[1].reset(seed=0)
+        copies[1].set_state(env.get_state())
+        env.close()
+        assert json.loads(record.read_text().splitlines()[1])["seeds"] == [seed]
+        again = made(journal=str(record), resume=True)
+        again.reset(seed=5, options={"lifetime_seed": seed})
+        same([again.step(action) for action in actions[:3]], told)
+        rest = [again.step(action) for action in actions[3:]]
+        for copy_ in copies:
+            same([copy_.step(action) for action in actions[3:]], rest)
+        same(again.reset()[0], copies[0].reset()[0])
+        same(again.step(actions[0]), copies[0].step(actions[0]))  # the lifetimes behind it are drawn alike
+        again.close()
+        with pytest.raises(ValueError, match="call 0 of the agent is seeds="):
+            made(journal=str(record), resume=True).reset(seed=5)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"lifetime_seed": 7}, r"lifetime_seed: expected a search seed of the table \(\d+, .*\), got 7\."),
+        ({"lifetime_seed": "test"}, r"got \d+, which is one of its test seeds: no search sees these\."),
+        ({"lifetime_seed": 1.0}, r"lifetime_seed: expected an integer from 0 to 2\*\*63 - 1, got 1\.0\."),
+        ({"lifetime_seed": True}, "got True"),
+        ({"lifetime_seed": -1}, "got -1"),
+        ({"lifetime_seed": 2**63}, "got 9223372036854775808"),
+        ({"lifetime_seeds": [1]}, "lifetime_seeds: expected lifetime_seed, one integer, for a single lifetime"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("view", ["single", "sequential", "editing", "team"])
+def test_a_lifetime_that_is_not_recorded_for_searches_is_refused_and_nothing_begins(
+    path: str, planted: Table, view: str, options: dict[str, Any], sentence: str
+) -> None:
+    from archgym.envs.editing import EditingEnv
+
+    options = {name: planted.card.seeds[7] if value == "test" else value for name, value in options.items()}
+    env: Any = {
+        "single": lambda: gym.make(ID, table=path, windows=6),
+        "sequential": lambda: gym.make(ID.replace("-v0", "-Sequential-v0"), table=path, windows=6),
+        "editing": lambda: EditingEnv(gym.make(ID, table=path, windows=6), start="random"),
+        "team": lambda: multi_agent.parallel_env(table=path, trainer="dqn", transfer="own", windows=6),
+    }[view]()
+    env.reset(seed=1)
+    before = generators(env)
+    with pytest.raises(ValueError, match=sentence):
+        env.reset(seed=2, options=options)
+    assert generators(env) == before
+
+
+def generators(env: Any) -> list[str]:
+    """Tell how the generators of a view stand."""
+    if hasattr(env, "base"):
+        own = [env.base.np_random, *(env.action_space(agent).np_random for agent in env.possible_agents)]
+    else:
+        own = [env.unwrapped.np_random, env.action_space.np_random]
+        own += [env._generator] if hasattr(env, "_generator") else []
+    return [str(generator.bit_generator.state) for generator in own]
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"lifetime_seed": 7}, "lifetime_seed: expected lifetime_seeds, one .* for each of the 7 members"),
+        ({"lifetime_seeds": 7}, "lifetime_seeds: expected one .* for each of the 7 members, got 7"),
+        ({"lifetime_seeds": [1, 2]}, "lifetime_seeds: expected one .* for each of the 7 members, got 2"),
+        ({"lifetime_seeds": [None] * 6 + [3]}, "lifetime_seed: expected a search seed of the table"),
+        ({"lifetime_seeds": [None] * 6 + ["a"]}, "lifetime_seed: expected an integer from 0 .* got 'a'"),
+    ],
+    ids=str,
+)
+def test_lifetimes_of_members_that_do_not_fit_are_refused(path: str, options: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        make_vec(path).reset(options=options)
+
+
+@pytest.mark.filterwarnings("ignore:transfer='fresh' on a table")
+def test_with_fresh_no_lifetime_can_be_asked_for(path: str, planted: Table) -> None:
+    with pytest.raises(ValueError, match=r"lifetime_seed: expected none with transfer='fresh' on a table, .* got"):
+        make(path, transfer="fresh").reset(options={"lifetime_seed": planted.card.seeds[0]})
 
 
 # The compiled kernel against the reference
@@ -279,7 +504,7 @@ def reference_lives(path: str, seed: int, curves: np.ndarray) -> Any:
     ],
     ids=lambda keywords: "-".join(keywords) or "default",
 )
-@pytest.mark.filterwarnings("ignore:windows=14 is more")
+@pytest.mark.filterwarnings("ignore:windows=14 is more", "ignore:transfer='fresh' on a table")
 def test_the_kernel_tells_what_the_reference_tells(
     path: str, monkeypatch: pytest.MonkeyPatch, keywords: dict[str, Any]
 ) -> None:
@@ -480,7 +705,17 @@ def test_a_search_needs_the_id_and_no_other_flag(
     out = ["--out", str(tmp_path / "run")]
     main([*words, *out])
     said = capsys.readouterr().out
-    assert "Regret of the first, on the table's test seeds: " in said
+    regret = re.search(r"Regret of the first, on the table's test seeds: (\d\.\d+)\.", said)
+    assert regret
+    assert "windows/s looked up, nothing trained" in said
+    assert "steps/s" not in said
+    page = (tmp_path / "run" / "report.html").read_text()
+    recorded = f"on the recorded table {path}, where every architecture has a curve of its own"
+    assert recorded in page
+    assert "Nothing was trained: 6 recorded windows of " in page
+    assert "architectures trained" not in page
+    assert f"<dt>Regret</dt><dd>{regret[1]}<small>distance of " in page
+    assert ", recommended first, to the best architecture of the table" in page
     files = {file.name for file in (tmp_path / "run").iterdir()}
     assert {"config.json", "journal.jsonl", "recommendation.json", "report.html"} <= files
     assert "best.safetensors" not in files
@@ -498,3 +733,28 @@ def test_a_search_needs_the_id_and_no_other_flag(
             main([*words, *more, "--out", str(tmp_path / "none")])
         assert sentence in capsys.readouterr().err
         assert not (tmp_path / "none").exists()
+
+
+def test_a_search_on_a_table_loads_no_torch(path: str, tmp_path: Path) -> None:
+    words = ["search", "random-search", "--env-id", ID, "--table", path, "--windows", "3", "--out", str(tmp_path / "a")]
+    code = (
+        f"import sys\nfrom archgym.__main__ import main\nmain({words!r})\n"
+        "print(sorted({'torch', 'envpool'} & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines()[-1] == "[]", done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("command", ["search", "compare"])
+@pytest.mark.parametrize("view", ["", "-Sequential"])
+def test_a_table_on_an_id_that_trains_is_refused_with_the_id_that_does_not(
+    command: str, view: str, path: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from archgym.__main__ import main
+
+    words = [command, "random-search", "--env-id", f"ArchSearch-DQN{view}-v0", "--table", path]
+    with pytest.raises(SystemExit):
+        main([*words, "--out", str(tmp_path / "none")])
+    told = f"with it (--env-id ArchSearch-DQN-Tabular{view}-v0), got ArchSearch-DQN{view}-v0, which trains networks."
+    assert told in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "none").exists()

@@ -136,13 +136,56 @@ def test_a_module_named_before_the_id_is_imported(tmp_path: Path, monkeypatch: p
     assert (task.id, task.episode_limit, task.reference_return) == ("archgym_test_mine:Mine-v0", 50, 100.0)
 
 
-def test_a_dependency_missing_inside_such_a_module_raises_as_itself(
+def test_a_dependency_missing_inside_such_a_module_is_told_in_a_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "archgym_test_broken.py").write_text("import archgym_test_absent\n")
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(ModuleNotFoundError, match="archgym_test_absent"):
+    with pytest.raises(ValueError, match="expected a module that can be imported, got No module named 'archgym_test_a"):
         get_task("archgym_test_broken:Mine-v0")
+
+
+def needy(error: Exception) -> type[Toy]:
+    """Make an environment that cannot be made here."""
+
+    class Needy(Toy):
+        def __init__(self, **keywords: Any) -> None:
+            raise error
+
+    return Needy
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        gym.error.DependencyNotInstalled("Physics is not installed"),
+        ModuleNotFoundError("No module named 'physics'"),
+        ImportError("moved to another package"),
+    ],
+)
+def test_a_task_whose_package_is_missing_is_refused_with_a_sentence_and_never_suggested(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(gym.registry, "Walnut-v0", raising=False)
+    gym.register("Walnut-v0", needy(error), max_episode_steps=5)
+    with pytest.raises(ValueError, match=f"task 'Walnut-v0': expected the packages .* one is missing: {error}"):
+        get_task("Walnut-v0")
+    with pytest.raises(ValueError, match="unknown task 'Walnut-v9'") as refusal:
+        get_task("Walnut-v9")
+    assert "Walnut-v0" not in str(refusal.value)
+    gym.register("Walnut-v1", Toy, max_episode_steps=5)
+    with pytest.raises(ValueError, match=r"Did you mean 'Walnut-v1'\?"):
+        get_task("Walnut-v9")
+    for version in (0, 1):
+        del gym.registry[f"Walnut-v{version}"]
+
+
+def test_neither_continuous_actions_nor_searches_are_suggested() -> None:
+    for id in ("Pendulum-v9", "ArchSearch-DQN-v9"):
+        with pytest.raises(ValueError, match=f"unknown task {id!r}") as refusal:
+            get_task(id)
+        assert "Pendulum-v1" not in str(refusal.value)
+        assert "ArchSearch-DQN-v0" not in str(refusal.value)
 
 
 @pytest.mark.parametrize(
