@@ -359,7 +359,11 @@ class Study(study.Study):
             f"{self.truth[1].shape[1]} others judge; {len(self.rows)} architectures were trained, {len(self.pool)} of "
             "them drawn at random"
         )
-        kind = "area under the learning curve" if args.score == "area" else "last fifth of the learning curve"
+        kind = {
+            "area": "area under the learning curve",
+            "last_fifth": "last fifth of the learning curve",
+            "greedy": "newest greedy evaluation",
+        }[args.score]
         return {
             "title": f"One-shot search of {args.space} on {args.task}",
             "source": "Protocol of Mazyavkina et al., Optimizing the Neural Architecture of Reinforcement Learning "
