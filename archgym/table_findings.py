@@ -21,6 +21,7 @@ from archgym.table import SCORES, Table
 from archgym.table_stats import (
     Design,
     kendall,
+    kendalls,
     maximum_bias,
     random_regret,
     seed_interval,
@@ -77,7 +78,7 @@ def describe(table: Table, name: str, draws: int = 1000, seed: int = 0) -> dict[
         "spread": {kind: about.spread(kind) for kind in SCORES},
         "choices": {kind: about.choices(kind) for kind in SCORES},
         "margin": {kind: about.margin(kind) for kind in SCORES},
-        "bias": {kind: maximum_bias(about.halves(kind)[1], draws, seed) for kind in SCORES},
+        "bias": {kind: maximum_bias(about.halves(kind)[1]) for kind in SCORES},
         "end": about.end(),
         "agreement": about.agreement(),
         "budgets": about.budgets(),
@@ -192,12 +193,12 @@ class _About:
         search, test = scores[:, : self.half], scores[:, self.half :]
 
         def same(own: NDArray[np.float64]) -> list[float]:
-            means = own.mean(1)
-            return [kendall(means[:, first], means[:, second]) for first, second in pairs]
+            taus = kendalls(own.mean(1), own.mean(1))
+            return [taus[pair] for pair in pairs]
 
         def other(one: NDArray[np.float64], another: NDArray[np.float64]) -> NDArray[np.float64]:
-            ways = ((one.mean(1), another.mean(1)), (another.mean(1), one.mean(1)))
-            return np.asarray(np.mean([[kendall(x[:, i], y[:, j]) for i, j in pairs] for x, y in ways], axis=0))
+            taus = kendalls(one.mean(1), another.mean(1))
+            return np.array([(taus[i, j] + taus[j, i]) / 2 for i, j in pairs])
 
         within = self.estimate(same, scores, lowest=-1.0, highest=1.0)
         across = self.estimate(other, search, test, lowest=-1.0, highest=1.0)
@@ -232,12 +233,10 @@ class _About:
         samples = whole[:, : self.half], whole[:, self.half :]
 
         def taus(search: NDArray[np.float64], test: NDArray[np.float64]) -> NDArray[np.float64]:
-            found = np.zeros((len(SCORES), len(ends)))
-            for short, long in ((search.mean(1), test.mean(1)), (test.mean(1), search.mean(1))):
-                for row in range(len(SCORES)):
-                    truth = long[:, windows + row]
-                    found[row] += [kendall(short[:, :end].mean(1), truth) / 2 for end in ends]
-            return found
+            ways = ((search.mean(1), test.mean(1)), (test.mean(1), search.mean(1)))
+            shorter = [np.stack([one[:, :end].mean(1) for end in ends], axis=1) for one, _ in ways]
+            taus = [kendalls(other[:, windows:], short) for short, (_, other) in zip(shorter, ways, strict=True)]
+            return (taus[0] + taus[1]) / 2
 
         found = self.estimate(taus, *samples, lowest=-1.0, highest=1.0)
         steps = [int(end) * table.problem.window_steps for end in ends]
@@ -245,9 +244,8 @@ class _About:
         for row, kind in enumerate(SCORES):
             content[kind] = [_at(_at(found, row), place) for place in range(len(ends))]
 
-        def again(search: NDArray[np.float64], test: NDArray[np.float64]) -> list[float]:
-            places = range(windows, windows + len(SCORES))
-            return [kendall(search[:, :, place].mean(1), test[:, :, place].mean(1)) for place in places]
+        def again(search: NDArray[np.float64], test: NDArray[np.float64]) -> NDArray[np.float64]:
+            return np.diag(kendalls(search[:, :, windows:].mean(1), test[:, :, windows:].mean(1)))
 
         repeats = self.estimate(again, *samples, lowest=-1.0, highest=1.0)
         content["again"] = {kind: _at(repeats, row) for row, kind in enumerate(SCORES)}

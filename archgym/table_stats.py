@@ -148,9 +148,26 @@ def kendall(first: ArrayLike, second: ArrayLike) -> float:
         second: (n,).
     """
     x, y = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
-    signs = [np.sign(one[:, None] - one[None]) for one in (x, y)]  # every pair twice, which cancels below
-    norm = np.sqrt((signs[0] ** 2).sum() * (signs[1] ** 2).sum())
-    return float((signs[0] * signs[1]).sum() / norm) if norm else 0.0
+    return float(kendalls(x[:, None], y[:, None])[0, 0])
+
+
+def kendalls(firsts: ArrayLike, seconds: ArrayLike) -> NDArray[np.float64]:
+    """Give `kendall` of every column of one array with every column of another.
+
+    Args:
+        firsts: (n, a).
+        seconds: (n, b).
+
+    Returns:
+        (a, b).
+    """
+    signs = []
+    for columns in (firsts, seconds):
+        values = np.asarray(columns, dtype=np.float64).T
+        signs.append(np.sign(values[:, :, None] - values[:, None]).reshape(len(values), -1))  # each pair twice: cancels
+    x, y = signs
+    norms = np.sqrt(np.outer((x**2).sum(1), (y**2).sum(1)))
+    return np.asarray(x @ y.T / np.where(norms > 0, norms, 1.0))
 
 
 def top_regret(guess: ArrayLike, truth: ArrayLike, count: int) -> float:

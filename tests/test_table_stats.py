@@ -9,6 +9,7 @@ from scipy import stats as reference
 from archgym.table_stats import (
     Design,
     kendall,
+    kendalls,
     maximum_bias,
     mean_squares,
     random_regret,
@@ -135,6 +136,13 @@ def test_kendalls_tau_is_scipys(decimals: int) -> None:
     for _ in range(20):
         x, y = rng.normal(size=(2, 15)).round(decimals)  # with ties where there are few decimals
         assert kendall(x, y) == pytest.approx(reference.kendalltau(x, y).statistic)
+
+
+def test_taus_of_columns_are_those_of_every_pair_of_them() -> None:
+    rng = np.random.default_rng(12)
+    firsts, seconds = rng.normal(size=(15, 3)).round(1), rng.normal(size=(15, 2))
+    expected = [[kendall(first, second) for second in seconds.T] for first in firsts.T]
+    np.testing.assert_array_equal(kendalls(firsts, seconds), expected)
 
 
 def test_what_is_constant_ranks_nothing() -> None:
