@@ -58,7 +58,8 @@ def section(content: dict[str, Any], name: str, style: Mapping[str, Look]) -> st
 def _table(content: dict[str, Any], name: str, order: Sequence[str]) -> str:
     """The numbers of a board, best first; arms without any come last."""
     board, tasks, rows = content["boards"][name], content["tasks"], []
-    more = {"greedy at end": "final"} if name == "lifetime" else {"last fifth": "last_fifth"}
+    more = {"greedy at end": "final"} if name == "lifetime" else {"last fifth": "last_fifth", "greedy": "greedy"}
+    more = {title: part for title, part in more.items() if part in board}
     more = {title: part for title, part in more.items() if any(present(board[part][arm]) for arm in order)}
     for arm in order:
         row, pair, steps = board["statistics"][arm], pair_of(board["pairs"], arm, RANDOM), board["steps"][arm]
@@ -84,6 +85,8 @@ def _table(content: dict[str, Any], name: str, order: Sequence[str]) -> str:
     if "last fifth" in more:
         whose = "recorded curves" if looked_up else "training from scratch"
         note += f" Last fifth: normalised return in the last fifth of the {whose}."
+    if "greedy" in more:
+        note += " Greedy: normalised return of the newest greedy evaluation of the recorded networks."
     text = f'{table(header, rows, names=True)}<p class="note">{escape(note)}</p>'
     text += _by_task(board, order, tasks) if len(tasks) > 1 else ""
     return text + (_recommended(board, order, tasks) if name == "recommendation" else "")

@@ -265,8 +265,7 @@ def points(windows: int) -> list[int]:
 def test_scores(comparison: TabularComparison, task: str, kind: str) -> NDArray[np.float64]:
     """Score all architectures on the test seeds, (architectures, test seeds), on the scale of the comparison."""
     table, problem = comparison.table(task), comparison.problem(task)
-    first = 0 if kind == "area" else table.windows - max(1, table.windows // 5)
-    raw = table.columns["raw_return"][:, comparison.search_seeds(task) :, first:].mean(2)
+    raw = table.returns(kind)[:, comparison.search_seeds(task) :].mean(2)
     return np.asarray((raw - problem.random_return) / (problem.reference_return - problem.random_return))
 
 

@@ -3,7 +3,7 @@
 The content has the form of `scoreboard`'s, and more below `table`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from rich.table import Table as Grid
 from archgym.comparison import BEST_OF_K
 from archgym.comparison_bootstrap import Resamples, around, ends, improvement_pairs, iqms, ranks
 from archgym.comparison_tabular import TabularComparison, about_tables, points, test_scores
+from archgym.table_stats import maximum_bias
 
 DRAWS = 2000  # at least; more where the smallest p value could not survive Holm's correction otherwise
 FINEST = 50  # draws per pair of arms: that p value times the pairs is 2 / 50
@@ -42,6 +43,7 @@ def build(comparison: TabularComparison) -> dict[str, Any]:
             "draws": scored.draws,
             "windows": points(comparison.args.windows),
             "steps": [scored.steps(task) for task in comparison.tasks],
+            "bias": [scored.by_task[task].bias for task in comparison.tasks],
             **scored.incumbents(),
             "final": scored.final(),
         },
@@ -54,7 +56,9 @@ class _Judged:
 
     area: Values  # (architectures,)
     last_fifth: Values
+    greedy: Values
     regret: Values
+    bias: float  # of every regret, for the best is a maximum over noisy means; estimated
     resamples: Resamples | None = None
     drawn: Values | None = None  # area, (draws, architectures)
     lost: Values | None = None  # regret
@@ -72,6 +76,7 @@ class _Scored:
         self.judged_arms = [*self.alive, BEST_OF_K] if self.kept else []
         arms = len(self.names) + 1
         self.draws = max(DRAWS, FINEST * arms * (arms - 1) // 2)
+        self.table_seeds = min(comparison.search_seeds(task) for task in self.tasks)  # never more than test seeds
         self.by_task = {task: self._judge(task) for task in self.tasks}
 
     def _done(self, arm: str, seed: int) -> bool:
@@ -79,9 +84,9 @@ class _Scored:
 
     def _judge(self, task: str) -> _Judged:
         comparison, allowed = self.comparison, self.comparison.evaluators[task].rows
-        areas, last = (test_scores(comparison, task, kind) for kind in ("area", "last_fifth"))
-        area = areas.mean(1)
-        plain = _Judged(area, last.mean(1), area[allowed].max() - area)
+        areas, last, greedy = (test_scores(comparison, task, kind) for kind in ("area", "last_fifth", "greedy"))
+        area, bias = areas.mean(1), maximum_bias(areas[allowed])
+        plain = _Judged(area, last.mean(1), greedy.mean(1), area[allowed].max() - area, bias)
         worlds = [comparison.world(seed) for seed in self.kept]
         if len({*worlds}) < 2 or min(map(worlds.count, worlds)) < 2:
             return plain  # too few searches succeeded for intervals
@@ -91,7 +96,7 @@ class _Scored:
         own = Resamples(worlds, comparison.search_seeds(task), areas.shape[1], self.draws, rng)
         drawn = own.truth(areas)
         lost = drawn[:, allowed].max(1, keepdims=True) - drawn
-        return _Judged(plain.area, plain.last_fifth, plain.regret, own, drawn, lost)
+        return replace(plain, resamples=own, drawn=drawn, lost=lost)
 
     def steps(self, task: str) -> list[int]:
         """Give the inner steps that are looked up by the points of a regret curve."""
@@ -140,10 +145,11 @@ class _Scored:
     def recommendation(self) -> dict[str, Any]:
         """Score the recommendations: their curves on the test seeds, which are drawn anew for the intervals."""
         names = [*self.names, BEST_OF_K]
-        board: dict[str, Any] = {"scores": {}, "last_fifth": {}, "architectures": {}, "parameters": {}, "steps": {}}
+        parts = ("scores", "last_fifth", "greedy", "architectures", "parameters")
+        board: dict[str, Any] = {part: {} for part in (*parts, "steps")}
         for name in names:
             told = [[self._told(name, task, seed) for seed in self.seeds] for task in self.tasks]
-            for key in ("scores", "last_fifth", "architectures", "parameters"):
+            for key in parts:
                 board[key][name] = _each(told, lambda one, key=key: one[key])
             board["steps"][name] = _mean(self.every(name, "steps"))
         paid = [self.comparison.drawn(task) * self.comparison.record_steps(task) for task in self.tasks]
@@ -168,6 +174,7 @@ class _Scored:
         return {
             "scores": round(float(judged.area[row]), DIGITS),
             "last_fifth": round(float(judged.last_fifth[row]), DIGITS),
+            "greedy": round(float(judged.greedy[row]), DIGITS),
             "architectures": self.comparison.problem(task).space.label(table.architectures[row]),
             "parameters": int(table.sizes[row, 0]),
         }
@@ -188,21 +195,22 @@ class _Scored:
         by_task: dict[str, list[list[float | None]]] = {name: [[None] for _ in self.tasks] for name in all_names}
         if not names:
             return {"statistics": statistics, "by_task": by_task, "pairs": []}
-        pooled = _estimates(iqms(np.concatenate(kept, axis=1)), iqms(np.concatenate(drawn, axis=2)) if drawn else None)
-        each = [_estimates(iqms(own), iqms(drawn[place]) if drawn else None) for place, own in enumerate(kept)]
+        seeds, all_drawn = self.table_seeds, iqms(np.concatenate(drawn, axis=2)) if drawn else None
+        pooled = _estimates(iqms(np.concatenate(kept, axis=1)), all_drawn, seeds)
+        each = [_estimates(iqms(own), iqms(drawn[place]) if drawn else None, seeds) for place, own in enumerate(kept)]
         for place, name in enumerate(names):
             value, low, high = pooled[place]
             statistics[name] = {"iqm": value, "low": low, "high": high, "searches": len(self.kept)}
             by_task[name] = [list(own[place]) for own in each]
-        pairs = improvement_pairs(names, kept, drawn) if drawn else []
+        pairs = improvement_pairs(names, kept, drawn, seeds) if drawn else []
         return {"statistics": statistics, "by_task": by_task, "pairs": pairs}
 
     def incumbents(self) -> dict[str, Any]:
         """Follow the regret of the incumbents over simulated cost.
 
         Returns:
-            `curves`: by arm and task, `mean`, `low` and `high` at each point. `ranks`: by arm, the rank by mean regret,
-            averaged over the tasks, at each point.
+            `curves`: by arm and task, `mean` (less the bias of the best, at least 0), `low` and `high` at each point.
+            `ranks`: by arm, the rank by mean regret, averaged over the tasks, at each point.
         """
         curves: dict[str, list[Any]] = {name: [] for name in self.alive}
         along = []
@@ -212,11 +220,12 @@ class _Scored:
                 found = self.kept_of(name, task, "incumbents")
                 rows = np.array([[self.comparison.row(task, one) for one in own] for own in found])
                 means.append(judged.regret[rows].mean(0))  # (points,)
-                curve: dict[str, Any] = {"mean": means[-1].tolist(), "low": None, "high": None}
+                value = np.maximum(means[-1] - judged.bias, 0.0)
+                curve: dict[str, Any] = {"mean": value.tolist(), "low": None, "high": None}
                 if judged.resamples is not None and judged.lost is not None:
                     picked = rows[judged.resamples.searches(judged.regret[rows].mean(1))]  # (draws, searches, points)
                     drawn = [_mean_of(judged.lost, picked[:, :, place]) for place in range(rows.shape[1])]
-                    low, high = around(means[-1], np.stack(drawn, axis=1), 0.0)
+                    low, high = around(value, np.stack(drawn, axis=1), self.table_seeds, 0.0)
                     curve |= {"low": low.tolist(), "high": high.tolist()}
                 curves[name].append(curve)
             along.append(ranks(np.array(means).T))  # (points, arms)
@@ -227,8 +236,8 @@ class _Scored:
         """Give the regret of what was recommended, and the rank of the arms by it.
 
         Returns:
-            By arm: `regret` by task and `rank` over the tasks, with their ends; `found`, by task the share of the
-            searches that recommend the best architecture.
+            By arm: `regret` by task (less the bias of the best, at least 0) and `rank` over the tasks, with their
+            ends; `found`, by task the share of the searches that recommend the best architecture.
         """
         found: dict[str, dict[str, Any]] = {name: {"regret": [], "found": []} for name in self.judged_arms}
         means, drawn = [], []
@@ -241,16 +250,18 @@ class _Scored:
                 picked = [own[judged.resamples.searches(judged.regret[own])] for own in rows]
                 values = np.stack([_mean_of(judged.lost, own) for own in picked], axis=1)  # (draws, arms)
                 drawn.append(values)
-            low, high = around(means[-1], values, 0.0) if values is not None else (None, None)
+            less = np.maximum(np.array(means[-1]) - judged.bias, 0.0)
+            low, high = around(less, values, self.table_seeds, 0.0) if values is not None else (None, None)
             for place, name in enumerate(self.judged_arms):
-                one = {"value": means[-1][place], "low": None, "high": None}
+                one = {"value": float(less[place]), "low": None, "high": None}
                 if low is not None and high is not None:
                     one |= {"low": float(low[place]), "high": float(high[place])}
                 found[name]["regret"].append(one)
                 found[name]["found"].append(float((judged.regret[rows[place]] <= 0).mean()))
         if means:
             placed = np.mean([ranks(np.array(own)) for own in means], axis=0)
-            estimates = _estimates(placed, np.mean([ranks(own) for own in drawn], axis=0) if drawn else None)
+            all_drawn = np.mean([ranks(own) for own in drawn], axis=0) if drawn else None
+            estimates = _estimates(placed, all_drawn, self.table_seeds, 1.0, float(len(self.judged_arms)))
             for name, (value, low_end, high_end) in zip(self.judged_arms, estimates, strict=True):
                 found[name]["rank"] = {"value": value, "low": low_end, "high": high_end}
         return found
@@ -261,11 +272,13 @@ def _mean_of(lost: Values, picked: NDArray[np.int64]) -> Values:
     return np.asarray(np.take_along_axis(lost, picked, axis=1).mean(1))
 
 
-def _estimates(values: Values, drawn: Values | None) -> list[tuple[float, float | None, float | None]]:
+def _estimates(
+    values: Values, drawn: Values | None, seeds: int, lowest: float = -np.inf, highest: float = np.inf
+) -> list[tuple[float, float | None, float | None]]:
     """Put values (n,) together with the ends of their resampled values (draws, n)."""
     if drawn is None:
         return [(float(value), None, None) for value in values]
-    low, high = ends(drawn)
+    low, high = ends(values, drawn, seeds, lowest, highest)
     return [(float(value), float(low[place]), float(high[place])) for place, value in enumerate(values)]
 
 
@@ -293,6 +306,17 @@ def print_regrets(content: dict[str, Any], width: int) -> None:
         share = f"{100 * float(np.mean(own['found'])):.0f} %"
         grid.add_row(name, *(said(one) for one in own["regret"]), share, said(own["rank"], 1))
     console.print(grid)
+    console.print(bias_said(content), highlight=False)
+
+
+def bias_said(content: dict[str, Any]) -> str:
+    """Say how much was taken off the regrets."""
+    taken = zip(content["table"]["bias"], content["tasks"], strict=True)
+    return (
+        f"Taken off every regret: {', '.join(f'{bias:.3f} ({task})' for bias, task in taken)}. The best architecture "
+        "is a maximum over noisy means, too high by about so much (a bootstrap estimate); differences between arms do "
+        "not depend on it."
+    )
 
 
 def said(found: dict[str, Any], digits: int = 3) -> str:

@@ -38,7 +38,7 @@ COLUMNS: dict[str, type[np.generic]] = {
     "replay_fill": np.float64,
     "seconds": np.float32,
 }
-SCORES = ("area", "last_fifth")
+SCORES = ("area", "last_fifth", "greedy")
 READINGS = 10  # of a table and its card that do not fit: somebody may just be replacing them
 
 
@@ -135,15 +135,32 @@ class Table:
         return np.array([[one.parameters(*ends), one.flops(*ends)] for one in networks])
 
     def scores(self, kind: str = "area") -> NDArray[np.float64]:
-        """Score every learning curve, (A, S): `area` under it, or the mean of its `last_fifth`; normalised.
+        """Score every learning curve, (A, S), normalised.
+
+        Args:
+            kind: `area` under it or the mean of its `last_fifth`, both of episodes with exploration; or `greedy`, the
+                newest greedy evaluation, of `card.episodes` episodes without.
+
+        Raises:
+            ValueError: If there is no such score.
+        """
+        low, high = self.problem.random_return, self.problem.reference_return
+        return np.asarray(((self.returns(kind) - low) / (high - low)).mean(2))
+
+    def returns(self, kind: str) -> NDArray[np.float64]:
+        """Give the returns that a score is the mean of, (A, S, n), not normalised.
 
         Raises:
             ValueError: If there is no such score.
         """
         if kind not in SCORES:
-            raise ValueError(f"score: expected {' or '.join(map(repr, SCORES))}, got {kind!r}.")
+            raise ValueError(f"score: expected one of {', '.join(map(repr, SCORES))}, got {kind!r}.")
+        if kind == "greedy":
+            if not self.card.ages:
+                raise ValueError("score: expected a table with greedy evaluations, got one without.")
+            return self.evaluations[:, :, -1:]
         first = 0 if kind == "area" else self.windows - max(1, self.windows // 5)
-        return np.asarray(self.normalised[:, :, first:].mean(2))
+        return self.columns["raw_return"][:, :, first:]
 
     def is_valid(self, architecture: ArrayLike) -> bool:
         """Tell whether an architecture is one of the space and in the table."""
@@ -227,7 +244,11 @@ class Table:
         return np.array(self.architectures[int(self.truth(score).argmax())])
 
     def regret(self, architecture: ArrayLike, score: str = "area") -> float:
-        """Give the distance of an architecture to the best one, in mean score over the test seeds."""
+        """Give the distance of an architecture to the best one, in mean score over the test seeds.
+
+        The best of many noisy means is too high by chance, and this distance with it, by as much for every
+        architecture; `table_stats.maximum_bias` estimates by how much.
+        """
         truth = self.truth(score)
         return float(truth.max() - truth[self.index(architecture)])
 

@@ -12,9 +12,9 @@ from archgym import table as tables
 from archgym.launch import parse
 from archgym.search import write_json
 from archgym.table_findings import describe
-from archgym.table_layout import grids, verdict
+from archgym.table_layout import grids, remarks, verdict
 
-LOG_WIDTH = 140  # columns of the tables where there is no terminal
+LOG_WIDTH = 170  # columns of the tables where there is no terminal
 
 
 @dataclass(frozen=True)
@@ -66,9 +66,12 @@ def show(content: dict[str, Any]) -> None:
         for row in rows:
             grid.add_row(*row)
         console.print(grid)
+    for sentence in (verdict(content), *remarks(content)):
+        console.print(sentence, highlight=False)
     console.print(
-        f"{verdict(content)}\n{content['architectures']} architectures, {content['seeds']} seeds, "
+        f"{content['architectures']} architectures, {content['seeds']} seeds, "
         f"{content['steps']:,} steps each; normalised returns (random policy 0, reference 1); 95 % intervals draw the "
-        "seeds anew. What is chosen is chosen on the search seeds; `where chosen` is what it seems to be there.",
+        "seeds anew, those of differences are Student's on the same seeds. What is chosen is chosen on the search "
+        "seeds; `where chosen` is what it seems to be there; the rule's interval draws the choice anew as well.",
         highlight=False,
     )

@@ -37,7 +37,7 @@ def draw_curves(axes: Axes, curves: Mapping[str, Any], steps: int, levels: Mappi
 
     Args:
         axes: Where.
-        curves: `mean` (A, W), and `named`: by word, `row`, and `low` and `high` (W,).
+        curves: `mean` (A, W), and `named`: by word, `row`, and `mean`, `low` and `high` (W,).
         steps: Environment steps at the end.
         levels: Returns to mark, by name.
     """
@@ -51,10 +51,10 @@ def draw_curves(axes: Axes, curves: Mapping[str, Any], steps: int, levels: Mappi
     for word, own in curves["named"].items():
         axes.fill_between(x, own["low"], own["high"], color=COLORS[word], alpha=0.13, linewidth=0, zorder=1.5)
         line = DASHES if word == "default" else "-"
-        axes.plot(x, means[own["row"]], color=COLORS[word], linewidth=1.9, linestyle=line, zorder=4)
+        axes.plot(x, own["mean"], color=COLORS[word], linewidth=1.9, linestyle=line, zorder=4)
         same = [other for other, one in curves["named"].items() if one["row"] == own["row"]]
         if rows.count(own["row"]) == 1 or same[0] == word:
-            ends[" and ".join(same)] = (float(means[own["row"], -1]), COLORS[word])
+            ends[" and ".join(same)] = (float(own["mean"][-1]), COLORS[word])
     for name, level in levels.items():
         axes.axhline(level, color=FAINT, linewidth=0.9, linestyle=DASHES, zorder=1)
         ends[name] = (level, MUTED)

@@ -3,7 +3,8 @@
 Whether architectures differ by more than their seeds, which choices matter, how well short trainings and shared weights
 rank, and how many seeds it takes to see a difference. Whatever is chosen (the best architecture, the one in the middle)
 is chosen on the search seeds and judged on the test seeds. Intervals draw the seeds of the table anew
-(`table_stats.seed_interval`).
+(`table_stats.seed_interval`); those of differences between two named architectures, and of single architectures, are
+Student's over the seeds, which both have in common.
 """
 
 from functools import partial
@@ -17,10 +18,21 @@ from numpy.typing import NDArray
 
 from archgym.stats import mean_interval
 from archgym.table import SCORES, Table
-from archgym.table_stats import Design, kendall, random_regret, seed_interval, seeds_needed, spread, top_regret
+from archgym.table_stats import (
+    Design,
+    kendall,
+    kendalls,
+    maximum_bias,
+    random_regret,
+    seed_interval,
+    seeds_needed,
+    spread,
+    top_regret,
+)
 
 BUDGETS = 8  # shorter trainings whose ranking is looked at
 TOP = (1, 3, 5)  # how many of a ranking's first are looked at
+REACHED = 0.95  # normalised return of an architecture that does as well as the reference
 MOST_SPLITS = 252  # of the seeds into halves: all of 10 seeds
 
 
@@ -37,9 +49,11 @@ def describe(table: Table, name: str, draws: int = 1000, seed: int = 0) -> dict[
         Plain numbers and words, as `describe.json` holds them.
 
     Raises:
-        ValueError: If there are fewer than four seeds, or two architectures.
+        ValueError: If there are fewer than four seeds, two architectures or two windows.
     """
     card = table.card
+    if table.windows < 2:
+        raise ValueError("describe: expected learning curves of at least 2 windows, got 1.")
     if len(card.seeds) < 4 or len(table.architectures) < 2:
         raise ValueError(
             f"describe: expected at least 2 architectures and 4 seeds, two for choosing and two for judging; the table "
@@ -64,6 +78,9 @@ def describe(table: Table, name: str, draws: int = 1000, seed: int = 0) -> dict[
         "spread": {kind: about.spread(kind) for kind in SCORES},
         "choices": {kind: about.choices(kind) for kind in SCORES},
         "margin": {kind: about.margin(kind) for kind in SCORES},
+        "bias": {kind: maximum_bias(about.halves(kind)[1]) for kind in SCORES},
+        "end": about.end(),
+        "agreement": about.agreement(),
         "budgets": about.budgets(),
         "shared": about.shared(),
         "needed": {kind: about.needed(kind) for kind in SCORES},
@@ -91,6 +108,12 @@ class _About:
         value = np.asarray(statistic(*samples), dtype=np.float64)
         low, high = self.interval(statistic, *samples, lowest=lowest, highest=highest)
         return {"value": value.tolist(), "low": low.tolist(), "high": high.tolist()}
+
+    def difference(self, judged: NDArray[np.float64], first: int, second: int) -> dict[str, float]:
+        """Give the mean difference of two architectures on the same seeds, with Student's interval."""
+        each = judged[first] - judged[second]
+        low, high = mean_interval(each)
+        return {"value": float(each.mean()), "low": low, "high": high}
 
     def spread(self, kind: str) -> dict[str, Any]:
         """Compare the spread between architectures with that between seeds."""
@@ -138,10 +161,56 @@ class _About:
         return {
             "best": self.labels[best],
             "default": self.labels[self.default],
-            "margin": self.estimate(margin, search, test),
+            "margin": self.difference(test, best, self.default),
+            "rule": self.estimate(margin, search, test),  # its interval chooses anew as well
             "where_chosen": float(search.mean(1)[best] - search.mean(1)[self.default]),
             "in_hindsight": float(means.max() - means[self.default]),
             "over_splits": float(np.mean([margin(scores[:, own], scores[:, rest]) for own, rest in self._splits()])),
+        }
+
+    def end(self) -> dict[str, Any]:
+        """Tell how many architectures still learn when their curves end.
+
+        One rises (falls) still if Student's interval, over the seeds, of its mean normalised return in the last fifth
+        less that in the fifth before lies above (below) 0.
+        """
+        curves, part = self.table.normalised, max(1, self.table.windows // 5)
+        last, before = curves[:, :, -part:].mean(2), curves[:, :, -2 * part : -part].mean(2)
+        ends = np.array([mean_interval(own) for own in last - before])
+        return {
+            "steps": part * self.table.problem.window_steps,
+            "rising": int((ends[:, 0] > 0).sum()),
+            "falling": int((ends[:, 1] < 0).sum()),
+            "rise": self.estimate(lambda own: own.mean(), last - before),
+            "reached": int((last.mean(1) >= REACHED).sum()),
+            "level": REACHED,
+        }
+
+    def agreement(self) -> dict[str, Any]:
+        """Tell how the scores rank against each other, and what exploration costs or brings at the newest age."""
+        table, pairs = self.table, list(combinations(range(len(SCORES)), 2))
+        scores = np.stack([table.scores(kind) for kind in SCORES], axis=2)  # (A, S, scores)
+        search, test = scores[:, : self.half], scores[:, self.half :]
+
+        def same(own: NDArray[np.float64]) -> list[float]:
+            taus = kendalls(own.mean(1), own.mean(1))
+            return [taus[pair] for pair in pairs]
+
+        def other(one: NDArray[np.float64], another: NDArray[np.float64]) -> NDArray[np.float64]:
+            taus = kendalls(one.mean(1), another.mean(1))
+            return np.array([(taus[i, j] + taus[j, i]) / 2 for i, j in pairs])
+
+        within = self.estimate(same, scores, lowest=-1.0, highest=1.0)
+        across = self.estimate(other, search, test, lowest=-1.0, highest=1.0)
+        return {
+            "taus": [
+                {"scores": [SCORES[i], SCORES[j]], "same": _at(within, row), "other": _at(across, row)}
+                for row, (i, j) in enumerate(pairs)
+            ],
+            "age": table.card.ages[-1] * table.problem.window_steps,
+            "episodes": table.card.episodes,
+            "greedy": float(table.evaluations[:, :, -1].mean()),
+            "training": float(table.columns["raw_return"][:, :, table.card.ages[-1] - 1].mean()),
         }
 
     def _splits(self) -> list[tuple[list[int], list[int]]]:
@@ -158,30 +227,28 @@ class _About:
         """Tell how well a short training ranks for a long one: Kendall's tau across seeds, both ways."""
         table, windows = self.table, self.table.windows
         ends = np.unique(np.geomspace(1, windows, BUDGETS).round().astype(int))
-        finals = {"area": 0, "last_fifth": windows - max(1, windows // 5)}
+        # one array of both, so that a seed that is drawn brings its curve and its scores
+        finals = np.stack([table.scores(kind) for kind in SCORES], axis=2)
+        whole = np.concatenate([table.normalised, finals], axis=2)  # (A, S, windows + scores)
+        samples = whole[:, : self.half], whole[:, self.half :]
 
         def taus(search: NDArray[np.float64], test: NDArray[np.float64]) -> NDArray[np.float64]:
-            found = np.zeros((len(finals), len(ends)))
-            for short, long in ((search.mean(1), test.mean(1)), (test.mean(1), search.mean(1))):
-                for row, first in enumerate(finals.values()):
-                    truth = long[:, first:].mean(1)
-                    found[row] += [kendall(short[:, :end].mean(1), truth) / 2 for end in ends]
-            return found
+            ways = ((search.mean(1), test.mean(1)), (test.mean(1), search.mean(1)))
+            shorter = [np.stack([one[:, :end].mean(1) for end in ends], axis=1) for one, _ in ways]
+            taus = [kendalls(other[:, windows:], short) for short, (_, other) in zip(shorter, ways, strict=True)]
+            return (taus[0] + taus[1]) / 2
 
-        curves = table.normalised
-        samples = curves[:, : self.half], curves[:, self.half :]
         found = self.estimate(taus, *samples, lowest=-1.0, highest=1.0)
         steps = [int(end) * table.problem.window_steps for end in ends]
         content: dict[str, Any] = {"steps": steps}
-        for row, kind in enumerate(finals):
+        for row, kind in enumerate(SCORES):
             content[kind] = [_at(_at(found, row), place) for place in range(len(ends))]
 
-        def agreement(search: NDArray[np.float64], test: NDArray[np.float64]) -> list[float]:
-            ends = finals.values()
-            return [kendall(search[:, :, first:].mean((1, 2)), test[:, :, first:].mean((1, 2))) for first in ends]
+        def again(search: NDArray[np.float64], test: NDArray[np.float64]) -> NDArray[np.float64]:
+            return np.diag(kendalls(search[:, :, windows:].mean(1), test[:, :, windows:].mean(1)))
 
-        again = self.estimate(agreement, *samples, lowest=-1.0, highest=1.0)
-        content["ceiling"] = {kind: _at(again, row) for row, kind in enumerate(finals)}
+        repeats = self.estimate(again, *samples, lowest=-1.0, highest=1.0)
+        content["again"] = {kind: _at(repeats, row) for row, kind in enumerate(SCORES)}
         return content
 
     def shared(self) -> dict[str, Any] | None:
@@ -199,6 +266,7 @@ class _About:
         }
         content["steps"] = [age * table.problem.window_steps for age in own["ages"]]
         content["top"] = top
+        content["same_seed"] = self._same_seed()
         for kind in SCORES:
             scores = table.scores(kind)
 
@@ -223,6 +291,27 @@ class _About:
             }
         return content
 
+    def _same_seed(self) -> dict[str, Any] | None:
+        """Tell whether a supernet ranks curves of its own seed, which share its initial weights, better than others.
+
+        Returns:
+            Kendall's tau with areas, mean over supernets and ages: `own`, `others`, and the difference with Student's
+            interval over the supernets; None where fewer than two supernets have a seed of the curves.
+        """
+        table, seeds = self.table, self.table.card.seeds
+        assert table.supernet is not None, "looked at by `shared`"
+        places = [(row, seeds.index(one)) for row, one in enumerate(table.card.supernet["seeds"]) if one in seeds]
+        if len(places) < 2:
+            return None
+        areas, pairs = table.scores("area"), []
+        for row, own in places:
+            each = np.array([[kendall(one, area) for area in areas.T] for one in table.supernet[row]]).mean(0)
+            pairs.append((each[own], np.delete(each, own).mean()))
+        own, others = np.array(pairs).T
+        low, high = mean_interval(own - others)
+        difference = {"value": float((own - others).mean()), "low": low, "high": high}
+        return {"own": float(own.mean()), "others": float(others.mean()), "difference": difference}
+
     def needed(self, kind: str) -> list[dict[str, Any]]:
         """Count the seeds that it takes to tell the best architecture from others, by the power of Welch's test."""
         search, test = self.halves(kind)
@@ -231,11 +320,7 @@ class _About:
         others |= {"default": self.default} if self.default != best else {}
         rows = []
         for word, other in others.items():
-
-            def difference(judged: NDArray[np.float64], other: int = other) -> float:
-                return float(judged[best].mean() - judged[other].mean())
-
-            found = self.estimate(difference, test)
+            found = self.difference(test, best, other)
             variance = float(np.mean([half[[best, other]].var(axis=1, ddof=1) for half in (search, test)]))
             ends = (("value", "value"), ("low", "high"), ("high", "low"))  # the larger the difference, the fewer seeds
             seeds = {name: _seeds(found[end], variance) for name, end in ends}
@@ -244,17 +329,22 @@ class _About:
         return rows
 
     def curves(self) -> dict[str, Any]:
-        """Give the mean learning curves of all architectures, and more of three of them."""
-        table = self.table
+        """Give the mean learning curves of all architectures, and those of three of them on the test seeds alone.
+
+        Bands are cut off at the lowest and the highest return of any window in the table.
+        """
+        table, returns = self.table, self.table.columns["raw_return"]
         search = table.scores("area")[:, : self.half].mean(1)
         named = {"best": int(search.argmax()), "default": self.default, "worst": int(search.argmin())}
         bands = {}
         for word, row in named.items():
-            ends = np.array([mean_interval(column) for column in table.columns["raw_return"][row].T])
-            bands[word] = {"row": row, "low": _rounded(ends[:, 0]), "high": _rounded(ends[:, 1])}
+            own = returns[row, self.half :]
+            ends = np.array([mean_interval(column) for column in own.T]).clip(returns.min(), returns.max())
+            low, high = _rounded(ends[:, 0]), _rounded(ends[:, 1])
+            bands[word] = {"row": row, "mean": _rounded(own.mean(0)), "low": low, "high": high}
         return {
             "labels": self.labels,
-            "mean": _rounded(table.columns["raw_return"].mean(1)),
+            "mean": _rounded(returns.mean(1)),
             "areas": _rounded(table.scores("area")),
             "named": bands,
         }

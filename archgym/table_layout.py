@@ -4,7 +4,14 @@ from typing import Any
 
 import numpy as np
 
-KINDS = {"area": "area under the curve", "last_fifth": "last fifth"}
+from archgym.table_stats import MOST_SEEDS
+
+KINDS = {"area": "area under the curve", "last_fifth": "last fifth", "greedy": "greedy"}
+WORDS = {
+    "area": "the area under the curve",
+    "last_fifth": "the last fifth",
+    "greedy": "the newest greedy evaluation",
+}
 
 
 def said(found: dict[str, Any], digits: int = 2) -> str:
@@ -18,10 +25,16 @@ def percent(found: dict[str, Any]) -> str:
     return f"{value:.0f} % ({low:.0f} to {high:.0f})"
 
 
-def seeds_said(seeds: dict[str, Any]) -> str:
-    """Write a number of seeds with its interval."""
-    value, low, high = ("never" if seeds[n] is None else f"{seeds[n]:.0f}" for n in ("value", "low", "high"))
-    return f"{value} ({low} to {high})"
+def seeds_said(row: dict[str, Any]) -> str:
+    """Write a number of seeds with its interval, or that there is no advantage that seeds could show."""
+    if row["difference"]["value"] <= 0:
+        return "not better on the test seeds"
+    value, low, high = (row["seeds"][name] for name in ("value", "low", "high"))
+    most = f"more than {MOST_SEEDS:,}"
+    if low is None:
+        return most
+    interval = f"{low:.0f} or more" if high is None else f"{low:.0f} to {high:.0f}"
+    return f"{most if value is None else f'{value:.0f}'} ({interval})"
 
 
 def grids(content: dict[str, Any]) -> list[tuple[str, list[str], list[list[str]]]]:
@@ -35,22 +48,33 @@ def grids(content: dict[str, Any]) -> list[tuple[str, list[str], list[list[str]]
     found = [("Standard deviations of normalised scores", header, rows)]
     how = "exact marginals over all architectures" if content["choices"]["area"]["exact"] else "regression on a sample"
     shares = sorted(content["choices"]["area"]["shares"], key=lambda row: -row["value"])
-    last = {tuple(row["choices"]): row for row in content["choices"]["last_fifth"]["shares"]}
+    by_kind = {kind: {tuple(row["choices"]): row for row in own["shares"]} for kind, own in content["choices"].items()}
+    every = {key: [own[key] for own in by_kind.values()] for key in (tuple(row["choices"]) for row in shares)}
+    shown = [kind for kind in KINDS if not swamped(content, kind)]
     rows = [
-        [" x ".join(row["choices"]), percent(row), percent(last[tuple(row["choices"])])]
-        for row in shares
-        if max(row["value"], last[tuple(row["choices"])]["value"]) >= 0.005
+        [" x ".join(key), *(percent(row) if kind in shown else "-" for kind, row in zip(KINDS, own, strict=True))]
+        for key, own in every.items()
+        if any(row["value"] >= 0.005 for kind, row in zip(KINDS, own, strict=True) if kind in shown)
     ]
     found.append((f"Share of the variance between architectures ({how})", ["choice", *KINDS.values()], rows))
     rows = [
-        [KINDS[kind], own["best"], said(own["margin"], 3), *(f"{own[n]:.3f}" for n in ("over_splits", "where_chosen"))]
+        [
+            *(KINDS[kind], own["best"], said(own["margin"], 3), f"{own['where_chosen']:.3f}"),
+            *(f"{own['over_splits']:.3f}", f"{own['rule']['low']:.3f} to {own['rule']['high']:.3f}"),
+        ]
         for kind, own in margins.items()
     ]
-    header = ["score", "best on the search seeds", "margin over the default", "mean of all splits", "where chosen"]
+    header = ["score", "best on the search seeds", "margin over the default", "where chosen"]
+    header += ["the rule: mean of all splits", "the rule's interval"]
     found.append((f"Best architecture against the default ({margins['area']['default']}), test seeds", header, rows))
+    rows = [
+        [" and ".join(KINDS[kind] for kind in row["scores"]), said(row["same"]), said(row["other"])]
+        for row in content["agreement"]["taus"]
+    ]
+    found.append(("Kendall's tau of two scores", ["scores", "same seeds", "other seeds"], rows))
     own = content["budgets"]
     rows = [[f"{steps:,}", *(said(own[kind][place]) for kind in KINDS)] for place, steps in enumerate(own["steps"])]
-    rows.append(["the score itself, other seeds", *(said(own["ceiling"][kind]) for kind in KINDS)])
+    rows.append(["the score itself, other seeds", *(said(own["again"][kind]) for kind in KINDS)])
     found.append(
         ("Kendall's tau of the mean return up to a budget with the final score", ["steps", *KINDS.values()], rows)
     )
@@ -64,12 +88,12 @@ def grids(content: dict[str, Any]) -> list[tuple[str, list[str], list[list[str]]
             ]
             for age, steps in enumerate(own["steps"])
         ]
-        rows.append(["guess at random", "0.00", "0.00", *(f"{value:.3f}" for value in own["area"]["random"])])
+        rows.append(["guess at random", *("0.00" for _ in KINDS), *(f"{value:.3f}" for value in own["area"]["random"])])
         header = ["steps of the supernet", *(f"tau, {word}" for word in KINDS.values())]
-        header += [f"regret of the best of {count}" for count in own["top"]]
+        header += [f"regret in area, best of {count}" for count in own["top"]]
         found.append(("Scores with shared weights against training from scratch", header, rows))
     rows = [
-        [KINDS[kind], row["against"], row["other"], said(row["difference"], 3), seeds_said(row["seeds"])]
+        [KINDS[kind], row["against"], row["other"], said(row["difference"], 3), seeds_said(row)]
         for kind, rows in content["needed"].items()
         for row in rows
     ]
@@ -78,18 +102,51 @@ def grids(content: dict[str, Any]) -> list[tuple[str, list[str], list[list[str]]
     return found
 
 
+def swamped(content: dict[str, Any], kind: str) -> bool:
+    """Tell whether, by a score, no spread between architectures can be told from chance."""
+    return bool(content["spread"][kind]["repeatability"]["low"] <= 0)
+
+
 def verdict(content: dict[str, Any]) -> str:
-    """Say in a sentence or two what the spread means."""
-    own, seeds = content["spread"]["area"], content["seeds"] - content["search_seeds"]
+    """Say what the spread means, by every score."""
+    return " ".join(_spread_said(content, kind) for kind in KINDS)
+
+
+def _spread_said(content: dict[str, Any], kind: str) -> str:
+    own, seeds = content["spread"][kind], content["seeds"] - content["search_seeds"]
     between, noise = own["architectures"]["value"], np.hypot(own["seeds"]["value"], own["rest"]["value"])
-    if own["repeatability"]["low"] <= 0:
+    by, deviations = f"By {WORDS[kind]}", f"(standard deviations {between:.3f} and {noise:.3f})"
+    if swamped(content, kind):
         return (
-            "The seeds swamp the architectures: no spread between architectures can be told from chance, and neither "
-            "rankings nor regrets on this table mean much."
+            f"{by} the seeds swamp the architectures {deviations}: no spread between architectures can be told from "
+            "chance, and neither rankings nor regrets by this score mean much."
         )
-    words = "more" if between > noise else "less"
     return (
-        f"Architectures differ by {words} than the seeds of one architecture do (standard deviations {between:.3f} and "
-        f"{noise:.3f}): one learning curve repeats to {100 * own['repeatability']['value']:.0f} %, the mean of "
-        f"{seeds} test seeds to {100 * own['repeatability_of_truth']['value']:.0f} %."
+        f"{by} architectures differ by {'more' if between > noise else 'less'} than the seeds of one architecture do "
+        f"{deviations}: one training repeats to {100 * own['repeatability']['value']:.0f} %, the mean of {seeds} test "
+        f"seeds to {100 * own['repeatability_of_truth']['value']:.0f} %."
     )
+
+
+def remarks(content: dict[str, Any]) -> list[str]:
+    """Say in sentences what no table holds: the ends of the curves, the greedy returns, and biases."""
+    end, own = content["end"], content["agreement"]
+    found = [
+        f"Still rising at the end: {end['rising']} of {content['architectures']} architectures; falling: "
+        f"{end['falling']}. That is, Student's 95 % interval, over {content['seeds']} seeds, of the normalised return "
+        f"in the last fifth less that in the fifth before ({end['steps']:,} steps each) lies above (below) 0. Mean "
+        f"over the architectures: {said(end['rise'], 3)}. {end['reached']} have a mean of {end['level']} or more in "
+        "the last fifth (the reference policy has 1).",
+        f"Greedy at {own['age']:,} steps: mean return {own['greedy']:.1f} over all networks ({own['episodes']} "
+        f"episodes each); with exploration, in the window before, {own['training']:.1f}.",
+        "The best of many noisy means is too high, and every regret with it; by the bootstrap's estimate, on the test "
+        f"seeds, by {', '.join(f'{bias:.3f} ({KINDS[kind]})' for kind, bias in content['bias'].items())}.",
+    ]
+    if content["shared"] and content["shared"]["same_seed"]:
+        same = content["shared"]["same_seed"]
+        found.append(
+            "Supernets begin with the seeds of some of the curves, so they share initial weights with these. Tau with "
+            f"the area on the supernet's own seed is {same['own']:.2f}, on a single other one {same['others']:.2f}: a "
+            f"difference of {said(same['difference'])}. Intervals draw both sides as if they were independent."
+        )
+    return found

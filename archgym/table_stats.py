@@ -12,7 +12,7 @@ from math import comb
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from archgym.stats import student_t
+from archgym.stats import few_values_stretch, student_t
 
 POWER = 0.6  # two-sided level of the quantile that a power of 80 % takes
 NOTHING = 1e-12  # a variance below which there is none
@@ -148,9 +148,26 @@ def kendall(first: ArrayLike, second: ArrayLike) -> float:
         second: (n,).
     """
     x, y = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
-    signs = [np.sign(one[:, None] - one[None]) for one in (x, y)]  # every pair twice, which cancels below
-    norm = np.sqrt((signs[0] ** 2).sum() * (signs[1] ** 2).sum())
-    return float((signs[0] * signs[1]).sum() / norm) if norm else 0.0
+    return float(kendalls(x[:, None], y[:, None])[0, 0])
+
+
+def kendalls(firsts: ArrayLike, seconds: ArrayLike) -> NDArray[np.float64]:
+    """Give `kendall` of every column of one array with every column of another.
+
+    Args:
+        firsts: (n, a).
+        seconds: (n, b).
+
+    Returns:
+        (a, b).
+    """
+    signs = []
+    for columns in (firsts, seconds):
+        values = np.asarray(columns, dtype=np.float64).T
+        signs.append(np.sign(values[:, :, None] - values[:, None]).reshape(len(values), -1))  # each pair twice: cancels
+    x, y = signs
+    norms = np.sqrt(np.outer((x**2).sum(1), (y**2).sum(1)))
+    return np.asarray(x @ y.T / np.where(norms > 0, norms, 1.0))
 
 
 def top_regret(guess: ArrayLike, truth: ArrayLike, count: int) -> float:
@@ -164,6 +181,29 @@ def top_regret(guess: ArrayLike, truth: ArrayLike, count: int) -> float:
     values = np.asarray(truth, dtype=np.float64)
     chosen = np.argsort(-np.asarray(guess, dtype=np.float64), kind="stable")[:count]
     return float(values.max() - values[chosen].max())
+
+
+def maximum_bias(scores: ArrayLike, draws: int = 2000, seed: int = 0) -> float:
+    """Estimate by how much the highest of noisy means is too high: the bootstrap's estimate of its bias.
+
+    The mean of the highest mean over resampled seeds, less the highest mean; deviations are stretched by
+    sqrt(n / (n - 1)) for n seeds, for resampled seeds repeat. Every regret, the distance to that highest mean, is too
+    large by as much. It is only an estimate: too small where many architectures are nearly as good as the best (two
+    fifths of it where nine are equal, of 5 seeds), somewhat too large where few are.
+
+    Args:
+        scores: (architectures, seeds), at least 2 seeds.
+        draws: Resamples.
+        seed: Of the resampling.
+
+    Returns:
+        At least 0.
+    """
+    values = np.asarray(scores, dtype=np.float64)
+    plain, seeds = values.mean(1), values.shape[1]
+    drawn = np.random.default_rng(seed).multinomial(seeds, [1 / seeds] * seeds, size=draws) / seeds  # weights
+    means = plain + np.sqrt(seeds / (seeds - 1)) * (drawn @ values.T - plain)
+    return max(0.0, float(means.max(1).mean() - plain.max()))
 
 
 def random_regret(truth: ArrayLike, count: int) -> float:
@@ -208,13 +248,26 @@ def seed_interval(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Give a seeded bootstrap interval of a statistic of scores, drawing seeds with replacement.
 
-    The spread of the resampled values around their own mean is laid around the estimate, and stretched by
-    sqrt(n / (n - 1)) for n seeds: resampled seeds repeat, which moves statistics of noise (variance components, rank
-    correlations) to one side, and makes their spread too small by this factor.
+    The spread of the resampled values around their own mean is laid around the estimate, and stretched for n seeds:
+    resampled seeds repeat, which moves statistics of noise (variance components, rank correlations) to one side, and
+    makes their spread too small by sqrt(n / (n - 1)); and a spread that only n seeds tell takes Student's t
+    (`stats.few_values_stretch`).
+
+    How often intervals made for 95 % cover a mean, in 2,000 simulations each (tests/test_table_stats.py repeats it):
+
+    | scores | 3 seeds | 5 seeds | 10 seeds |
+    |---|---|---|---|
+    | normal | 94.8 % | 94.8 % | 94.6 % |
+    | exponential | 88.6 % | 87.0 % | 89.8 % |
+    | lognormal | 84.4 % | 82.1 % | 85.0 % |
+
+    Student's own interval does no better on skewed scores. Without the factor of t it is 80.0, 86.6 and 91.4 % of
+    normal ones.
 
     Args:
         statistic: Called with the samples; a number or an array.
-        samples: (architectures, seeds, ...) each. Seeds of different samples are drawn on their own.
+        samples: (architectures, seeds, ...) each. Seeds of different samples are drawn on their own; the sample with
+            the fewest decides the stretch.
         seed: Of the resampling.
         draws: Resamples.
         level: Coverage.
@@ -237,7 +290,8 @@ def seed_interval(
         found.append(np.asarray(statistic(*drawn), dtype=np.float64))
     values = np.array(found)
     count = min(sample.shape[1] for sample in samples)
-    around = estimate + np.sqrt(count / (count - 1)) * (values - values.mean(0))
+    stretch = np.sqrt(count / (count - 1)) * few_values_stretch(count, level)
+    around = estimate + stretch * (values - values.mean(0))
     low, high = np.quantile(around, [(1 - level) / 2, (1 + level) / 2], axis=0)
     return np.clip(low, lowest, highest), np.clip(high, lowest, highest)
 

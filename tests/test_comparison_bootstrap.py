@@ -5,6 +5,7 @@ import pytest
 
 from archgym.comparison_bootstrap import Resamples, around, ends, improvement_pairs, improvements, iqms, ranks
 from archgym.comparison_stats import iqm, probability_of_improvement
+from archgym.table_stats import maximum_bias
 
 WORLDS = np.arange(200) % 20
 
@@ -100,7 +101,7 @@ def test_pairs_are_decided_by_where_the_resamples_lie() -> None:
     scores = np.stack([low, high, same, same])
     own = resamples(300)
     drawn = np.stack([one[own.searches(one)] for one in scores], axis=1)
-    rows = {(row["first"], row["second"]): row for row in improvement_pairs(list("lhst"), [scores], [drawn])}
+    rows = {(row["first"], row["second"]): row for row in improvement_pairs(list("lhst"), [scores], [drawn], 5)}
     assert len(rows) == 6
     assert rows["l", "h"]["p"] == pytest.approx(2 / 301)  # no resample on the other side
     assert rows["l", "h"]["holm"] == pytest.approx(6 * 2 / 301)
@@ -111,7 +112,7 @@ def test_pairs_are_decided_by_where_the_resamples_lie() -> None:
 def test_tasks_count_alike_in_pairs() -> None:
     better, worse = np.array([[1.0, 1], [0, 0]]), np.array([[0.0, 0], [1, 1]])
     drawn = [np.tile(own, (50, 1, 1)) for own in (better, worse)]
-    (row,) = improvement_pairs(["a", "b"], [better, worse], drawn)
+    (row,) = improvement_pairs(["a", "b"], [better, worse], drawn, 5)
     assert (row["improvement"], row["low"], row["high"], row["p"]) == (0.5, 0.5, 0.5, 1)
 
 
@@ -122,19 +123,34 @@ def test_the_lowest_regret_has_rank_one_and_equals_share() -> None:
 
 def test_intervals_around_an_estimate_forget_where_resampling_moved_it() -> None:
     values = np.random.default_rng(8).normal(5, 1, (20_000, 1))
-    low, high = around([0.5], values, 0.0)
+    student = 2.776  # 97.5 % of Student's t with 4 degrees of freedom
+    low, high = around([0.5], values, 5, 0.0)
     assert low.tolist() == [0]
-    assert high == pytest.approx(0.5 + 1.96, abs=0.06)
-    np.testing.assert_allclose(ends(values), [[5 - 1.96], [5 + 1.96]], atol=0.06)
+    assert high == pytest.approx(0.5 + student, abs=0.08)
+    np.testing.assert_allclose(ends([5.0], values, 5), [[5 - student], [5 + student]], atol=0.08)
+    assert ends([5.0], values, 5, highest=6.0)[1].tolist() == [6]
 
 
-def test_intervals_cover_what_an_agent_reaches_on_tables_of_other_seeds() -> None:
+def test_an_interval_leaves_one_half_out_where_p_is_below_five_percent() -> None:
+    rng, own = np.random.default_rng(10), resamples(400)
+    seen = set()
+    for shift in np.linspace(0, 4, 16):
+        scores = np.stack([rng.normal(0, 1, 20)[WORLDS], shift + rng.normal(0, 1, 20)[WORLDS]])
+        drawn = np.stack([one[own.searches(one)] for one in scores], axis=1)
+        (row,) = improvement_pairs(["a", "b"], [scores], [drawn], 5)
+        if abs(row["p"] - 0.05) > 0.02:
+            assert (row["p"] < 0.05) == (row["high"] < 0.5 or row["low"] > 0.5)
+            seen.add(row["p"] < 0.05)
+    assert seen == {True, False}
+
+
+@pytest.mark.parametrize(("means", "noise"), [(np.linspace(-1, 1, 27), 0.5), (np.linspace(0.3, 0.9, 27), 0.1)])
+def test_intervals_cover_what_an_agent_reaches_on_tables_of_other_seeds(means: np.ndarray, noise: float) -> None:
     """The best of nine rows by one learning curve each, judged on test seeds; searches alone would promise too much."""
-    rng, rows, noise = np.random.default_rng(9), 27, 0.5
-    means = np.linspace(-1, 1, rows)
+    rng, rows, trials = np.random.default_rng(9), 27, 100
 
     def searches(curves: np.ndarray, count: int) -> np.ndarray:
-        drawn = np.stack([rng.choice(rows, 9, replace=False) for _ in range(count)])
+        drawn = rng.random((count, rows)).argsort(1)[:, :9]
         met = curves[drawn, rng.integers(curves.shape[1], size=drawn.shape)]
         return drawn[np.arange(count), met.argmax(1)]
 
@@ -142,16 +158,24 @@ def test_intervals_cover_what_an_agent_reaches_on_tables_of_other_seeds() -> Non
         return np.asarray(means[:, None] + rng.normal(0, noise, (rows, 5)))
 
     truth = np.mean([means[searches(table(), 10)].mean() for _ in range(1000)])
-    hits, alone = 0, 0
-    for trial in range(80):
+    hits, alone, regrets = 0, 0, np.zeros((trials, 2))
+    for trial in range(trials):
         search, test, own = table(), table(), resamples(200, seed=trial)
         found = np.zeros(200, dtype=np.int64)
         for world in range(20):
             found[world == WORLDS] = searches(search[:, rng.integers(5, size=5)], 10)
-        scores = test.mean(1)[found]
-        drawn = np.take_along_axis(own.truth(test), found[own.searches(scores)], axis=1).mean(1)
-        low, high = ends(drawn)
+        scores, drawn = test.mean(1)[found], own.truth(test)
+        picked = found[own.searches(scores)]
+        low, high = ends(scores.mean(), np.take_along_axis(drawn, picked, axis=1).mean(1), 5)
         hits += bool(low <= truth <= high)
         alone += bool(abs(scores.mean() - truth) <= 1.96 * scores.std() / np.sqrt(200))
-    assert hits >= 70
-    assert alone <= 50
+        plain = test.mean(1).max() - scores.mean()
+        less = max(0.0, plain - maximum_bias(test, 400))
+        lost = np.take_along_axis(drawn.max(1, keepdims=True) - drawn, picked, axis=1).mean(1)
+        low, high = around(less, lost, 5, 0.0)
+        regrets[trial] = less - plain, low <= means.max() - truth <= high
+    assert hits >= 95
+    assert alone <= 65
+    assert regrets[:, 1].sum() >= 90
+    assert (regrets[:, 0] <= 0).all()
+    assert regrets[:, 0].mean() < -0.05 * noise  # the correction is not idle

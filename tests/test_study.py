@@ -174,7 +174,8 @@ def test_a_folder_belongs_to_one_study_and_one_process(
         (["one-shot", *SHORT, "--windows", "0"], "windows"),
         (["one-shot", *SHORT, "--sample", "2"], "--sample: expected at least the 3 of --top, got 2."),
         (["one-shot", *SHORT, "--retrain-seeds", "3"], "--retrain-seeds: expected at least 4, two to choose"),
-        (["one-shot", *SHORT, "--score", "best"], "--score: expected area or last_fifth, got 'best'."),
+        (["one-shot", *SHORT, "--score", "best"], "--score: expected area or last_fifth or greedy, got 'best'."),
+        (["one-shot", *SHORT, "--score", "greedy"], "area or last_fifth without a table, got 'greedy'"),
         (["one-shot", *SHORT, "--agents", "random-serch"], "unknown agent 'random-serch'"),
         (
             ["one-shot", *SHORT, "--agents", "random-search"],

@@ -113,8 +113,13 @@ def test_searches_see_the_first_half_of_the_seeds_and_the_truth_stands_on_the_se
 
 @pytest.mark.parametrize("kind", tables.SCORES)
 def test_the_best_has_the_highest_mean_score_over_the_test_seeds(kind: str, table: Table) -> None:
-    first = 0 if kind == "area" else 4  # the last fifth of five windows
-    truth = [table.normalised[row, 2:, first:].mean() for row in range(27)]
+    low, high = table.problem.random_return, table.problem.reference_return
+    judged = {
+        "area": table.normalised[:, 2:].mean((1, 2)),
+        "last_fifth": table.normalised[:, 2:, 4].mean(1),  # of five windows
+        "greedy": (table.evaluations[:, 2:, 1].mean(1) - low) / (high - low),  # at the newer of two ages
+    }
+    truth = judged[kind]
     best = int(np.argmax(truth))
     assert np.array_equal(table.best(kind), table.architectures[best])
     assert table.regret(table.best(kind), kind) == 0.0
@@ -132,6 +137,16 @@ def test_half_of_the_seeds_rounded_down_are_for_searches(seeds: int, searched: i
 def test_scores_are_of_every_curve(table: Table) -> None:
     assert np.allclose(table.scores("area"), table.normalised.mean(2))
     assert np.array_equal(table.scores("last_fifth"), table.normalised[:, :, 4])
+    assert table.scores("greedy").shape == (27, 4)
+    for row, seed in ((0, 0), (26, 3)):
+        assert table.scores("greedy")[row, seed] == table.problem.normalise(table.evaluations[row, seed, -1])
+
+
+def test_a_table_without_greedy_evaluations_has_no_greedy_score(planted_table: Make) -> None:
+    table = planted_table(ages=())
+    with pytest.raises(ValueError, match="expected a table with greedy evaluations, got one without"):
+        table.best("greedy")
+    assert table.regret(table.best()) == 0
 
 
 def test_the_last_fifth_is_rounded_down_and_at_least_a_window(planted_table: Make) -> None:
@@ -199,7 +214,7 @@ def test_a_seed_is_one_of_the_search_seeds(seed: Any, table: Table) -> None:
 
 @pytest.mark.parametrize("call", ["best", "scores", "truth"])
 def test_an_unknown_score_is_refused(call: str, table: Table) -> None:
-    with pytest.raises(ValueError, match="score: expected 'area' or 'last_fifth', got 'final'"):
+    with pytest.raises(ValueError, match="score: expected one of 'area', 'last_fifth', 'greedy', got 'final'"):
         getattr(table, call)("final")
 
 

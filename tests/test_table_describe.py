@@ -5,19 +5,21 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from html import escape
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats as reference
 
 from archgym import table as tables
 from archgym import table_page
 from archgym.__main__ import main
 from archgym.table import Table
 from archgym.table_findings import describe
-from archgym.table_layout import grids, verdict
+from archgym.table_layout import grids, remarks, seeds_said, verdict
 from archgym.table_stats import kendall
 
 CHROMIUM = shutil.which("chromium")
@@ -28,10 +30,12 @@ FLAGS = (
 
 
 def with_returns(table: Table, returns: np.ndarray, supernet: np.ndarray | None = None) -> Table:
+    """The table with other returns; greedy ones are as high as those of the window before."""
     shape = table.columns["raw_return"].shape
     columns = {**table.columns, "raw_return": np.broadcast_to(returns, shape).astype(float)}
     shared = table.supernet if supernet is None else supernet
-    return Table(table.card, table.architectures, columns, table.evaluations, shared)
+    evaluations = columns["raw_return"][:, :, np.array(table.card.ages) - 1]
+    return Table(table.card, table.architectures, columns, evaluations, shared)
 
 
 @pytest.fixture(scope="module")
@@ -72,9 +76,86 @@ def test_the_planted_choice_has_all_of_the_variance(told: dict[str, Any]) -> Non
 
 def test_architectures_are_told_from_seeds(told: dict[str, Any], noise: dict[str, Any]) -> None:
     assert told["spread"]["area"]["repeatability"]["value"] > 0.9
-    assert "Architectures differ by more than the seeds" in verdict(told)
+    assert verdict(told).count("architectures differ by more than the seeds") == 3  # scores
     assert noise["spread"]["area"]["repeatability"]["low"] == 0
-    assert "The seeds swamp the architectures" in verdict(noise)
+    assert verdict(noise).count("the seeds swamp the architectures") == 3
+
+
+def test_the_verdict_speaks_of_every_score(by_width: Table) -> None:
+    """The architecture decides how fast a curve rises, and nothing at its end."""
+    rng, shape = np.random.default_rng(3), by_width.columns["raw_return"].shape
+    returns = by_width.columns["raw_return"].copy()
+    returns[:, :, 8:] = rng.normal(200, 50, (*shape[:2], 2))
+    said = verdict(describe(with_returns(by_width, returns), "x", draws=200))
+    assert "By the area under the curve architectures differ by more" in said
+    assert "By the last fifth the seeds swamp the architectures" in said
+    assert "By the newest greedy evaluation the seeds swamp the architectures" in said
+
+
+def test_no_shares_are_given_of_what_the_seeds_swamp(noise: dict[str, Any], told: dict[str, Any]) -> None:
+    assert grids(noise)[1][2] == []
+    assert all(len(row) == 4 and "-" not in row for row in grids(told)[1][2])
+
+
+# The ends of the curves
+
+
+def test_architectures_that_still_rise_at_the_end_are_counted(by_width: Table) -> None:
+    returns = np.full(by_width.columns["raw_return"].shape, 300.0)
+    returns += np.random.default_rng(4).normal(0, 1, returns.shape)
+    returns[:5, :, 8:] += 100  # the last fifth
+    returns[5:8, :, 8:] -= 100
+    returns[8:20, :, :6] -= 100  # which have ended to rise before
+    returns[20:, :, :] += 190
+    content = describe(with_returns(by_width, returns), "x", draws=100)
+    assert content["end"]["steps"] == 800
+    assert content["end"]["rising"] in (5, 6)  # of 27 level ones one may seem to rise by chance
+    assert content["end"]["falling"] in (3, 4)
+    low, high = by_width.problem.random_return, by_width.problem.reference_return
+    assert content["end"]["rise"]["value"] == pytest.approx(2 / 27 * 100 / (high - low), rel=0.05)
+    assert content["end"]["reached"] == 7
+    assert f"Still rising at the end: {content['end']['rising']} of 27 architectures" in " ".join(remarks(content))
+
+
+# Scores beside each other
+
+
+def test_scores_agree_across_seeds_as_far_as_the_architecture_decides(by_width: Table, told: dict[str, Any]) -> None:
+    own = {tuple(row["scores"]): row for row in told["agreement"]["taus"]}
+    assert set(own) == {("area", "last_fifth"), ("area", "greedy"), ("last_fifth", "greedy")}
+    means = [by_width.scores(kind).mean(1) for kind in ("area", "greedy")]
+    assert own["area", "greedy"]["same"]["value"] == pytest.approx(kendall(*means))
+    half = by_width.card.search_seeds
+    ways = ((slice(0, half), slice(half, None)), (slice(half, None), slice(0, half)))
+    across = [
+        kendall(by_width.scores("area")[:, one].mean(1), by_width.scores("greedy")[:, other].mean(1))
+        for one, other in ways
+    ]
+    assert own["area", "greedy"]["other"]["value"] == pytest.approx(np.mean(across))
+
+
+def test_greedy_returns_stand_beside_those_with_exploration(by_width: Table) -> None:
+    worse = Table(by_width.card, by_width.architectures, by_width.columns, by_width.evaluations - 30)
+    content = describe(worse, "x", draws=100)
+    own = content["agreement"]
+    assert own["greedy"] == pytest.approx(own["training"] - 30)
+    assert own["age"] == 4000
+    assert f"mean return {own['greedy']:.1f} over all networks" in " ".join(remarks(content))
+
+
+def test_supernets_with_the_seeds_of_curves_are_said_to_have_them(by_width: Table, told: dict[str, Any]) -> None:
+    assert told["shared"]["same_seed"] is None  # theirs are of their own
+    seeds = [by_width.card.seeds[place] for place in (7, 2)]
+    card = replace(by_width.card, supernet={**by_width.card.supernet, "seeds": seeds})
+    assert by_width.supernet is not None
+    shared = np.stack([[by_width.scores("area")[:, place]] * 3 for place in (7, 2)])  # ranks its own seed perfectly
+    table = Table(card, by_width.architectures, by_width.columns, by_width.evaluations, shared)
+    content = describe(table, "x", draws=100)
+    own = content["shared"]["same_seed"]
+    assert own["own"] == 1
+    assert own["others"] < 0.9
+    assert own["difference"]["value"] == pytest.approx(own["own"] - own["others"])
+    assert any(sentence.startswith("Supernets begin with the seeds") for sentence in remarks(content))
 
 
 def test_the_best_is_chosen_on_search_seeds_and_judged_on_test_seeds(by_width: Table, told: dict[str, Any]) -> None:
@@ -84,6 +165,8 @@ def test_the_best_is_chosen_on_search_seeds_and_judged_on_test_seeds(by_width: T
     own = told["margin"]["area"]
     assert own["best"] == by_width.space.label(by_width.architectures[best])
     assert own["margin"]["value"] == pytest.approx(scores[best, half:].mean() - scores[default, half:].mean())
+    exact = reference.ttest_rel(scores[best, half:], scores[default, half:]).confidence_interval()
+    assert (own["margin"]["low"], own["margin"]["high"]) == pytest.approx((exact.low, exact.high), rel=2e-3)
     assert own["where_chosen"] == pytest.approx(scores[best, :half].mean() - scores[default, :half].mean())
 
 
@@ -92,6 +175,15 @@ def test_the_winners_curse_shows_where_there_is_nothing_to_win(noise: dict[str, 
     assert own["where_chosen"] > 0.05
     assert abs(own["over_splits"]) < own["where_chosen"] / 2
     assert own["margin"]["low"] < 0 < own["margin"]["high"]
+
+
+def test_one_difference_has_one_interval(told: dict[str, Any], noise: dict[str, Any]) -> None:
+    for content in (told, noise):
+        for kind in ("area", "last_fifth", "greedy"):
+            rows = [row["difference"] for row in content["needed"][kind] if row["against"] == "default"]
+            assert all(row == content["margin"][kind]["margin"] for row in rows)
+            assert content["margin"][kind]["rule"]["value"] == pytest.approx(content["margin"][kind]["margin"]["value"])
+    assert noise["margin"]["area"]["rule"]["low"] != noise["margin"]["area"]["margin"]["low"]
 
 
 def test_a_short_training_is_ranked_across_seeds(by_width: Table, told: dict[str, Any]) -> None:
@@ -103,8 +195,8 @@ def test_a_short_training_is_ranked_across_seeds(by_width: Table, told: dict[str
     assert told["budgets"]["steps"][0] == 400
     assert told["budgets"]["steps"][-1] == 4000
     assert told["budgets"]["last_fifth"][0]["value"] == pytest.approx(np.mean(both))
-    ceiling = kendall(halves[0][:, 8:].mean(1), halves[1][:, 8:].mean(1))
-    assert told["budgets"]["ceiling"]["last_fifth"]["value"] == pytest.approx(ceiling)
+    again = kendall(halves[0][:, 8:].mean(1), halves[1][:, 8:].mean(1))
+    assert told["budgets"]["again"]["last_fifth"]["value"] == pytest.approx(again)
     taus = [one["value"] for one in told["budgets"]["last_fifth"]]
     assert taus[-1] > taus[0]
 
@@ -139,6 +231,36 @@ def test_large_differences_take_few_seeds_and_none_takes_all(told: dict[str, Any
         low, high = (np.inf if row["seeds"][end] is None else row["seeds"][end] for end in ("low", "high"))
         assert low <= (np.inf if row["seeds"]["value"] is None else row["seeds"]["value"]) <= high
         assert row["seeds"]["high"] is None  # its difference may well be none
+        assert seeds_said(row) == "not better on the test seeds" or seeds_said(row).endswith(" or more)")
+
+
+@pytest.mark.parametrize(
+    ("difference", "seeds", "words"),
+    [
+        (-0.1, (None, 363, None), "not better on the test seeds"),
+        (0.0, (None, None, None), "not better on the test seeds"),
+        (0.1, (9, 3, None), "9 (3 or more)"),
+        (0.1, (5, 3, 60), "5 (3 to 60)"),
+        (1e-6, (None, 40, None), "more than 10,000 (40 or more)"),
+        (1e-6, (None, None, None), "more than 10,000"),
+    ],
+)
+def test_a_number_of_seeds_is_said_in_words(difference: float, seeds: tuple[Any, ...], words: str) -> None:
+    row = {"difference": {"value": difference}, "seeds": dict(zip(("value", "low", "high"), seeds, strict=True))}
+    assert seeds_said(row) == words
+
+
+def test_bold_curves_are_of_the_test_seeds_and_bands_stay_among_the_returns(by_width: Table) -> None:
+    returns = np.minimum(by_width.columns["raw_return"] * 2.5, 500)  # many reach the most there is
+    curves = describe(with_returns(by_width, returns), "x", draws=100)["curves"]
+    half, cut = by_width.card.search_seeds, 0
+    for own in curves["named"].values():
+        np.testing.assert_allclose(own["mean"], returns[own["row"], half:].mean(0), atol=1e-6)
+        assert returns.min() <= min(own["low"])
+        assert max(own["high"]) <= returns.max()
+        cut += max(own["high"]) == returns.max()
+    assert cut
+    np.testing.assert_allclose(curves["mean"], returns.mean(1), atol=1e-6)
 
 
 def test_what_a_choice_leaves_inactive_is_put_down_to_that_choice(planted_table: Callable[..., Table]) -> None:
@@ -165,6 +287,11 @@ def test_the_same_seed_gives_the_same_numbers(by_width: Table, told: dict[str, A
     assert describe(by_width, "planted.npz", draws=200, seed=1)["spread"] != told["spread"]
 
 
+def test_one_window_is_too_few(planted_table: Callable[..., Table]) -> None:
+    with pytest.raises(ValueError, match="expected learning curves of at least 2 windows, got 1"):
+        describe(planted_table(windows=1, ages=(1,)), "x")
+
+
 def test_three_seeds_are_too_few(planted_table: Callable[..., Table]) -> None:
     with pytest.raises(ValueError, match=r"expected at least 2 architectures and 4 seeds.* has 27 and 3"):
         describe(planted_table(seeds=3), "x")
@@ -180,7 +307,10 @@ def test_the_command_prints_and_writes(by_width: Table, tmp_path: Path, capsys: 
         main(["table", "describe", str(path), "--draws", "100", "--out", str(tmp_path / "out")])
     assert not end.value.code
     said = capsys.readouterr().out
-    for words in ("Standard deviations", "exact marginals", "Kendall's tau", "shared weights", "Welch's test"):
+    for words in (
+        *("Standard deviations", "exact marginals", "Kendall's tau", "shared weights", "Welch's test"),
+        *("By the last fifth architectures", "Still rising at the end:", "mean return", "The best of many noisy means"),
+    ):
         assert words in " ".join(said.split())
     content = json.loads((tmp_path / "out" / "describe.json").read_text())
     assert content["name"] == "own"
@@ -205,7 +335,7 @@ def test_wrong_input_is_one_sentence(words: list[str], sentence: str, capsys: py
 
 def test_the_page_names_everything_and_takes_nothing_from_elsewhere(told: dict[str, Any]) -> None:
     text = table_page.render(told)
-    assert text.count("<svg") == 7
+    assert text.count("<svg") == 8
     assert text == table_page.render(json.loads(json.dumps(told)))
     assert not re.search(r'(?:src|href)="(?!data:|#)', text)
     for title, header, rows in grids(told):

@@ -64,7 +64,7 @@ class Args(study.Args):
     top: int = 3
     """K: how many architectures are trained from scratch after a search."""
     score: str = "area"
-    """The true score: `area` under the learning curve, or its `last_fifth`."""
+    """The true score: `area` under the learning curve, its `last_fifth`, or the newest `greedy` evaluation (tables)."""
     draws: int = 1_000
     """Sets of K random architectures."""
     table: str = "auto"
@@ -183,6 +183,8 @@ class Study(study.Study):
             raise ValueError(f"--top: expected at most the {size:,} architectures of {args.space}, got {args.top:,}.")
         if args.score not in SCORES:
             raise ValueError(f"--score: expected {' or '.join(SCORES)}, got {args.score!r}.")
+        if self.table is None and args.score == "greedy":
+            raise ValueError("--score: expected area or last_fifth without a table, got 'greedy', which tables record.")
         if self.table is None and args.sample < args.top:
             raise ValueError(f"--sample: expected at least the {args.top} of --top, got {args.sample}.")
         if self.table is None and args.retrain_seeds < 4:
@@ -452,7 +454,11 @@ class Study(study.Study):
     def content(self) -> dict[str, Any]:
         """Work everything out."""
         args, names = self.args, " and ".join(self.args.agents)
-        kind = "area under the learning curve" if args.score == "area" else "last fifth of the learning curve"
+        kind = {
+            "area": "area under the learning curve",
+            "last_fifth": "last fifth of the learning curve",
+            "greedy": "newest greedy evaluation",
+        }[args.score]
         settings = next(iter(self.arms.values())).args.settings()
         return {
             "title": f"One-shot search of {args.space} on {args.task}",
