@@ -19,11 +19,11 @@ from archgym.settings import Settings
 from archgym.supernet import FIELDS
 from archgym.supernets import kernels
 
-SMALL = {"windows": 3, "envs_per_member": 2, "window_steps": 60}
+SMALL = {"windows": 3, "envs_per_member": 2, "window_steps": 40}
 OF_TRAINER: dict[str, dict[str, Any]] = {
-    "dqn": {"learning_starts": 16, "batch_size": 8},
-    "pqn": {"window_steps": 24, "num_steps": 8, "update_epochs": 1, "layer_norm": True},  # norms are slow there
-    "ppo": {"window_steps": 24, "num_steps": 8, "update_epochs": 1, "actor_critic": True},
+    "dqn": {"learning_starts": 12, "batch_size": 8},
+    "pqn": {"window_steps": 16, "num_steps": 4, "update_epochs": 1, "layer_norm": True},  # norms are slow there
+    "ppo": {"window_steps": 16, "num_steps": 4, "update_epochs": 1, "actor_critic": True},
 }
 
 

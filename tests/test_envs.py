@@ -171,8 +171,7 @@ def test_it_is_made_in_a_fresh_process_without_an_import(id: str) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False)
     name = f"{trainer_of(id)}--mlp--CartPole-v1"
     if "Tabular" in id and name not in table_card.shipped():
-        assert f"got '{name}'." in done.stderr
-        assert "`archgym table build` records a new one." in done.stderr
+        assert f"archgym table build --trainer {trainer_of(id)} --space mlp --task CartPole-v1" in done.stderr
     else:
         assert done.returncode == 0, done.stderr
         assert "num_envs=2" in done.stdout

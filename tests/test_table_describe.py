@@ -135,7 +135,7 @@ def test_scores_agree_across_seeds_as_far_as_the_architecture_decides(by_width: 
 
 
 def test_greedy_returns_stand_beside_those_with_exploration(by_width: Table) -> None:
-    worse = Table(by_width.card, by_width.architectures, by_width.columns, by_width.evaluations - 30)
+    worse = Table(by_width.card, by_width.architectures, by_width.columns, by_width.evaluations - 30, by_width.supernet)
     content = describe(worse, "x", draws=100)
     own = content["agreement"]
     assert own["greedy"] == pytest.approx(own["training"] - 30)
