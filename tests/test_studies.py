@@ -390,7 +390,7 @@ def test_true_scores_come_from_the_table_that_ships_all_its_seeds_judging() -> N
     assert second.mean(1) == pytest.approx(own.table.truth("area"))
     assert own.judging == 10
     assert one_shot_of("--task", "Acrobot-v1", "--table", "none").table is None
-    assert one_shot_of("--task", "LunarLander-v3").table is None
+    assert one_shot_of("--env-id", "ArchSearch-PQN-v0").table is None
 
 
 def test_the_papers_own_experiment_is_offered_by_the_same_command() -> None:
@@ -464,10 +464,10 @@ def test_what_cannot_be_decided_is_said_before_anything_is_trained() -> None:
         "Nothing can be decided with 4 searches and 10 seeds that judge: every answer will be 'undecided'. 10 answers "
         "that hold together with 95 % take at least --seeds 9 and a table of 9 seeds."
     )
-    (said,) = one_shot_of("--task", "LunarLander-v3", "--retrain-seeds", "4").forewarned()
+    (said,) = one_shot_of("--table", "none", "--retrain-seeds", "4").forewarned()
     assert "10 searches and 4 seeds that judge" in said
     assert "at least --seeds 9 and --retrain-seeds 9." in said
-    enough = ["--task", "LunarLander-v3", "--retrain-seeds", "9"]
+    enough = ["--table", "none", "--retrain-seeds", "9"]
     assert one_shot_of(*enough, "--seeds", "9").forewarned() == []
     assert one_shot_of(*enough, "--seeds", "8").forewarned() != []
     assert one_shot_of(*enough, "--seeds", "8", "--agents", "spos").forewarned() == []  # fewer answers
