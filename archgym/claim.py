@@ -7,6 +7,8 @@ from typing import Any
 
 from archgym.search import write_json
 
+MISSING = object()  # what a plan of another version lacks, which differs from None
+
 
 class Claim:
     """Hold a folder for one process.
@@ -62,6 +64,6 @@ def _called(kind: str) -> str:
 def _difference(was: Any, now: Any) -> tuple[str, str]:
     """Name what differs between two plans."""
     if isinstance(was, dict):
-        name = next(name for name in {**was, **now} if was.get(name) != now.get(name))
-        return f"{name} {was.get(name)!r}", repr(now.get(name))
+        name = next(name for name in {**was, **now} if was.get(name, MISSING) != now.get(name, MISSING))
+        return f"{name} {was[name]!r}" if name in was else f"no {name}", repr(now[name]) if name in now else "none"
     return ", ".join(was), ", ".join(now)

@@ -13,7 +13,6 @@ import contextlib
 import io
 import json
 import os
-import resource
 import tempfile
 import time
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ import tyro
 from archgym import compare
 from archgym.arms import TabularArgs
 from benchmarks import drawn_table
-from benchmarks.machine import describe
+from benchmarks.machine import describe, spent
 
 
 @dataclass(frozen=True)
@@ -47,12 +46,6 @@ class Args:
 
 
 TOY = Args(arms=("random-search", "fixed"), searches=4, windows=4, jobs=1)
-
-
-def spent() -> float:
-    """CPU seconds of this process and of those that ended."""
-    kinds = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    return sum(sum(resource.getrusage(kind)[:2]) for kind in kinds)
 
 
 def main(args: Args) -> None:

@@ -12,7 +12,6 @@ what to read.
 import contextlib
 import io
 import os
-import resource
 import tempfile
 import time
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ import tyro
 
 from archgym import table as tables
 from archgym.table_build import Build, build
-from benchmarks.machine import describe
+from benchmarks.machine import describe, spent
 
 
 @dataclass(frozen=True)
@@ -48,12 +47,6 @@ class Args:
 
 
 TOY = Args(sample=2, seeds=2, windows=1, window_steps=200, jobs=1)
-
-
-def spent() -> float:
-    """CPU seconds of this process and of those that ended."""
-    kinds = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    return sum(sum(resource.getrusage(kind)[:2]) for kind in kinds)
 
 
 def main(args: Args) -> None:

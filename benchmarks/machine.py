@@ -2,6 +2,7 @@
 
 import os
 import platform
+import resource
 from importlib.metadata import version
 from pathlib import Path
 
@@ -20,3 +21,9 @@ def describe() -> str:
     """Name the processor, the load on it and the versions."""
     versions = [f"Python {platform.python_version()}", *(f"{package} {version(package)}" for package in PACKAGES)]
     return f"{processor()}, load {os.getloadavg()[0]:.1f}; {', '.join(versions)}"
+
+
+def spent() -> float:
+    """CPU seconds of this process and of those that ended."""
+    kinds = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    return sum(sum(resource.getrusage(kind)[:2]) for kind in kinds)

@@ -16,6 +16,7 @@ import pytest
 
 from archgym import jobs, journal, lookup, study, workers
 from archgym.__main__ import main
+from archgym.claim import Claim
 from archgym.launch import parse
 from archgym.studies import one_shot
 
@@ -309,3 +310,10 @@ def test_settings_without_a_flag_become_inner_ones_and_those_with_one_do_not() -
     assert arm.args.inner == ("envs_per_member=2", "learning_rate=0.1")
     assert arm.args.settings().envs_per_member == 2
     assert arm.command == "archgym search fixed --transfer shared --inner envs_per_member=2 learning_rate=0.1"
+
+
+def test_a_plan_of_before_an_argument_was_there_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    plan = {"study": "one", "args": {"seeds": 3, "table": None}, "arms": {}}
+    (tmp_path / "plan.json").write_text(json.dumps({**plan, "args": {"seeds": 3}}))
+    with pytest.raises(ValueError, match=r"expected the args that .* was made with: no table; got None"):
+        Claim(tmp_path, plan, resume=True)
