@@ -53,11 +53,12 @@ class EpisodeCounter:
         valid = ~self.resets
         self.running += rewards * valid
         self.elapsed += valid
-        self.total += self.running * done
-        self.finished += done
-        self.running[done] = 0.0
-        self.elapsed[done] = 0
         self.resets = done.copy()
+        if done.any():  # at few steps
+            self.total += self.running * done
+            self.finished += done
+            self.running[done] = 0.0
+            self.elapsed[done] = 0
         return valid
 
     def close(self) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]]:

@@ -21,6 +21,7 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from numpy.typing import NDArray
 
+from archgym.engines import Engine, Pool, Vector
 from archgym.observations import Inputs, Observations, dtype_of, shape_of
 from archgym.tasks import Task
 
@@ -63,10 +64,7 @@ class InnerEnvs:
         self._first_action = int(actions.start)
         self._dtype = dtype_of(self.inputs)
         self._channels_last = space.shape != shape_of(self.inputs)
-        self._engine = _engine(task, seeds)
-        self._sends = backend(task) == "envpool"
-        # EnvPool is seeded when it is made, Gymnasium by its first reset.
-        self._first_reset = {} if self._sends else {"seed": list(seeds)}
+        self._engine: Engine | None = _engine(task, seeds)
         self._seen: Observations | None = None
 
     def reset(self) -> Observations:
@@ -75,9 +73,7 @@ class InnerEnvs:
         Returns:
             Observations, as in `Step`.
         """
-        observation, _ = self._engine.reset(**self._first_reset)
-        self._first_reset = {}
-        self._seen = self._own(observation)
+        self._seen = self._own(self._open.reset())
         return self._seen
 
     def begin(self) -> Observations:
@@ -112,20 +108,22 @@ class InnerEnvs:
         Raises:
             ValueError: If an action is out of range.
         """
-        if actions.min() < 0 or actions.max() >= self.action_count:
+        if actions.astype(np.uint64).max() >= self.action_count:  # a negative number is a large one here
             raise ValueError(
                 f"inner actions: expected 0 to {self.action_count - 1}, got {actions.min()} to {actions.max()}."
             )
-        self._sent = actions + self._first_action
-        if self._sends:
-            self._engine.send(self._sent)
+        self._open.send(actions + self._first_action)
 
     def receive(self) -> Step:
         """End the step that was begun, and give what it gave."""
-        told = self._engine.recv() if self._sends else self._engine.step(self._sent)
-        observation, reward, terminated, truncated, _ = told
-        self._seen = self._own(observation)
-        return Step(self._seen, np.array(reward, dtype=np.float64), terminated, truncated)
+        told = self._open.receive()
+        self._seen = self._own(told.observation)
+        return Step(self._seen, np.array(told.reward, dtype=np.float64), told.terminated, told.truncated)
+
+    @property
+    def _open(self) -> Engine:
+        assert self._engine is not None, "these environments are closed"
+        return self._engine
 
     def _own(self, observation: NDArray[Any]) -> Observations:
         """Copy observations, with the channels of images first."""
@@ -136,7 +134,7 @@ class InnerEnvs:
         """Give back what the environments hold."""
         if self._engine is not None:
             self._engine.close()
-        self._engine = None  # the threads of EnvPool end with its last reference, not with its close
+        self._engine = None
 
 
 def open_inner_envs(task: Task, seeds: Sequence[int]) -> InnerEnvs:
@@ -270,8 +268,8 @@ def _spaces(task: Task) -> tuple[Any, Any]:
         return env.observation_space, env.action_space
 
 
-def _engine(task: Task, seeds: Sequence[int]) -> Any:
-    """Make what steps the environments: all speak Gymnasium's vector interface, with next-step autoreset."""
+def _engine(task: Task, seeds: Sequence[int]) -> Engine:
+    """Make what steps the environments."""
     limit = task.episode_limit
     match backend(task):
         case "envpool":
@@ -281,11 +279,13 @@ def _engine(task: Task, seeds: Sequence[int]) -> Any:
                     task.id, num_envs=len(seeds), seed=list(seeds), num_threads=1, max_episode_steps=limit
                 )
                 _ = pool.observation_space  # built here, once per pool, and not in the first reset
-            return pool
+            return Pool(pool)
         case "gymnasium-vector":
-            return gym.make_vec(
+            envs = gym.make_vec(
                 task.id, num_envs=len(seeds), vectorization_mode="vector_entry_point", max_episode_steps=limit
             )
+            return Vector(envs, seeds)
         case _:
             make = functools.partial(gym.make, task.id, max_episode_steps=limit, disable_env_checker=True)
-            return SyncVectorEnv([make] * len(seeds), copy=False, autoreset_mode=AutoresetMode.NEXT_STEP)
+            several = SyncVectorEnv([make] * len(seeds), copy=False, autoreset_mode=AutoresetMode.NEXT_STEP)
+            return Vector(several, seeds)

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 SPACES = {"lookup", "search_space", "search_spaces"}
 NETS = SPACES | {"supernets", "supernet"}
-INNER = {"lookup", "pendulum", "orchard", "inner_envs", "tasks"}
+INNER = {"lookup", "pendulum", "orchard", "engines", "inner_envs", "tasks"}
 PARTS = NETS | INNER | {"problem", "settings", "window", "replay", "stats", "episodes"}
 SCORING = PARTS | {"evaluator", "transfer", "state", "greedy", "rewards", "training", "native", "learners", "trainers"}
 SCORING |= {"carried", "inheritance", "shards", "transfer_checks"}
@@ -33,6 +33,7 @@ ARROWS: dict[str, set[str]] = {
     "stats": {"lookup"},
     "comparison_stats": {"lookup", "stats"},
     "episodes": {"lookup"},
+    "engines": set(),
     "pendulum": INNER,
     "orchard": INNER,
     "inner_envs": INNER,

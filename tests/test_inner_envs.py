@@ -186,6 +186,28 @@ def test_an_environment_is_the_one_that_gymnasium_makes_with_its_seed(task: Task
             return
 
 
+@pytest.mark.parametrize(
+    "task", [task for task in TASKS.values() if backend(task) == "envpool"], ids=lambda task: task.id
+)
+def test_a_pool_tells_what_the_public_interface_of_envpool_tells(task: Task) -> None:
+    pytest.importorskip("envpool", reason="no EnvPool on this platform")
+    import envpool
+
+    task = replace(task, episode_limit=7, search_episode_limit=None)
+    settings = {"num_envs": 3, "num_threads": 1, "max_episode_steps": 7}
+    public = envpool.make_gymnasium(task.id, seed=SEEDS, **settings)
+    envs, seen = open_inner_envs(task, SEEDS), [public.reset()[0]]
+    first, steps = play(envs, actions_for(task, 12, 3))
+    for step, row in zip(steps, actions_for(task, 12, 3), strict=True):
+        observation, reward, terminated, truncated, _ = public.step(row)
+        seen.append(observation)
+        for own, other in zip(
+            (step.reward, step.terminated, step.truncated), (reward, terminated, truncated), strict=True
+        ):
+            np.testing.assert_array_equal(own, other)
+    np.testing.assert_array_equal([first, *(step.observation for step in steps)], seen)
+
+
 def test_envpool_and_gymnasium_compute_the_same_cartpole() -> None:
     pool = open_inner_envs(TASKS["CartPole-v1"], [5])
     env: Any = gym.make("CartPole-v1").unwrapped

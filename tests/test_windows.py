@@ -5,6 +5,7 @@ import json
 import os
 import re
 import sys
+import time
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,7 +18,7 @@ import pytest
 from numpy.typing import NDArray
 
 import archgym  # noqa: F401  (registers the environments)
-from archgym import journal, search
+from archgym import engines, journal, search
 from archgym.__main__ import main
 from archgym.budget import FINAL_EPISODES
 from archgym.carried import Carried
@@ -501,31 +502,38 @@ def test_kept_environments_end_with_their_lifetime_with_close_and_with_the_last_
     """EnvPool steps every pool in threads of its own."""
     run(population(members=3, window_steps=48), [A])  # whatever else begins threads has begun them then
     gc.collect()
+    time.sleep(5 * engines.REST)
     none, pool = threads(), open_inner_envs(TASKS["CartPole-v1"], [1, 2])
     each = threads() - none
     pool.close()
     assert each > 0
 
-    def alive() -> int:
-        return (threads() - none) // each
+    def alive(pools: int) -> bool:
+        """Tell whether so many pools are alive, once those that were closed have rested."""
+        end = time.monotonic() + 30 * engines.REST
+        while threads() != none + pools * each and time.monotonic() < end:
+            time.sleep(engines.REST / 10)
+        return threads() == none + pools * each
+
+    assert alive(0)
 
     envs: Any = gym.make_vec("ArchSearch-DQN-v0", num_envs=3, **keywords_of("dqn", window_steps=48, **CARRY))
     envs.reset(seed=1)
-    assert alive() == 0, "they are opened with the first window"
+    assert alive(0), "they are opened with the first window"
     envs.step(np.array([A, A, B]))
-    assert alive() == 3
+    assert alive(3)
     envs.step(np.array([B, A, B]))
-    assert alive() == 3
+    assert alive(3)
     envs.reset(seed=[None, 5, None], options={"reset_mask": np.array([False, True, False])})
-    assert alive() == 2
+    assert alive(2)
     envs.step(np.array([A, A, A]))
-    assert alive() == 3
+    assert alive(3)
     envs.reset(seed=2)
-    assert alive() == 0
+    assert alive(0)
     envs.step(np.array([A, A, A]))
     evaluator = envs.unwrapped._lives.evaluator
     envs.close()
-    assert alive() == 0
+    assert alive(0)
     with pytest.raises(ValueError, match=r"train_window: expected living inner environments .* member 0 ended with"):
         evaluator.train_window(np.array([A, A, A]))
     assert evaluator.weights(0, np.array(A)), "what was learned can still be taken out"
@@ -533,10 +541,10 @@ def test_kept_environments_end_with_their_lifetime_with_close_and_with_the_last_
     env: Any = gym.make("ArchSearch-DQN-v0", **keywords_of("dqn", window_steps=48, **CARRY))
     env.reset(seed=1)
     env.step(A)
-    assert alive() == 1
+    assert alive(1)
     del env
     gc.collect()
-    assert threads() == none
+    assert alive(0)
 
 
 def test_a_window_that_breaks_off_ends_the_games_of_its_members(monkeypatch: pytest.MonkeyPatch) -> None:
