@@ -40,8 +40,8 @@ class Engine(Protocol):
 class Pool:
     """An EnvPool, which steps in a thread of its own, from `send` on.
 
-    Its compiled methods are called directly: the Python around them takes about 40 microseconds per step, which is as
-    long as they take themselves, and a third of what a small network learns in.
+    Its compiled methods are called directly: the Python around them takes about 40 microseconds per step, longer than
+    they do themselves.
 
     Args:
         pool: Made by `envpool.make_gymnasium` with its seeds, for a task with one player and discrete actions.

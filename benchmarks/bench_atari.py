@@ -38,7 +38,6 @@ from benchmarks.rounds import Contender, Makers, seconds, show, take_turns
 TASK = TASKS["Breakout-v5"]
 SPACE = "benchmarks.nature_network"
 ENVS = 8  # inner environments of one member
-PRECISIONS = ("float32", "bfloat16")
 
 
 @dataclass(frozen=True)
@@ -53,9 +52,11 @@ class Args:
     """Environment steps before DQN's first gradient step."""
     rounds: int = 5
     """Runs of every contender, after one that does not count."""
+    precisions: tuple[str, ...] = ("float32", "bfloat16")
+    """What archgym computes in; the plain loop has float32."""
 
 
-TOY = Args(steps=40, pqn_steps=32, many=16, learning_starts=16, rounds=1)
+TOY = Args(steps=40, pqn_steps=32, many=16, learning_starts=16, rounds=1, precisions=("bfloat16",))
 
 
 def network(outputs: int) -> nn.Sequential:
@@ -140,11 +141,11 @@ def contenders(args: Args) -> Makers:
     replayed = replace(dqn.PRESETS["atari"], buffer_size=args.steps, learning_starts=args.learning_starts)
     rollouts = pqn.PRESETS["atari"]
     makers: dict[str, Callable[[], Contender]] = {"plain loop, DQN float32": partial(peer, replayed, args.steps)}
-    for precision in PRECISIONS:
+    for precision in args.precisions:
         config = replace(replayed, precision=precision)
         makers[f"archgym DQN {precision}, {ENVS} environments"] = partial(archgym, DQN, config, args.steps)
     for envs in (ENVS, args.many):
-        for precision in PRECISIONS:
+        for precision in args.precisions:
             minibatches = rollouts.num_minibatches * envs // ENVS
             own = replace(rollouts, precision=precision, num_minibatches=minibatches)
             name = f"archgym PQN {precision}, {envs} environments"

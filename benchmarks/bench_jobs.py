@@ -40,7 +40,7 @@ class Args:
     """Comparisons of each kind; the processes are started anew every time."""
 
 
-TOY = Args(arms=(), seeds=1, windows=1, retrain=625, rounds=1)
+TOY = Args(arms=(), jobs=1, seeds=1, windows=1, retrain=625, rounds=1)
 
 
 def seconds(jobs: int, args: Args) -> float:

@@ -72,7 +72,7 @@ class Args:
     """Fresh processes, after one that does not count."""
 
 
-TOY = Args(members=(1, 2), rounds=2, window_steps=400, processes=1)
+TOY = Args(members=(1, 2), rounds=1, window_steps=400, processes=1)
 SIZE = TOY if "ARCHGYM_TOY" in os.environ else Args()  # of the runs under pytest
 
 

@@ -28,7 +28,7 @@ class Args:
     """Runs of every contender, after one that does not count."""
 
 
-TOY = Args(steps=200, rounds=2)
+TOY = Args(steps=200, rounds=1)
 SIZE = TOY if "ARCHGYM_TOY" in os.environ else Args()  # of the runs under pytest
 
 

@@ -73,7 +73,7 @@ class Args:
     """Runs of every case, after one that does not count."""
 
 
-TOY = Args(members=2, windows=4, switches=2, rounds=2)
+TOY = Args(members=2, windows=2, switches=1, rounds=1)
 SIZE = TOY if "ARCHGYM_TOY" in os.environ else Args()  # of the runs under pytest
 
 

@@ -51,7 +51,7 @@ class Args:
     """Their constraint."""
 
 
-TOY = Args(space="grid:3x3", windows=4, rounds=2)
+TOY = Args(space="grid:3x3", windows=4, rounds=1)
 SIZE = TOY if "ARCHGYM_TOY" in os.environ else Args()  # of the runs under pytest
 
 

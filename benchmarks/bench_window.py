@@ -83,7 +83,7 @@ class Args:
     """Contenders with one of these words in the name, beside the reference; none: all."""
 
 
-TOY = Args(steps=200, rounds=2, most=8)
+TOY = Args(steps=200, rounds=1, most=8)
 SIZE = TOY if "ARCHGYM_TOY" in os.environ else Args()  # of the runs under pytest
 
 

@@ -20,7 +20,7 @@ UNIFORM = (
     "spos",
 )  # learn nothing from rewards: their windows are random search's, and only what they recommend is not
 LEARNERS = [name for name in AGENTS if name not in CONTROLS]
-LANDSCAPES, LEVEL = 40, 0.01  # repeats, and the level of the one-sided tests
+LANDSCAPES, LEVEL = 16, 0.01  # repeats, and the level of the one-sided tests
 MEMBERS, WINDOWS, STEPS = (
     4,
     40,

@@ -55,6 +55,9 @@ def test_a_benchmark_tells_how_to_run_it(name: str) -> None:
     assert "Method:" in text
 
 
+once = pytest.mark.xdist_group("make bench")  # it runs once, in one worker
+
+
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """What `make bench` leaves behind, at toy size."""
@@ -70,6 +73,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
 
 
+@once
 def test_make_bench_saves_every_group_with_ratios_to_its_reference(
     saved: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -100,6 +104,7 @@ def last(saved: Path) -> tuple[Path, dict[str, Any]]:
     return path, json.loads(path.read_text())
 
 
+@once
 def test_make_bench_compare_names_what_became_slower(
     saved: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -115,6 +120,7 @@ def test_make_bench_compare_names_what_became_slower(
     assert told == [f"slower: {first['group']}: {first['extra_info']['contender']} takes 1.20 times as long"]
 
 
+@once
 def test_a_run_of_other_size_counts_by_the_unit_of_work(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _, run = last(saved)
     for one in run["benchmarks"]:
@@ -123,6 +129,7 @@ def test_a_run_of_other_size_counts_by_the_unit_of_work(saved: Path, monkeypatch
     assert compared(saved, monkeypatch, run) == 0
 
 
+@once
 def test_make_bench_compare_tells_what_only_one_of_the_runs_has(
     saved: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -134,6 +141,7 @@ def test_make_bench_compare_tells_what_only_one_of_the_runs_has(
     assert "only in the saved run: " in said
 
 
+@once
 def test_make_bench_compare_needs_a_saved_run_of_this_machine_and_size(
     saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -19,7 +19,7 @@ from archgym.settings import Settings
 from archgym.supernet import FIELDS
 from archgym.supernets import kernels
 
-SMALL = {"windows": 3, "envs_per_member": 2, "window_steps": 40}
+SMALL = {"windows": 3, "envs_per_member": 2, "window_steps": 24}
 OF_TRAINER: dict[str, dict[str, Any]] = {
     "dqn": {"learning_starts": 12, "batch_size": 8},
     "pqn": {"window_steps": 16, "num_steps": 4, "update_epochs": 1, "layer_norm": True},  # norms are slow there
