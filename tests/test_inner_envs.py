@@ -1,5 +1,7 @@
 import sys
+import time
 import warnings
+import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -9,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from archgym import inner_envs
+from archgym import engines, inner_envs
 from archgym.inner_envs import (
     InnerEnvs,
     Step,
@@ -206,6 +208,19 @@ def test_a_pool_tells_what_the_public_interface_of_envpool_tells(task: Task) -> 
         ):
             np.testing.assert_array_equal(own, other)
     np.testing.assert_array_equal([first, *(step.observation for step in steps)], seen)
+
+
+@pytest.mark.skipif(backend(CARTPOLE) != "envpool", reason="no EnvPool on this platform")
+def test_a_closed_pool_is_deleted_but_not_at_once() -> None:
+    envs: Any = open_inner_envs(CARTPOLE, SEEDS)
+    play(envs, actions_for(CARTPOLE, 3, 3))
+    pool = weakref.ref(envs._engine._pool)
+    envs.close()
+    assert pool() is not None, "it may still wait for a thread of its own"
+    end = time.monotonic() + 100 * engines.REST
+    while pool() is not None and time.monotonic() < end:
+        time.sleep(engines.REST / 10)
+    assert pool() is None
 
 
 def test_envpool_and_gymnasium_compute_the_same_cartpole() -> None:
