@@ -115,8 +115,9 @@ def test_the_best_fixed_network_is_chosen_on_the_search_seeds_of_the_table() -> 
     own, recorded = nas_of("--task", "CartPole-v1"), load("dqn--mlp--CartPole-v1")
     scores = recorded.scores("area")
     assert own.best == recorded.space.label(recorded.architectures[scores[:, :5].mean(1).argmax()])
-    assert nas_of("--task", "MountainCar-v0").best is None
-    assert nas_dqn.BEST not in nas_of("--task", "MountainCar-v0").arms
+    other = nas_of("--task", "MountainCar-v0", "--space", "mlp-wide")  # no table of these comes with archgym
+    assert other.best is None
+    assert nas_dqn.BEST not in other.arms
 
 
 def test_the_page_says_how_much_shorter_a_window_is_than_the_papers() -> None:
@@ -391,6 +392,12 @@ def test_true_scores_come_from_the_table_that_ships_all_its_seeds_judging() -> N
     assert own.judging == 10
     assert one_shot_of("--task", "Acrobot-v1", "--table", "none").table is None
     assert one_shot_of("--env-id", "ArchSearch-PQN-v0").table is None
+
+
+def test_a_table_of_a_sample_is_not_taken_unless_it_is_asked_for_and_then_refused() -> None:
+    assert one_shot_of("--space", "mlp-wide").table is None
+    with pytest.raises(ValueError, match="--table: expected one of all architectures of mlp-wide on CartPole-v1"):
+        _ = one_shot_of("--space", "mlp-wide", "--table", "dqn--mlp-wide--CartPole-v1").table
 
 
 def test_the_papers_own_experiment_is_offered_by_the_same_command() -> None:

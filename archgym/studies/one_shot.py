@@ -4,8 +4,8 @@ Mazyavkina et al., arXiv 2011.14632, for any task and space: is what ENAS and SP
 architectures drawn at random, and than a network that people have made, and does the proxy (the controller's
 probability, or the return with shared weights) rank architectures as training from scratch does?
 
-Where a table of the trainer, space and task comes with archgym, true returns are looked up in it: live searches have
-seen none of its seeds. Elsewhere the K best of all searches, random architectures and the one made by people are
+Where a table of the trainer, task and whole space comes with archgym, true returns are looked up in it: live searches
+have seen none of its seeds. Elsewhere the K best of all searches, random architectures and the one made by people are
 trained from scratch. Half of the seeds choose among the K and the others say what the chosen one is worth, and then the
 other way round (`archgym.shortlist`). A training from scratch that was killed begins again.
 
@@ -68,8 +68,8 @@ class Args(study.Args):
     draws: int = 1_000
     """Sets of K random architectures."""
     table: str = "auto"
-    """Where true scores are looked up: a table, `auto` (the one that comes with archgym, if there is one), or `none`:
-    networks are trained from scratch."""
+    """Where true scores are looked up: a table of the whole space, `auto` (the one that comes with archgym, if there is
+    one), or `none`: networks are trained from scratch."""
     sample: int = 12
     """Without a table: architectures drawn at random and trained from scratch, which sets of K are drawn from."""
     retrain: int = 60_000
@@ -147,6 +147,8 @@ class Study(study.Study):
         ):
             return None
         found = tables.load(table_card.find(args.table, named))
+        if args.table == table_card.AUTO and not found.full:
+            return None
         recorded = {name: found.card.settings[name] for name in named}
         if recorded != named or not found.full:
             raise ValueError(
