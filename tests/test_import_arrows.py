@@ -136,6 +136,7 @@ ARROWS: dict[str, set[str]] = {
     },
     "study_stats": {"stats"},
     "shortlist": {"stats", "table_stats"},
+    "true_scores": {"problem", "scratch", "search_space", "shortlist", "table", "workers"},
     "study_page": {"compare_drawing", "drawing", "page"},
     "study": SPACES
     | {
@@ -156,8 +157,8 @@ ARROWS: dict[str, set[str]] = {
     | {"workers"},
     "studies": SPACES
     | TABLES
-    | {"evaluators", "papers", "scratch", "search", "problem", "stats", "study", "study_page", "study_stats"}
-    | {"arms", "comparison_stats", "one_shot", "shortlist", "table_stats", "workers"},
+    | {"evaluators", "papers", "search", "problem", "stats", "study", "study_page", "study_stats"}
+    | {"arms", "comparison_stats", "one_shot", "shortlist", "table_stats", "true_scores", "workers"},
     "__main__": VIEWED
     | {"table_command", "report", "doctor", "launch", "compare", "compare_page", "arms"}
     | {"papers", "study", "study_page"},

@@ -22,6 +22,7 @@ from archgym.problem import Problem
 from archgym.settings import Settings
 from archgym.studies import controller_transfer, nas_dqn, one_shot
 from archgym.table import Table, load
+from archgym.true_scores import Trained
 
 TINY = ["--task", "CartPole-v1", "--windows", "4", "--window-steps", "160", "--seeds", "1", "--jobs", "1"]
 INNER = ["--inner", "envs_per_member=2", "batch_size=32", "learning_starts=40"]
@@ -35,6 +36,11 @@ def nas_of(*words: str) -> nas_dqn.Study:
 
 def one_shot_of(*words: str) -> one_shot.Study:
     return one_shot.Study(parse(one_shot.Args, words, "archgym study one-shot"))
+
+
+def trained(own: one_shot.Study) -> Trained:
+    assert isinstance(own.true_scores, Trained)
+    return own.true_scores
 
 
 def transfer_of(*words: str) -> controller_transfer.Study:
@@ -389,7 +395,7 @@ def test_true_scores_come_from_the_table_that_ships_all_its_seeds_judging() -> N
     first, second = own.truth
     assert (first.shape, second.shape) == ((27, 5), (27, 5))
     assert second.mean(1) == pytest.approx(own.table.truth("area"))
-    assert own.judging == 10
+    assert own.true_scores.seeds == 10
     assert one_shot_of("--task", "Acrobot-v1", "--table", "none").table is None
     assert one_shot_of("--env-id", "ArchSearch-PQN-v0").table is None
 
@@ -418,7 +424,7 @@ def test_the_papers_own_experiment_is_offered_by_the_same_command() -> None:
 def test_from_scratch_the_papers_games_are_those_of_its_search() -> None:
     """Late states of a game are in both: inner environments live on, in windows of the same length."""
     own = one_shot_of("--paper", "mazyavkina")
-    job = own.training(own.usual)
+    job = trained(own).training(own.usual)
     from_scratch, search = Settings(**job.settings), next(iter(own.arms.values())).args.settings()
     assert (from_scratch.preset, from_scratch.trainer) == ("mazyavkina", "ppo")
     assert (from_scratch.inner_envs, from_scratch.window_steps) == (search.inner_envs, search.window_steps)
@@ -426,8 +432,8 @@ def test_from_scratch_the_papers_games_are_those_of_its_search() -> None:
     assert (from_scratch.transfer, from_scratch.share_weights) == ("own", False)
     assert from_scratch.windows == 977
     other = one_shot_of("--paper", "mazyavkina", "--inner", "inner_envs=fresh")
-    assert other.training(other.usual).settings["inner_envs"] == "fresh"
-    assert other.training(other.usual).settings["window_steps"] == Problem(from_scratch).full_window_steps
+    assert trained(other).training(other.usual).settings["inner_envs"] == "fresh"
+    assert trained(other).training(other.usual).settings["window_steps"] == Problem(from_scratch).full_window_steps
 
 
 def test_what_is_given_goes_before_the_papers_protocol() -> None:
@@ -496,7 +502,7 @@ def test_few_judging_seeds_decide_nothing_however_many_searches_there_are(
     assert own.table is not None
     own.table.card.seeds[:] = own.table.card.seeds[:6]
     own.__dict__["truth"] = tuple(half[:, :3] for half in own.truth)
-    assert own.judging == 6
+    assert own.true_scores.seeds == 6
     assert {one["answer"] for one in own.answers()} == {"undecided"}
     assert all(row["low"] is None for one in own.answers() for row in one["rows"])
     assert any("too few to decide anything: it takes at least 8 of both" in text for text in own.limits())
@@ -554,13 +560,13 @@ def test_what_searches_rank_highest_is_trained_from_scratch_beside_drawn_ones(tm
     own = one_shot_of(*words, "--jobs", "1", "--draws", "20", "--out", str(folder))
     assert study.main(own) == 0
     orders = [json.loads(path.read_text())["order"] for path in (folder / "scratch").glob("*.json")]
-    trained = {tuple(order["action"]) for order in orders}
+    actions = {tuple(order["action"]) for order in orders}
     wanted = {tuple(one) for seed in own.seeds for one in (own.recommended(own.arms[ONE], seed) or [])[:3]}
-    assert wanted | {tuple(one.tolist()) for one in [*own.drawn, own.usual]} == trained
-    assert len(own.drawn) == len(own.pool) == 5
+    assert wanted | {tuple(one.tolist()) for one in [*trained(own).drawn, own.usual]} == actions
+    assert len(trained(own).drawn) == len(own.pool) == 5
     assert all(len(order["seeds"]) == 6 for order in orders)
     assert not set(orders[0]["seeds"]) & set(own.seeds)
-    assert own.truth[0].shape == own.truth[1].shape == (len(trained), 3)
+    assert own.truth[0].shape == own.truth[1].shape == (len(actions), 3)
     assert set(own.sets(3).ravel()) <= set(own.pool)
     assert own.paid(ONE) == 3 + int(own.steps[ONE] // 5000) > 3 + 1  # the steps of two trainings, and of the scores
     content = json.loads((folder / "study.json").read_text())
@@ -570,7 +576,7 @@ def test_what_searches_rank_highest_is_trained_from_scratch_beside_drawn_ones(tm
     machine = content["machine"]
     assert machine["device"] == "cpu"
     assert re.fullmatch(r"[\d,]+ environment steps, [\d,]+ seconds", machine["searches"])
-    assert machine["from scratch"].startswith(f"{len(trained) * 6 * 5000:,} environment steps, ")
+    assert machine["from scratch"].startswith(f"{len(actions) * 6 * 5000:,} environment steps, ")
 
 
 # A controller that goes on with another task

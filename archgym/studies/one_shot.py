@@ -7,23 +7,21 @@ probability, or the return with shared weights) rank architectures as training f
 Where a table of the trainer, task and whole space comes with archgym, true returns are looked up in it: live searches
 have seen none of its seeds. Elsewhere the K best of all searches, random architectures and the one made by people are
 trained from scratch. Half of the seeds choose among the K and the others say what the chosen one is worth, and then the
-other way round (`archgym.shortlist`). A training from scratch that was killed begins again.
+other way round (`archgym.true_scores`).
 
 The file is longer than others since it holds the words of its page.
 """
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from functools import cached_property
-from math import comb
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from archgym import one_shot, papers, scratch, search, shortlist, study, study_stats, table_card, workers
+from archgym import one_shot, papers, search, shortlist, study, study_stats, table_card, workers
 from archgym import table as tables
 from archgym.arms import parse_arm
 from archgym.comparison_stats import probability_of_improvement
@@ -34,6 +32,7 @@ from archgym.study import Arm, make_arm
 from archgym.study_page import interval
 from archgym.table import SCORES, Table
 from archgym.table_stats import random_regret
+from archgym.true_scores import Recorded, Trained, TrueScores
 
 RANDOM, BY_HAND, DEFAULT = "best of K random", "made by hand", "the space's default"
 DRAWN, TRAINED, LUCK = 2, 3, 4  # keys of random numbers: which architectures are drawn, what they are trained on, luck
@@ -185,14 +184,17 @@ class Study(study.Study):
             raise ValueError(f"--top: expected at most the {size:,} architectures of {args.space}, got {args.top:,}.")
         if args.score not in SCORES:
             raise ValueError(f"--score: expected {' or '.join(SCORES)}, got {args.score!r}.")
-        if self.table is None and args.score == "greedy":
-            raise ValueError("--score: expected area or last_fifth without a table, got 'greedy', which tables record.")
-        if self.table is None and args.sample < args.top:
-            raise ValueError(f"--sample: expected at least the {args.top} of --top, got {args.sample}.")
-        if self.table is None and args.retrain_seeds < 4:
-            raise ValueError(
-                f"--retrain-seeds: expected at least 4, two to choose and two to judge, got {args.retrain_seeds}."
-            )
+        if self.table is None:
+            if args.score == "greedy":
+                raise ValueError(
+                    "--score: expected area or last_fifth without a table, got 'greedy', which tables record."
+                )
+            if args.sample < args.top:
+                raise ValueError(f"--sample: expected at least the {args.top} of --top, got {args.sample}.")
+            if args.retrain_seeds < 4:
+                raise ValueError(
+                    f"--retrain-seeds: expected at least 4, two to choose and two to judge, got {args.retrain_seeds}."
+                )
         super().check()
 
     @property
@@ -202,107 +204,69 @@ class Study(study.Study):
 
     def decides(self, searches: int) -> bool:
         """Tell whether so many searches, and the seeds that judge, can decide anything at this level."""
-        return study_stats.decides(min(searches, self.judging), self.level)
-
-    @property
-    def judging(self) -> int:
-        """Count the seeds of true scores, all of which judge."""
-        return self.args.retrain_seeds if self.table is None else len(self.table.card.seeds)
+        return study_stats.decides(min(searches, self.true_scores.seeds), self.level)
 
     def forewarned(self) -> list[str]:
         """Say what these numbers of searches and seeds cannot decide."""
         if self.decides(self.args.seeds):
             return []
         enough = study_stats.fewest(self.level)
-        needed = f"--retrain-seeds {enough}" if self.table is None else f"a table of {enough} seeds"
         return [
-            f"Nothing can be decided with {self.args.seeds} searches and {self.judging} seeds that judge: every answer "
-            f"will be 'undecided'. {ASKED * len(self.args.agents)} answers that hold together with 95 % take at least "
-            f"--seeds {enough} and {needed}."
+            f"Nothing can be decided with {self.args.seeds} searches and {self.true_scores.seeds} seeds that judge: "
+            f"every answer will be 'undecided'. {ASKED * len(self.args.agents)} answers that hold together with 95 % "
+            f"take at least --seeds {enough} and {self.true_scores.needed(enough)}."
         ]
 
     def stages(self) -> Iterator[tuple[str, list[workers.Job]]]:
         """The searches, then the trainings from scratch of what they rank highest, and of the controls."""
         yield "searches", self.searches(list(self.arms.values()), self.seeds)
-        if self.table is None:
-            (self.folder / "scratch").mkdir(exist_ok=True)
-            todo = [job for job in map(self.training, self.trained) if not _result(job).exists()]
-            yield "from scratch", [workers.Job(job.name, scratch.train, (job,)) for job in todo]
+        yield "from scratch", self.true_scores.jobs()
 
     def amount(self) -> str:
         """Say how much is to be done, with the trainings from scratch that follow the searches."""
-        said, args = super().amount(), self.args
-        if self.table is not None:
-            return said
-        most = min(self.problem.space.size, args.sample + 1 + len(self.arms) * args.seeds * args.top)
-        steps = most * args.retrain_seeds * args.retrain
-        return f"{said} Then at most {most} x {args.retrain_seeds} trainings from scratch, {steps:,} steps."
+        chosen = len(self.arms) * self.args.seeds * self.args.top
+        return " ".join(filter(None, (super().amount(), self.true_scores.amount(chosen))))
 
     # True scores
 
     @cached_property
-    def drawn(self) -> list[Architecture]:
-        """The random architectures that are trained from scratch, distinct ones."""
-        space, wanted = self.problem.space, min(self.args.sample, self.problem.space.size)
-        rng = np.random.default_rng(np.random.SeedSequence(self.args.seed, spawn_key=(study.STREAM, DRAWN)))
-        found: dict[tuple[int, ...], Architecture] = {}
-        while len(found) < wanted:
-            one = space.sample(rng)
-            found.setdefault(tuple(one.tolist()), one)
-        return list(found.values())
+    def true_scores(self) -> TrueScores:
+        """Where the true scores are from."""
+        if self.table is not None:
+            return Recorded(self.table)
+        return Trained(
+            self.problem,
+            self.folder / "scratch",
+            steps=self.args.retrain,
+            seeds=self.args.retrain_seeds,
+            sample=self.args.sample,
+            drawing=np.random.SeedSequence(self.args.seed, spawn_key=(study.STREAM, DRAWN)),
+            words=np.random.SeedSequence(self.args.seed, spawn_key=(study.STREAM, TRAINED)),
+            usual=self.usual,
+            chosen=self.chosen,
+        )
 
-    @property
-    def trained(self) -> list[Architecture]:
-        """All architectures that are trained from scratch: those drawn, the usual one, and the K of searches."""
-        found = {tuple(one.tolist()): one for one in [*self.drawn, self.usual]}
+    def chosen(self) -> Iterator[Architecture]:
+        """Give the K best of all searches that have ended."""
         for arm in self.arms.values():
             for seed in self.seeds:
                 for one in (self.recommended(arm, seed) or [])[: self.args.top]:
-                    found.setdefault(tuple(one), np.array(one, dtype=np.int64))
-        return list(found.values())
-
-    def training(self, architecture: Architecture) -> scratch.Job:
-        """Give the training from scratch of an architecture, on the seeds that all share."""
-        settings, _ = scratch.retraining(self.problem.settings, self.args.retrain)
-        words = np.random.SeedSequence(self.args.seed, spawn_key=(study.STREAM, TRAINED))
-        seeds = [int(word) for word in words.generate_state(self.args.retrain_seeds)]
-        name = "-".join(map(str, architecture.tolist()))
-        return scratch.Job(settings.to_dict(), architecture.tolist(), seeds, self.folder / "scratch", name, False)
-
-    @cached_property
-    def rows(self) -> list[Architecture]:
-        """The architectures whose true scores are known."""
-        if self.table is not None:
-            return list(self.table.architectures)
-        return [one for one in self.trained if _result(self.training(one)).exists()]
+                    yield np.array(one, dtype=np.int64)
 
     @cached_property
     def truth(self) -> tuple[Scores, Scores]:
         """True scores on both halves of the seeds, normalised, (architectures, seeds) each."""
-        kind = self.args.score
-        if self.table is not None:
-            found, half = self.table.scores(kind), self.table.card.search_seeds
-            return found[:, :half], found[:, half:]
-        results = [json.loads(_result(self.training(one)).read_text()) for one in self.rows]
-        name = "scores" if kind == "area" else "last_fifth"
-        found = np.array([result[name] for result in results], dtype=np.float64)
-        if kind != "area":
-            low, high = self.problem.random_return, self.problem.reference_return
-            found = (found - low) / (high - low)
-        half = found.shape[1] // 2
-        return found[:, :half], found[:, half:]
+        return self.true_scores.halves(self.args.score)
 
     @cached_property
     def places(self) -> dict[tuple[int, ...], int]:
         """The row of every architecture whose true score is known."""
-        return {tuple(one.tolist()): row for row, one in enumerate(self.rows)}
+        return {tuple(one.tolist()): row for row, one in enumerate(self.true_scores.rows)}
 
     @cached_property
     def pool(self) -> NDArray[np.int64]:
         """The rows that random architectures are drawn from: all of a table, or those that were drawn."""
-        if self.table is not None:
-            return np.arange(len(self.rows))
-        return np.array([self.places[key] for one in self.drawn if (key := tuple(one.tolist())) in self.places])
+        return self.true_scores.pool
 
     def sets(self, count: int) -> NDArray[np.int64]:
         """Sets of so many random architectures, as rows, (draws, count)."""
@@ -316,17 +280,13 @@ class Study(study.Study):
 
     def paid(self, arm: str) -> int:
         """Count the random architectures whose trainings take as many steps as a search and its K trainings do."""
-        if self.table is not None:
-            training = self.table.windows * self.table.problem.window_steps
-        else:
-            training = scratch.retraining(self.problem.settings, self.args.retrain)[1]
-        return self.args.top + int(self.steps[arm] // training)
+        return self.args.top + int(self.steps[arm] // self.true_scores.training_steps)
 
     def guess(self, arm: str) -> Scores:
         """What the searches of an arm rank by, (architectures, searches): minus the rank; what has none comes last."""
         columns = []
         for seed in self.complete:
-            column = np.full(len(self.rows), -float(self.problem.space.size))
+            column = np.full(len(self.places), -float(self.problem.space.size))
             for rank, one in enumerate(self.recommended(self.arms[arm], seed) or []):
                 if tuple(one) in self.places:
                     column[self.places[tuple(one)]] = -rank
@@ -474,15 +434,15 @@ class Study(study.Study):
                 f"{Problem(settings).window_steps:,} environment steps with "
                 f"{args.num_envs} lifetime{'s' if args.num_envs > 1 else ''}. Of what a search ranks highest the first "
                 f"{args.top} are trained from scratch; the best of them is what the protocol comes to.",
-                f"True scores are {self._source_of_truth()}. One half of the seeds chooses the best of the {args.top} "
+                f"True scores are {self.true_scores.source}. One half of the seeds chooses the best of the {args.top} "
                 f"and the other says what it is worth, then the halves change places: all judge. Score: {kind}, "
                 "normalised (random policy 0, reference 1).",
                 f"Best of K random: {args.draws:,} sets of {args.top} distinct architectures, of which the best is "
                 "chosen in the same way. It has the steps of the trainings from scratch, not those of the search"
                 + self._paid_in_words(),
-                f"Intervals are Student's, on what {len(self.complete)} searches x {self.judging} judging seeds make a "
-                "number vary, each drawn anew on their own. Those of tables and figures hold with 95 % each; those "
-                f"that answer claims hold together with 95 %: each of up to {ASKED * len(self.arms)} with "
+                f"Intervals are Student's, on what {len(self.complete)} searches x {self.true_scores.seeds} judging "
+                "seeds make a number vary, each drawn anew on their own. Those of tables and figures hold with 95 % "
+                f"each; those that answer claims hold together with 95 %: each of up to {ASKED * len(self.arms)} with "
                 f"{100 * self.level:.4g} %. Scores of random sets are skewed, and a few searches may have met none of "
                 "the bad ones; so a difference from random sets counts only if as many random sets as there are "
                 f"searches reach it with a chance of {100 * (1 - self.level):.2g} % at most.",
@@ -496,19 +456,6 @@ class Study(study.Study):
     def _usual_in_words(self) -> str:
         label = self.problem.space.label(self.usual)
         return f"a network made by hand ({label})" if self.usual_name == BY_HAND else f"the space's default ({label})"
-
-    def _source_of_truth(self) -> str:
-        """Say where true scores come from."""
-        if self.table is not None:
-            return (
-                f"looked up in the recorded table of all {self.problem.space.size} architectures, {self.judging} seeds"
-            )
-        job = self.training(self.usual)
-        windows = f"{job.settings['windows']} windows of {job.settings['window_steps']:,} steps"
-        return (
-            f"those of trainings from scratch on {self.judging} seeds, {windows} with {job.settings['inner_envs']} "
-            f"inner environments; {len(self.rows)} architectures were trained, {len(self.pool)} of them drawn at random"
-        )
 
     def _paid_in_words(self) -> str:
         """Say for whom sets are drawn that take as many steps as the search."""
@@ -528,37 +475,24 @@ class Study(study.Study):
                 "`archgym study one-shot --paper mazyavkina`."
             )
         else:
-            given = "looked up" if self.table is not None else f"{args.retrain:,} steps"
             first = (
                 f"The games, the space and the settings of {papers.find(args.paper).source}, where the command below "
                 f"does not say otherwise. The paper has 4 searches and trains from scratch for 10 million steps; here "
-                f"they are {len(self.complete)}, and {given}. It does not say "
+                f"they are {len(self.complete)}, and {self.true_scores.budget}. It does not say "
                 f"{papers.find(args.paper).unpublished}."
             )
         found = [f"One task, one space, {trainer}. {first}"]
-        if self.table is None:
-            sets = comb(len(self.pool), top)
-            found.append(
-                f"The {len(self.pool)} random architectures were drawn once, and no interval draws them anew. There "
-                f"are {sets:,} distinct sets of {top} of them, among the {args.draws:,} that are drawn; tau and the "
-                "regret of the ranking are those among these few."
-            )
-        else:
-            found.append("The table holds all architectures. Its seeds are few, and the same for all searches.")
+        found.append(self.true_scores.limit(top, args.draws))
         if not self.decides(len(self.complete)):
             found.append(
-                f"{len(self.complete)} searches and {self.judging} judging seeds are too few to decide anything: it "
-                f"takes at least {study_stats.fewest(self.level)} of both."
+                f"{len(self.complete)} searches and {self.true_scores.seeds} judging seeds are too few to decide "
+                f"anything: it takes at least {study_stats.fewest(self.level)} of both."
             )
         return [*found, "Undecided does not mean equal: it says that these searches and seeds do not tell."]
 
     def spent(self) -> dict[str, str]:
         """Give what the trainings from scratch took, besides the searches."""
-        if self.table is not None:
-            return {**super().spent(), "from scratch": "looked up"}
-        done = [json.loads(_result(self.training(one)).read_text()) for one in self.rows]
-        steps, seconds = (sum(one[name] for one in done) for name in ("steps", "seconds"))
-        return {**super().spent(), "from scratch": f"{steps:,} environment steps, {seconds:,.0f} seconds"}
+        return {**super().spent(), "from scratch": self.true_scores.spent}
 
     def result_table(self) -> dict[str, Any]:
         """The numbers of all arms."""
@@ -633,7 +567,3 @@ def _tells(args: Any, name: str) -> bool:
     """Tell whether a setting says which variant of an agent it is: another one than its default, or a word."""
     value = getattr(args, name)
     return isinstance(value, str) or value != getattr(type(args), name)
-
-
-def _result(job: scratch.Job) -> Any:
-    return job.folder / f"{job.name}.result.json"
