@@ -19,6 +19,7 @@ from archgym import transfer_checks
 from archgym.carried import Carried, Fresh, Source
 from archgym.evaluator import State
 from archgym.greedy import play
+from archgym.host_replay import open_replay
 from archgym.inner_envs import look
 from archgym.learners import sharing
 from archgym.learners.precision import check_learner
@@ -90,7 +91,7 @@ class Population:
         self.replay: Replay | None = None  # for trainers that have one: a buffer_size says so
         if hasattr(self.config, "buffer_size"):
             size = self.config.buffer_size
-            self.replay = Replay(members, settings.envs_per_member, problem.inputs, size, self.device)
+            self.replay = open_replay(members, settings.envs_per_member, problem.inputs, size, self.device)
         given = (settings, self.config, problem.horizon, self._layout, self._network, self.replay, self.device)
         self.transfer = Transfer(*given)
         self._seconds = {"open": 0.0, "switch": 0.0, "evaluate": 0.0}

@@ -28,9 +28,11 @@ PQN = "ArchSearch-PQN-v0"
 WAYS: Mapping[str, Mapping[str, Any]] = {"reference": {"learner": "reference"}, **learners()}
 if "native" in WAYS:
     WAYS = {**WAYS, "native, bfloat16": {"learner": "native", "precision": "bfloat16"}}
-# Windows and their steps: where most members have learned what they can (README.md, "Does the inner DQN learn?").
+    WAYS = {**WAYS, "native, 10 environments": {"learner": "native", "envs_per_member": 10}}
+# Windows and their steps: where most members have learned what they can (README.md, "Does the inner DQN learn?"). A
+# window holds an episode of full length in each of 10 inner environments.
 TASKS: Mapping[str, tuple[int, int]] = {
-    "CartPole-v1": (40, 2_500),
+    "CartPole-v1": (16, 6_250),
     "Acrobot-v1": (12, 5_000),
     "LunarLander-v3": (16, 20_000),
 }

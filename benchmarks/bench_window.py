@@ -61,7 +61,9 @@ WAYS: dict[str, Way] = {
     "PPO": Way(members=(1, 8), mixed=(8,), env_id="ArchSearch-PPO-v0"),
 }
 """Contenders; a new learner or trainer is a row here. PQN and PPO have settings of their own: other work per step."""
+TOGETHER = ["torch"]  # what is also measured with as many inner environments as there are steps from update to update
 if "native" in LEARNERS:
+    TOGETHER += ["native", "native bfloat16"]
     ROUNDED = {**WAYS["native"].keywords, "precision": "bfloat16"}
     WAYS["native bfloat16"] = Way(ROUNDED)
     WAYS["PQN bfloat16"] = Way({"precision": "bfloat16"}, members=(8,), mixed=(8,), env_id="ArchSearch-PQN-v0")
@@ -69,6 +71,9 @@ if "native" in LEARNERS:
         for name in ("native", "native bfloat16"):
             ways = Way({**WAYS[name].keywords, "threads": 2}, (32,), (32,), wall=True)
             WAYS[f"{name}, 2 threads, wall time"] = ways
+for name in TOGETHER:
+    envs = SETTINGS.train_frequency
+    WAYS[f"{name}, {envs} environments"] = Way({**WAYS[name].keywords, "envs_per_member": envs}, mixed=(32,))
 
 
 @dataclass(frozen=True)

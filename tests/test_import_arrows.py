@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SPACES = {"lookup", "search_space", "search_spaces"}
 NETS = SPACES | {"supernets", "supernet"}
 INNER = {"lookup", "pendulum", "orchard", "engines", "inner_envs", "tasks"}
-PARTS = NETS | INNER | {"problem", "settings", "window", "replay", "stats", "episodes"}
+PARTS = NETS | INNER | {"problem", "settings", "window", "replay", "host_replay", "stats", "episodes"}
 SCORING = PARTS | {"evaluator", "transfer", "state", "greedy", "rewards", "training", "native", "learners", "trainers"}
 SCORING |= {"carried", "inheritance", "shards", "transfer_checks"}
 TABLES = {"table_card", "table"}
@@ -30,6 +30,7 @@ ARROWS: dict[str, set[str]] = {
     "search_space": {"lookup"},
     "archgym": {"lookup", "search_space"},
     "replay": {"lookup"},
+    "host_replay": {"replay"},
     "stats": {"lookup"},
     "comparison_stats": {"lookup", "stats"},
     "episodes": {"lookup"},

@@ -99,8 +99,8 @@ class StackedLearners(CapturedLearners):
         else:
             losses, descent = error.square(), 2 * error
         slope.zero_().scatter_(1, actions, descent.mul_(-1 / config.batch_size)[:, None])
-        self.loss[members] += losses.mean(1)
-        self.value[members] += taken.mean(1)
+        self.loss[members].add_(losses.mean(1))
+        self.value[members].add_(taken.mean(1))
         for stack in stacks:
             stack.network.backward(stack.weights, observations[stack.span], self.slope[stack.span], stack.gradient)
             stack.learner.adam.step(stack.learner.gradient, config.learning_rate)

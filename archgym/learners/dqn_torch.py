@@ -144,6 +144,7 @@ class TorchLearners:
         self.weights = [learner.weights for learner in self.learners]
         self.order = torch.cat([learner.rows for learner in self.learners])  # the rows, learner after learner
         self.rank = self.order.argsort()  # where each row stands in that order
+        self.results = np.empty((len(self.ring), replay.envs, 3), dtype=np.float32)
         assert config.learning_starts is not None, "the settings are resolved before training"
         self.learning_starts = config.learning_starts
 
@@ -161,8 +162,9 @@ class TorchLearners:
 
     def complete(self, rewards: NDArray[np.float64], terminated: NDArray[np.bool_], valid: NDArray[np.bool_]) -> None:
         """Write down what came of the newest slot's actions."""
-        results = np.stack([rewards, terminated, valid], axis=-1).astype(np.float32)
-        self.replay.complete(self.ring, torch.from_numpy(results).to(self.device))
+        for column, result in enumerate((rewards, terminated, valid)):
+            self.results[..., column] = result
+        self.replay.complete(self.ring, torch.from_numpy(self.results).to(self.device))
 
     def learn(self, start: int, end: int) -> None:
         """Make the gradient steps and copies of weights that are due."""
