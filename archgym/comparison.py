@@ -181,7 +181,7 @@ class Comparison:
         if arm == FIXED:
             return [int(index) for index in self.problem(task).space.default_architecture]
         if arm == BEST_OF_K:
-            results = [self.trained(job) for job in self.drawn_jobs(task, seed)]
+            results = [job.result() for job in self.drawn_jobs(task, seed)]
             if any(result is None for result in results):
                 return None
             scores = [float(np.mean(result["scores"])) for result in results if result]
@@ -211,11 +211,6 @@ class Comparison:
         wanted = max(1, self.budget(task) // self._length(task))
         return len(list(islice(self.problem(task).space.enumerate(), wanted)))  # where there are no more
 
-    def trained(self, job: Job) -> dict[str, Any] | None:
-        """Read the result of a training from scratch; None if there is none."""
-        path = job.folder / f"{job.name}.result.json"
-        return json.loads(path.read_text()) if path.exists() else None
-
     def _searches(self) -> list[workers.Job]:
         """List the searches that are not finished; arms take turns, so that none is far ahead of the others."""
         todo = []
@@ -229,7 +224,7 @@ class Comparison:
     def _scratch(self, trainings: Iterable[Job]) -> list[workers.Job]:
         """List the trainings from scratch that have no result yet; arms with the same recommendation share one."""
         distinct = {job.name: job for job in trainings}
-        todo = [job for job in distinct.values() if self.trained(job) is None]
+        todo = [job for job in distinct.values() if job.result() is None]
         return [workers.Job(self._said(job), scratch.train, (job,)) for job in todo]
 
     def _said(self, job: Job) -> str:

@@ -1,6 +1,6 @@
 """Replay in the memory of the host: the rings of `archgym.replay`, written and read by NumPy.
 
-The same memory and the same numbers. What is copied is so little that calls cost more, and NumPy's cost less than torch's.
+The same memory and the same numbers. So little is copied that the calls cost more, and NumPy's cost less than torch's.
 """
 
 import numpy as np

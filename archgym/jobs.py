@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from archgym import protocol, workers
+from archgym import protocol, scratch, workers
 from archgym.progress import Progress, left
 from archgym.search import SearchArgs
 
@@ -22,7 +22,7 @@ def work(
     Args:
         pool: The processes.
         title: Of the progress.
-        jobs: What to do; the share of a running `search_once` that is done is read from its journal.
+        jobs: What to do; the share that is done of a search or a training under way is read from its journal.
         keep: Called with every result.
 
     Returns:
@@ -53,14 +53,18 @@ def work(
 
 
 def share(job: workers.Job) -> float:
-    """Tell how much of a running search is done, by the lines of its journal; 0 of other jobs."""
-    if job.function is not search_once:
+    """Tell how much of a search or a training from scratch is done, by the lines of its journal; 0 of other jobs."""
+    if job.function is search_once:
+        args: SearchArgs = job.arguments[1]
+        assert args.out is not None, "every search of many has its folder"
+        path, windows, others = args.out / "journal.jsonl", args.windows, 2  # others: the header and the reset
+    elif job.function is scratch.train:
+        training: scratch.Job = job.arguments[0]
+        path, windows, others = training.journal, training.settings["windows"], 1
+    else:
         return 0.0
-    args: SearchArgs = job.arguments[1]
-    assert args.out is not None, "every search of many has its folder"
-    path = args.out / "journal.jsonl"
-    lines = path.read_bytes().count(b"\n") - 2 if path.exists() else 0  # less the header and the reset
-    return min(0.99, max(0, lines) / args.windows)  # what runs is not done
+    lines = path.read_bytes().count(b"\n") - others if path.exists() else 0
+    return min(0.99, max(0, lines) / windows)  # what runs is not done
 
 
 def search_once(agent: str, args: SearchArgs) -> None:

@@ -142,7 +142,7 @@ def _recommended(comparison: Comparison, arm: str, task: str, seed: int) -> dict
     if action is None:
         return None
     job = comparison.whole_budget_job(task, seed) if arm == WHOLE_BUDGET else comparison.scratch_job(task, seed, action)
-    result = comparison.trained(job)
+    result = job.result()
     if result is None:
         return None
     assert comparison.args.retrain is not None
@@ -153,7 +153,7 @@ def _recommended(comparison: Comparison, arm: str, task: str, seed: int) -> dict
     vector = np.array(action, dtype=np.int64)
     steps = result["steps"]
     if arm == BEST_OF_K:
-        steps += sum(one["steps"] for one in map(comparison.trained, comparison.drawn_jobs(task, seed)) if one)
+        steps += sum(one["steps"] for job in comparison.drawn_jobs(task, seed) if (one := job.result()))
     elif arm != WHOLE_BUDGET:
         own = next(one for one in comparison.arms if one.name == arm)
         found = _search(comparison, own, task, seed)

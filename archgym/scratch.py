@@ -1,7 +1,10 @@
-"""Training from scratch: one architecture on several seeds, apart from every search."""
+"""Training from scratch: one architecture on several seeds, apart from every search.
+
+It is recorded as a search is (`archgym.journal`): killed, it goes on from its last checkpoint.
+"""
 
 import json
-import time
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +14,7 @@ from numpy.typing import NDArray
 
 from archgym.evaluator import Evaluator
 from archgym.evaluators import open_evaluator
+from archgym.journal import Journal, read_rows
 from archgym.problem import Problem
 from archgym.search import write_json
 from archgym.settings import INHERITED, Settings
@@ -29,45 +33,80 @@ class Job:
     head: int = 0
     """Steps before the first window, for a training that is no whole number of windows; in no curve and no score."""
 
+    @property
+    def order(self) -> dict[str, Any]:
+        """What is asked for."""
+        return {"settings": self.settings, "action": self.action, "seeds": self.seeds, "head": self.head}
+
+    @property
+    def journal(self) -> Path:
+        """Where it is recorded while it is under way."""
+        return self.folder / f"{self.name}.journal.jsonl"
+
+    @property
+    def file(self) -> Path:
+        """Where its result is written."""
+        return self.folder / f"{self.name}.result.json"
+
+    def result(self) -> dict[str, Any] | None:
+        """Read what it came to, as `train` gives it; None if it has not ended."""
+        found: dict[str, Any] | None = json.loads(self.file.read_text()) if self.file.exists() else None
+        return found
+
 
 def train(job: Job) -> dict[str, Any]:
     """Train from scratch, or read what an earlier run has done; may keep the weights of the best seed.
 
     Returns:
         `order` (what was asked for), `curves` (seeds x windows, raw return), `scores` (seeds: normalised area under the
-        curve), `last_fifth` (seeds: raw return), `steps` of all seeds, `seconds` of wall-clock.
+        curve), `last_fifth` (seeds: raw return), `steps` of all seeds, `seconds` of wall-clock in the windows.
     """
-    file = job.folder / f"{job.name}.result.json"
-    order = {"settings": job.settings, "action": job.action, "seeds": job.seeds, "head": job.head}
-    if file.exists():
-        done: dict[str, Any] = json.loads(file.read_text())
-        if done["order"] == order:
-            return done
+    done = job.result()
+    if done is not None and done["order"] == job.order:
+        return done
     from archgym.export import save
 
     problem = Problem(Settings(**job.settings))
-    begun = time.monotonic()
     evaluator = open_evaluator(problem, len(job.seeds))
     evaluator.reset(job.seeds)
     action = np.array(job.action, dtype=np.int64)
     actions = np.tile(action, (len(job.seeds), 1))
     if job.head:
         begin(evaluator, job, actions)
-    windows = [evaluator.train_window(actions) for _ in range(problem.settings.windows)]
-    curves = np.array([[result.raw_return for result in window] for window in windows]).T  # (seeds, windows)
-    last = curves[:, -max(1, curves.shape[1] // 5) :].mean(1)
+    with closing(Journal(evaluator, job.journal, job.order, resume=is_begun(job))) as journal:
+        windows = [journal.train_window(actions) for _ in range(problem.settings.windows)]
+        curves = np.array([[result.raw_return for result in window] for window in windows]).T  # (seeds, windows)
+        last = curves[:, -max(1, curves.shape[1] // 5) :].mean(1)
+        if job.keep_weights and journal.trains:
+            save(job.folder, problem, action, journal.weights(int(np.argmax(last)), action), job.name)
     result = {
-        "order": order,
+        "order": job.order,
         "curves": curves.tolist(),
         "scores": np.mean([[result.normalised_return for result in window] for window in windows], axis=0).tolist(),
         "last_fifth": last.tolist(),
         "steps": sum(result.env_steps for window in windows for result in window) + job.head * len(job.seeds),
-        "seconds": round(time.monotonic() - begun, 3),
+        "seconds": round(sum(sum(row["seconds"].values()) for row in journal.rows), 3),
     }
-    if job.keep_weights and evaluator.trains:
-        save(job.folder, problem, action, evaluator.weights(int(np.argmax(last)), action), job.name)
-    write_json(file, result)
+    write_json(job.file, result)
+    for path in (journal.path, journal.checkpoint_path):
+        path.unlink(missing_ok=True)
     return result
+
+
+def is_begun(job: Job) -> bool:
+    """Tell whether a killed process has left a record of this training; one of another training is removed.
+
+    Raises:
+        ValueError: If its first line was altered.
+    """
+    if not job.journal.exists():
+        return False
+    data = job.journal.read_bytes()
+    rows, _ = read_rows(data[: data.find(b"\n") + 1], job.journal)
+    if rows and rows[0]["settings"] == job.order:
+        return True
+    job.journal.unlink()
+    return False
 
 
 def begin(evaluator: Evaluator, job: Job, actions: NDArray[np.int64]) -> None:

@@ -4,7 +4,6 @@ One half of the seeds chooses among architectures and the other says what the ch
 places (`archgym.shortlist`).
 """
 
-import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -145,7 +144,7 @@ class Trained:
 
     Args:
         problem: What is searched.
-        folder: Keeps the results; a training that was killed begins again.
+        folder: Keeps the results.
         steps: Inner environment steps of one training.
         seeds: Of the trainings of every architecture.
         sample: How many architectures are drawn.
@@ -193,13 +192,13 @@ class Trained:
     def jobs(self) -> list[Job]:
         """Those of `wanted` whose trainings have not ended."""
         self.folder.mkdir(exist_ok=True)
-        todo = [self.training(one) for one in self.wanted if self._result(one) is None]
+        todo = [job for job in map(self.training, self.wanted) if job.result() is None]
         return [Job(one.name, scratch.train, (one,)) for one in todo]
 
     @cached_property
     def rows(self) -> list[Architecture]:
         """Those of `wanted` whose trainings have ended."""
-        return [one for one in self.wanted if self._result(one) is not None]
+        return [one for one in self.wanted if self.training(one).result() is not None]
 
     @property
     def pool(self) -> NDArray[np.int64]:
@@ -264,10 +263,4 @@ class Trained:
 
     @cached_property
     def _results(self) -> list[dict[str, Any]]:
-        return [result for one in self.rows if (result := self._result(one)) is not None]
-
-    def _result(self, architecture: Architecture) -> dict[str, Any] | None:
-        """Read what a training came to, if it has ended."""
-        job = self.training(architecture)
-        path = job.folder / f"{job.name}.result.json"
-        return json.loads(path.read_text()) if path.exists() else None
+        return [result for one in self.rows if (result := self.training(one).result()) is not None]

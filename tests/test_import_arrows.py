@@ -90,7 +90,7 @@ ARROWS: dict[str, set[str]] = {
     "claim": {"search"},
     "protocol": VIEWED | {"progress", "report", "scratch", "search", "workers"},
     "launch": {"lookup", "papers", "protocol", "search"},
-    "jobs": {"progress", "protocol", "search", "workers"},
+    "jobs": {"progress", "protocol", "scratch", "search", "workers"},
     "one_shot": SPACES | {"search", "settings"},
     "agents": {
         *("lookup", "search_space", "settings", "stats", "search", "launch"),

@@ -9,8 +9,8 @@ from archgym.table import COLUMNS, Table
 from archgym.table_check import Args, check
 
 NAMES = table_card.shipped()
-ARCHITECTURES = {"mlp": 27, "mlp-wide": 256}  # at least
-SEEDS = {"mlp": 10, "mlp-wide": 6}  # at least
+ARCHITECTURES = {"mlp": 27, "mlp-wide": 256, "mini-kernels": 27}  # at least
+SEEDS = {"mlp": 10, "mlp-wide": 6, "mini-kernels": 10}  # at least
 SCORED = {"dqn--mlp--CartPole-v1", "dqn--mlp--Acrobot-v1"}  # hold shared-weight scores
 LARGEST, TOGETHER = 50_000_000, 8_000_000  # bytes
 
@@ -54,7 +54,7 @@ def test_its_card_is_complete(table: Table) -> None:
 def test_it_holds_as_many_architectures_seeds_and_windows_as_promised(table: Table) -> None:
     space, name = table.space.name, table_card.name_of(table.card.settings)
     assert len(table.architectures) >= ARCHITECTURES[space]
-    assert table.full == (space == "mlp")
+    assert table.full == (space != "mlp-wide")
     assert len({one.tobytes() for one in table.architectures}) == len(table.architectures)
     assert any(np.array_equal(one, table.space.default_architecture) for one in table.architectures)
     assert len(table.card.seeds) >= SEEDS[space]
