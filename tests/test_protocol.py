@@ -20,7 +20,7 @@ import pytest
 import torch
 
 import archgym  # noqa: F401  (registers the ids)
-from archgym import journal, launch, protocol, scratch, stats
+from archgym import jobs, journal, launch, protocol, scratch, stats, workers
 from archgym.agents import lstm_reinforce
 from archgym.population import Population
 from archgym.problem import Problem
@@ -326,11 +326,17 @@ def test_a_training_from_scratch_that_is_killed_goes_on_from_its_checkpoint(
     assert (killed.folder / "it.safetensors").read_bytes() == (whole.folder / "it.safetensors").read_bytes()
 
 
-def test_the_record_of_another_training_is_removed(tmp_path: Path) -> None:
-    settings = Settings.from_keywords({"envs_per_member": 1, "window_steps": 64, "windows": 1, "transfer": "own"})
+def test_the_record_of_a_training_tells_how_far_it_is_and_that_of_another_one_is_removed(tmp_path: Path) -> None:
+    settings = Settings.from_keywords({"envs_per_member": 1, "window_steps": 64, "windows": 4, "transfer": "own"})
     job = scratch.Job(settings.to_dict(), [0, 0, 0], [1], tmp_path, "it", False)
-    assert not scratch.is_begun(job)
-    journal.Journal(Population(Problem(settings), 1), job.journal, job.order, resume=False).close()
+    work = workers.Job("it", scratch.train, (job,))
+    assert (scratch.is_begun(job), jobs.share(work)) == (False, 0.0)
+    record = journal.Journal(Population(Problem(settings), 1), job.journal, job.order, resume=False)
+    record.evaluator.reset(job.seeds)
+    for share in (0.25, 0.5, 0.75, 0.99):
+        record.train_window(np.array([job.action]))
+        assert jobs.share(work) == share
+    record.close()
     assert scratch.is_begun(job)
     assert not scratch.is_begun(replace(job, seeds=[2]))
     assert not job.journal.exists()
