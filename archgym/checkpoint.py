@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,16 +30,20 @@ def save(path: Path, state: State, rows: int, check: int) -> None:
     from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
-    temporary = path.with_suffix(".tmp")
+    folder = path.with_suffix(".tmp")  # safetensors writes to another file first; what is killed leaves all of it here
+    shutil.rmtree(folder, ignore_errors=True)
+    temporary = folder / path.name
     meta = {"state": json.dumps(state.meta), "rows": str(rows), "check": str(check)}
     try:
+        folder.mkdir()
         save_file(state.arrays, temporary, metadata={**meta, "content": str(_content(meta, state.arrays))})
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
     except (SafetensorError, OSError) as error:
-        temporary.unlink(missing_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
         raise OSError(errno.EIO, f"cannot write the checkpoint ({error})", str(path)) from error
     temporary.replace(path)
+    folder.rmdir()
 
 
 def place(path: Path) -> tuple[int, int]:
