@@ -195,10 +195,10 @@ class Trained:
         todo = [job for job in map(self.training, self.wanted) if job.result() is None]
         return [Job(one.name, scratch.train, (one,)) for one in todo]
 
-    @cached_property
+    @property
     def rows(self) -> list[Architecture]:
         """Those of `wanted` whose trainings have ended."""
-        return [one for one in self.wanted if self.training(one).result() is not None]
+        return [one for one, _ in self._ended]
 
     @property
     def pool(self) -> NDArray[np.int64]:
@@ -261,6 +261,12 @@ class Trained:
         steps, seconds = (sum(result[name] for result in self._results) for name in ("steps", "seconds"))
         return f"{steps:,} environment steps, {seconds:,.0f} seconds"
 
-    @cached_property
+    @property
     def _results(self) -> list[dict[str, Any]]:
-        return [result for one in self.rows if (result := self.training(one).result()) is not None]
+        return [result for _, result in self._ended]
+
+    @cached_property
+    def _ended(self) -> list[tuple[Architecture, dict[str, Any]]]:
+        """Read all results, once, when the trainings are over."""
+        found = ((one, self.training(one).result()) for one in self.wanted)
+        return [(one, result) for one, result in found if result is not None]
