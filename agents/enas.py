@@ -17,11 +17,12 @@ decision from zeros). Recommended are its most probable architectures, the proxy
                  b begins with the first rewards
 
 Of 2011.14632 the text has an update every ten steps, the code one after three architectures of ten PPO updates each
-(`--update-every 3`); a step is taken for a window here, and its Table 5 is taken as far as this project knows it. The
-code averages log P and H over the decisions, which are summed here. Both presets leave the controller near uniform
-within a search of a few hundred windows. The preset `default`, this project's own, learns there: instead of R_i - b it
-takes the reward less its trend (`archgym.stats.detrend`, as known at the update) over the deviation of all of these;
-the entropy weighs more, steps are larger, and nothing is learned in the first fifth of the windows.
+(`--update-every 3`); a step is taken for a window here, and its Table 5 is taken as far as this project knows it. Its
+kernels share no weights (every combination has a convolution of its own), here a smaller one is the middle of the
+largest. The code averages log P and H over the decisions, which are summed here. Both presets leave the controller near
+uniform within a search of a few hundred windows. The preset `default`, this project's own, learns there: instead of R_i
+- b it takes the reward less its trend (`archgym.stats.detrend`, as known at the update) over the deviation of all of
+these; the entropy weighs more, steps are larger, and nothing is learned in the first fifth of the windows.
 """
 
 from dataclasses import dataclass, replace

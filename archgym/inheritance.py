@@ -1,16 +1,19 @@
 """How the weights of one network are handed to the next, for learners that have one network at a time."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from itertools import permutations
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from archgym import net2net
-from archgym.search_space import Network
-from archgym.supernet import FIELDS, Layout, Supernet
+from archgym.observations import Inputs
+from archgym.search_space import Network, SearchSpace
+from archgym.supernet import FIELDS, Layout, Supernet, family_of
 
 MOMENTS = ("exp_avg", "exp_avg_sq", "steps")  # what an optimizer remembers
+Shape = tuple[int, ...]
 NORM = "norm_"  # how the tensors of a normalisation begin, which belongs to the layer before it
 
 
@@ -29,12 +32,12 @@ def matching(old: Supernet, before: Network, layout: Layout, after: Network, rng
     """
     new = Supernet(layout, rng, old.fields["weight"].device)
     given, taken = old.layout.places(before), layout.places(after)
-    for sources, names in counterparts(given, taken):
-        if [given[name].shape for name in sources] == [taken[name].shape for name in names]:
-            source = torch.cat([given[name].flatten() for name in sources])
-            place = torch.cat([taken[name].flatten() for name in names])
-            for field in FIELDS:
-                new.fields[field][place] = old.fields[field][source]
+    shapes = ({name: tuple(place.shape) for name, place in places.items()} for places in (given, taken))
+    for sources, names in copied(*shapes):
+        source = torch.cat([given[name].flatten() for name in sources])
+        place = torch.cat([taken[name].flatten() for name in names])
+        for field in FIELDS:
+            new.fields[field][place] = old.fields[field][source]
     new.fields["target"] = new.fields["weight"].clone()
     return new
 
@@ -67,6 +70,41 @@ def grown(old: Supernet, before: Network, layout: Layout, after: Network, rng: n
             new.fields[field][taken[name]] = numbers
     new.fields["target"] = new.fields["weight"].clone()
     return new
+
+
+def copied(before: Mapping[str, Shape], after: Mapping[str, Shape]) -> list[tuple[list[str], list[str]]]:
+    """Pair the layers that `matching` copies: the `counterparts` whose tensors have equal shapes.
+
+    Args:
+        before: Shapes of the tensors of one network by name, in order.
+        after: Of the other.
+
+    Returns:
+        Names of the tensors of both, layer by layer.
+    """
+    return [
+        (sources, names)
+        for sources, names in counterparts(before, after)
+        if [before[name] for name in sources] == [after[name] for name in names]
+    ]
+
+
+def switches(space: SearchSpace, inputs: Inputs, outputs: int) -> tuple[int, int, int]:
+    """Count the switches between two architectures of a space by the layers that `matching` copies.
+
+    Returns:
+        Switches of which no layer, some layers, and all layers of the next network are copied.
+    """
+    family, counts = family_of(space), [0, 0, 0]
+
+    def shapes(network: Network) -> dict[str, Shape]:
+        alone = family.parameters([network], inputs, outputs)  # tensors that hold this network and nothing else
+        return {name: alone[name].shape for name in family.crop(network, inputs, outputs)}
+
+    for old, new in permutations([shapes(space.network_of(one)) for one in space.enumerate()], 2):
+        found, whole = len(copied(old, new)), len(layers(new))
+        counts[0 if not found else 2 if found == whole else 1] += 1
+    return counts[0], counts[1], counts[2]
 
 
 def counterparts(before: Iterable[str], after: Iterable[str]) -> list[tuple[list[str], list[str]]]:

@@ -26,6 +26,8 @@ class Paper:
     """What else its experiment is, by keyword argument."""
     unpublished: str
     """What the paper does not say, so that it is this project's choice."""
+    otherwise: str = ""
+    """What it says and this project does otherwise."""
     one_shot: Mapping[str, Any] = field(default_factory=dict)
     """Its protocol, by argument of `archgym study one-shot`; empty: it has another one."""
 
@@ -56,6 +58,9 @@ PAPERS: dict[str, Paper] = {
         },
         "how the preprocessing of the games goes beyond the usual, and whether its published code, which never "
         "optimises the chosen layers, made its figures",
+        "smaller kernels of a choice are the middle of its largest one, where the paper's code has a convolution of "
+        "its own for every combination; and the controller learns after ten windows of ten rollouts each, which is one "
+        "reading of its every ten steps (its code: after three such windows, `update_every=3`)",
         {
             "agents": ("enas:controller=mazyavkina", "spos"),  # its Table 5
             "score": "last_fifth",  # the return at the end

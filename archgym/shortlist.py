@@ -5,8 +5,9 @@ of the seeds, (architectures, seeds) each: one chooses the best of the K, the ot
 change places, and the mean of both counts: every seed judges, and none what it chose.
 
 Intervals are Student's, on what searches and both halves of the seeds make a number vary, each drawn anew on its own
-(`table_stats.seed_error`). Where sets of K are of skewed worth, searches that met none of the bad ones vary too little:
-a difference from drawn sets is also asked whether it is luck (`luck`).
+(`table_stats.seed_error`); so is the pool of random architectures, where it is not the whole space. Where sets of K are
+of skewed worth, searches that met none of the bad ones vary too little: a difference from drawn sets is also asked
+whether it is luck (`luck`).
 
 Simulated at the default sizes (10 searches, 10 seeds, five claims about one agent, so 99 % each; 250 repeats, on the
 scores of two recorded tables whose seeds' deviations are drawn anew), with a proxy that says nothing: any of the five
@@ -27,6 +28,7 @@ from archgym.stats import student_t
 from archgym.table_stats import NOTHING, kendall, random_regret, seed_error, top_regret
 
 Scores = NDArray[np.float64]
+Rows = NDArray[np.int64]  # of a pool of architectures: (n,), or as a sample of which columns are drawn anew (1, n)
 
 
 def best_of(guess: Scores, first: Scores, second: Scores, count: int) -> Scores:
@@ -79,9 +81,11 @@ def score(guess: Scores, first: Scores, second: Scores, *, count: int) -> float:
     return float(best_of(guess, first, second, count).mean())
 
 
-def over_sets(guess: Scores, first: Scores, second: Scores, *, count: int, sets: NDArray[np.int64]) -> float:
-    """Give what searches come to, less what sets drawn at random do."""
-    return score(guess, first, second, count=count) - float(best_of_sets(sets, first, second).mean())
+def over_sets(
+    guess: Scores, first: Scores, second: Scores, pool: Rows, *, count: int, sets: NDArray[np.int64]
+) -> float:
+    """Give what searches come to, less what sets drawn at random from a pool do."""
+    return score(guess, first, second, count=count) - _mean_of_sets(first, second, pool, sets)
 
 
 def over_one(guess: Scores, first: Scores, second: Scores, *, count: int, row: int) -> float:
@@ -89,38 +93,45 @@ def over_one(guess: Scores, first: Scores, second: Scores, *, count: int, row: i
     return score(guess, first, second, count=count) - float(judged(first, second)[row])
 
 
-def sets_over_one(first: Scores, second: Scores, *, sets: NDArray[np.int64], row: int) -> float:
-    """Give what sets drawn at random come to, less the score of one architecture."""
-    return float(best_of_sets(sets, first, second).mean() - judged(first, second)[row])
+def sets_over_one(first: Scores, second: Scores, pool: Rows, *, sets: NDArray[np.int64], row: int) -> float:
+    """Give what sets drawn at random from a pool come to, less the score of one architecture."""
+    return _mean_of_sets(first, second, pool, sets) - float(judged(first, second)[row])
 
 
-def tau(guess: Scores, first: Scores, second: Scores, *, pool: NDArray[np.int64]) -> float:
+def tau(guess: Scores, first: Scores, second: Scores, pool: Rows) -> float:
     """Average Kendall's rank correlation of guesses and true scores, among the rows of a pool."""
-    truth = judged(first, second)[pool]
-    return float(np.mean([kendall(one, truth) for one in guess[pool].T]))
+    rows = pool.ravel()
+    truth = judged(first, second)[rows]
+    return float(np.mean([kendall(one, truth) for one in guess[rows].T]))
 
 
-def regret(guess: Scores, first: Scores, second: Scores, *, count: int, pool: NDArray[np.int64]) -> float:
+def regret(guess: Scores, first: Scores, second: Scores, pool: Rows, *, count: int) -> float:
     """Average the distance to the best of the best one among the `count` ranked highest, among the rows of a pool."""
-    truth = judged(first, second)[pool]
-    return float(np.mean([top_regret(one, truth, count) for one in guess[pool].T]))
+    rows = pool.ravel()
+    truth = judged(first, second)[rows]
+    return float(np.mean([top_regret(one, truth, count) for one in guess[rows].T]))
 
 
-def regret_saved(guess: Scores, first: Scores, second: Scores, *, count: int, pool: NDArray[np.int64]) -> float:
+def regret_saved(guess: Scores, first: Scores, second: Scores, pool: Rows, *, count: int) -> float:
     """Give that distance for sets drawn at random, less that for the `count` ranked highest."""
-    chance = random_regret(judged(first, second)[pool], count)
-    return chance - regret(guess, first, second, count=count, pool=pool)
+    chance = random_regret(judged(first, second)[pool.ravel()], count)
+    return chance - regret(guess, first, second, pool, count=count)
+
+
+def _mean_of_sets(first: Scores, second: Scores, pool: Rows, sets: NDArray[np.int64]) -> float:
+    """Average what sets of places in a pool come to."""
+    return float(best_of_sets(pool.ravel()[sets], first, second).mean())
 
 
 # Intervals
 
 
-def estimate(statistic: Callable[..., float], *samples: Scores, **fixed: Any) -> dict[str, float]:
+def estimate(statistic: Callable[..., float], *samples: NDArray[Any], **fixed: Any) -> dict[str, float]:
     """Give a statistic with its standard error and the degrees of freedom of it.
 
     Args:
         statistic: One of the above.
-        samples: What is drawn anew.
+        samples: What is drawn anew, column by column: scores, and a pool that is a sample of its space.
         fixed: What is not.
     """
     bound = partial(statistic, **fixed)

@@ -307,9 +307,14 @@ class Study(ABC):
 
     def spent(self) -> dict[str, str]:
         """Give what the study took, by what it was for; of the repeats that all arms have ended."""
-        runs = [run for own in self.runs.values() for run in own]
+        runs, trains = self.taken(), any(problem.trains for problem in self.problems.values())
         steps, seconds = sum(run.steps for run in runs), sum(sum(run.seconds.values()) for run in runs)
-        return {"searches": f"{steps:,} environment steps, {seconds:,.0f} seconds"}
+        looked_up = "" if trains else " looked up"
+        return {"searches": f"{steps:,} environment steps{looked_up}, {seconds:,.0f} seconds"}
+
+    def taken(self) -> list[Run]:
+        """List the runs that the study took, of the repeats that all arms have ended."""
+        return [run for own in self.runs.values() for run in own]
 
     def machine(self) -> dict[str, Any]:
         """Say where it was made, and what it took; seconds of wall-clock are added up over all processes."""

@@ -30,12 +30,20 @@ class TrueScores(Protocol):
         """Count the seeds, all of which judge."""
 
     @property
+    def numbers(self) -> dict[str, int]:
+        """Count what intervals draw anew besides the searches, by name; few of one of them decide nothing."""
+
+    @property
     def rows(self) -> list[Architecture]:
         """The architectures whose scores are known."""
 
     @property
     def pool(self) -> NDArray[np.int64]:
         """The rows that random architectures are drawn from."""
+
+    @property
+    def sampled(self) -> bool:
+        """Whether that pool is a sample of the space, which other draws would give otherwise."""
 
     @property
     def training_steps(self) -> int:
@@ -51,7 +59,7 @@ class TrueScores(Protocol):
         """Say what is to be trained for so many architectures that searches choose, in a sentence; or nothing."""
 
     def needed(self, seeds: int) -> str:
-        """Say what has so many seeds."""
+        """Say what has so many of `numbers`."""
 
     @property
     def source(self) -> str:
@@ -85,6 +93,11 @@ class Recorded:
         return len(self.table.card.seeds)
 
     @property
+    def numbers(self) -> dict[str, int]:
+        """The seeds."""
+        return {"seeds that judge": self.seeds}
+
+    @property
     def rows(self) -> list[Architecture]:
         """All that the table holds."""
         return list(self.table.architectures)
@@ -93,6 +106,11 @@ class Recorded:
     def pool(self) -> NDArray[np.int64]:
         """All of them."""
         return np.arange(len(self.table.architectures))
+
+    @property
+    def sampled(self) -> bool:
+        """It is the whole space."""
+        return False
 
     @property
     def training_steps(self) -> int:
@@ -175,6 +193,16 @@ class Trained:
         return list(found.values())
 
     @property
+    def sampled(self) -> bool:
+        """Unless it is the whole space."""
+        return self.sample < self.problem.space.size
+
+    @property
+    def numbers(self) -> dict[str, int]:
+        """The seeds, and a sample."""
+        return {"seeds that judge": self.seeds} | ({"random architectures": self.sample} if self.sampled else {})
+
+    @property
     def wanted(self) -> list[Architecture]:
         """All architectures that are trained."""
         found: dict[tuple[int, ...], Architecture] = {}
@@ -228,8 +256,8 @@ class Trained:
         return f"Then at most {most} x {self.seeds} trainings from scratch, {steps:,} steps."
 
     def needed(self, seeds: int) -> str:
-        """The argument of a study."""
-        return f"--retrain-seeds {seeds}"
+        """The arguments of a study."""
+        return f"--retrain-seeds {seeds}" + f" and --sample {seeds}" * (self.sampled and self.sample < seeds)
 
     @property
     def source(self) -> str:
@@ -249,10 +277,10 @@ class Trained:
     def limit(self, count: int, draws: int) -> str:
         """The architectures that were drawn."""
         sets = comb(len(self.pool), count)
+        anew = "are a sample, which intervals draw anew" if self.sampled else "are the whole space"
         return (
-            f"The {len(self.pool)} random architectures were drawn once, and no interval draws them anew. There are "
-            f"{sets:,} distinct sets of {count} of them, among the {draws:,} that are drawn; tau and the regret of the "
-            "ranking are those among these few."
+            f"The {len(self.pool)} random architectures {anew}. There are {sets:,} distinct sets of {count} of them, "
+            f"among the {draws:,} that are drawn; regrets are distances to the best that was trained."
         )
 
     @property

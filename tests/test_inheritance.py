@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from archgym.inheritance import blocks, counterparts, layers
+from archgym.inheritance import blocks, copied, counterparts, layers, switches
 from archgym.population import Population
 from archgym.problem import Problem
 from archgym.replay import Replay
@@ -138,13 +138,18 @@ def test_of_the_paper_grid_every_layer_of_equal_shape_is_handed_on() -> None:
     pairs = [(old, new) for old in shapes for new in shapes if old is not new]
     renamed = 0
     for old, new in pairs:
-        found = counterparts(old, new)
-        handed = [to for of, to in found if [old[name] for name in of] == [new[name] for name in to]]
+        handed = [to for _, to in copied(old, new)]
         before = by_place(old)
         equal = [own for own in layers(new) if all(before.get(without_depth(name)) == new[name] for name in own)]
         assert handed == equal
         renamed += handed[-1:] == [layers(new)[-1]] and layers(old)[-1] != layers(new)[-1]
     assert (len(pairs), renamed) == (702, 162)
+
+
+def test_of_the_switches_of_the_paper_grid_those_to_another_width_hand_no_layer_on() -> None:
+    """At equal width a deeper network begins some layers anew; one as deep or shallower has them all."""
+    deeper, shallower, as_deep = 3 * 3 * 9, 3 * 3 * 9, 27 * 2
+    assert switches(population().problem.space, 4, 2) == (27 * 18, deeper, shallower + as_deep)
 
 
 def test_a_hidden_layer_never_stands_for_a_head_whatever_they_are_called() -> None:

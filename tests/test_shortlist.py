@@ -1,5 +1,6 @@
 """What a shortlist is worth: planted guesses and truths, and how often intervals of few searches and seeds miss."""
 
+from functools import partial
 from itertools import product
 
 import numpy as np
@@ -36,9 +37,9 @@ def test_who_ranks_by_the_truth_has_no_regret_and_drawn_sets_have_the_expected_o
     pairs = every[every[:, 0] != every[:, 1]]
     assert shortlist.best_of_sets(pairs, truth, truth) == pytest.approx([means[pair].max() for pair in pairs])
     samples = (means[:, None], truth, truth)
-    assert shortlist.regret(*samples, count=3, pool=pool) == 0.0
-    assert shortlist.regret_saved(*samples, count=3, pool=pool) == pytest.approx(random_regret(means, 3))
-    assert shortlist.tau(*samples, pool=pool) == pytest.approx(1)
+    assert shortlist.regret(*samples, pool, count=3) == 0.0
+    assert shortlist.regret_saved(*samples, pool, count=3) == pytest.approx(random_regret(means, 3))
+    assert shortlist.tau(*samples, pool) == pytest.approx(1)
     assert shortlist.over_one(*samples, count=3, row=int(means.argmax())) == pytest.approx(0)
 
 
@@ -55,9 +56,9 @@ def test_searches_that_are_sets_drawn_at_random_are_no_better_than_these() -> No
     guess = RNG.random((9, 4000))
     sets = shortlist.drawn_sets(np.random.default_rng(3), 9, 3, 4000)
     found = [
-        call(guess, first, second, count=3, **own)
-        for call, own in ((shortlist.over_sets, {"sets": sets}), (shortlist.regret_saved, {"pool": np.arange(9)}))
-    ]  # type: ignore
+        shortlist.over_sets(guess, first, second, np.arange(9), count=3, sets=sets),
+        shortlist.regret_saved(guess, first, second, np.arange(9), count=3),
+    ]
     assert found == pytest.approx([0, 0], abs=0.02)
 
 
@@ -83,6 +84,29 @@ def missed(searches: int, seeds: int, level: float, repeats: int = 250) -> float
 @pytest.mark.parametrize(("searches", "seeds"), [(10, 10), (3, 40), (40, 4)])
 def test_an_interval_misses_as_seldom_as_it_says_with_few_searches_or_few_seeds(searches: int, seeds: int) -> None:
     assert missed(searches, seeds, 0.9) == pytest.approx(0.1, abs=0.055)
+
+
+def test_random_architectures_that_are_a_sample_are_drawn_anew_too() -> None:
+    """Without noise of seeds, and with many searches, how the sample was drawn is what is uncertain."""
+    rng, repeats, sets = np.random.default_rng(6), 100, shortlist.drawn_sets(RNG, 12, 3, 100)
+    statistic, pool = partial(shortlist.over_sets, count=3, sets=sets), np.arange(12)
+    values, missed, alone = [], 0, 0
+    for _ in range(repeats):
+        truth = rng.normal(0, 1, (150, 1)).repeat(2, axis=1)  # twelve were drawn, searches know the others too
+        samples = rng.random((150, 30)), truth, truth
+        values.append(statistic(*samples, pool))
+        for drawn in (True, False):
+            error, freedom = (
+                seed_error(statistic, *samples, pool[None], draws=40)
+                if drawn
+                else seed_error(partial(statistic, pool=pool), *samples, draws=40)
+            )
+            ends = shortlist.between({"value": values[-1], "error": error, "freedom": freedom}, 0.9)
+            misses = not ends["low"] <= 0 <= ends["high"]  # type: ignore[operator]
+            missed, alone = missed + (misses and drawn), alone + (misses and not drawn)
+    assert np.mean(values) == pytest.approx(0, abs=0.1)
+    assert missed / repeats == pytest.approx(0.1, abs=0.08)
+    assert alone / repeats > 0.25
 
 
 def test_the_error_is_that_of_the_textbook_where_there_is_one() -> None:

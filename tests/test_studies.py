@@ -252,6 +252,22 @@ def test_the_page_says_so_where_decisions_are_fewer_than_architectures(
     assert nas_of("--windows", "27").few_decisions() == []
 
 
+def test_the_page_says_how_much_a_switch_hands_on_and_how_much_room_there_is(
+    lived: tuple[nas_dqn.Study, dict[str, Any]],
+) -> None:
+    said = "Of the 702 switches between two of the 27 architectures 486 copy no layer at all"
+    assert any(text.startswith(said) for text in lived[1]["limits"])
+    assert nas_of("--space", "mlp-wide").handed_on() == []  # too many to look at
+    assert nas_of("--task", "CartPole-v1", "--inner", "transfer=shared").handed_on() == []
+    own = nas_of()
+    ends = dict(zip(nas_dqn.SIZES, (0.95, 0.91, 0.97), strict=True))
+    own.__dict__["measures"] = {arm: {"final": np.full(TEN, ends.get(arm, 0.0))} for arm in own.arms}
+    (text,) = own.ceiling()
+    assert text.startswith("The three fixed networks end at 0.91 to 0.97,")
+    own.measures[nas_dqn.SIZES[0]]["final"][:] = 0.5
+    assert own.ceiling() == []
+
+
 def test_one_repeat_decides_nothing(lived: tuple[nas_dqn.Study, dict[str, Any]]) -> None:
     assert set(answers_of(lived[1]).values()) == {"undecided"}
     assert len(answers_of(lived[1])) == 5
@@ -383,6 +399,17 @@ def test_random_search_at_equal_steps_is_left_out_where_too_few_true_scores_are_
     assert "so sets are also drawn" not in drawn
 
 
+def test_how_a_proxy_ranks_is_not_asked_where_it_has_not_ranked_all(ranked: Callable[..., one_shot.Study]) -> None:
+    """What a search of a large space recommends is all that it ranks; drawn ones it has not ranked are no guess."""
+    own = ranked(lambda level, rng: level)
+    whole = own.recommended
+    own.recommended = lambda arm, seed: (whole(arm, seed) or [])[:3]  # type: ignore[method-assign]
+    content = own.content()
+    assert [one["claim"].split(" ", 1)[1][:5] for one in content["answers"]] == ["finds", "is wo", "finds"]
+    assert [content["tables"][0]["rows"][0][place] for place in (4, 5)] == ["-", "-"]
+    assert any(text.startswith(f"Not every search of {ONE} has ranked all 27") for text in content["limits"])
+
+
 def test_where_k_is_the_whole_space_every_search_comes_to_the_same(ranked: Callable[..., one_shot.Study]) -> None:
     own = ranked(lambda level, rng: rng.random(len(level)))
     object.__setattr__(own.args, "top", 27)
@@ -475,11 +502,13 @@ def test_what_cannot_be_decided_is_said_before_anything_is_trained() -> None:
     (said,) = one_shot_of("--seeds", "4").forewarned()
     assert said == (
         "Nothing can be decided with 4 searches and 10 seeds that judge: every answer will be 'undecided'. 10 answers "
-        "that hold together with 95 % take at least --seeds 9 and a table of 9 seeds."
+        "that hold together with 95 % take at least --seeds 9 with a table of 9 seeds."
     )
     (said,) = one_shot_of("--table", "none", "--retrain-seeds", "4").forewarned()
-    assert "10 searches and 4 seeds that judge" in said
-    assert "at least --seeds 9 and --retrain-seeds 9." in said
+    assert "10 searches, 4 seeds that judge and 12 random architectures" in said
+    assert "at least --seeds 9 with --retrain-seeds 9." in said
+    (said,) = one_shot_of("--table", "none", "--sample", "8").forewarned()
+    assert "at least --seeds 9 with --retrain-seeds 9 and --sample 9." in said
     enough = ["--table", "none", "--retrain-seeds", "9"]
     assert one_shot_of(*enough, "--seeds", "9").forewarned() == []
     assert one_shot_of(*enough, "--seeds", "8").forewarned() != []
@@ -505,7 +534,10 @@ def test_few_judging_seeds_decide_nothing_however_many_searches_there_are(
     assert own.true_scores.seeds == 6
     assert {one["answer"] for one in own.answers()} == {"undecided"}
     assert all(row["low"] is None for one in own.answers() for row in one["rows"])
-    assert any("too few to decide anything: it takes at least 8 of both" in text for text in own.limits())
+    assert any(
+        "12 searches and 6 seeds that judge are too few to decide anything: it takes at least 8 of each" in text
+        for text in own.limits()
+    )
 
 
 def test_a_difference_that_as_many_random_sets_reach_is_luck(ranked: Callable[..., one_shot.Study]) -> None:
@@ -571,7 +603,7 @@ def test_what_searches_rank_highest_is_trained_from_scratch_beside_drawn_ones(tm
     assert own.paid(ONE) == 3 + int(own.steps[ONE] // 5000) > 3 + 1  # the steps of two trainings, and of the scores
     content = json.loads((folder / "study.json").read_text())
     assert any(
-        "drawn once, and no interval draws them anew. There are 10 distinct sets" in one for one in content["limits"]
+        "are a sample, which intervals draw anew. There are 10 distinct sets" in one for one in content["limits"]
     )
     machine = content["machine"]
     assert machine["device"] == "cpu"
@@ -626,6 +658,22 @@ def test_on_tables_the_regret_of_what_is_recommended_is_asked_too(
     assert set(answers_of(content).values()) == {"undecided"}  # three repeats
     assert (own.measures["new"]["regret"] >= 0).all()
     assert any("recorded tables" in text for text in content["limits"])
+    assert {one["level"] for one in content["answers"]} == {study_stats.together(3)}
+
+
+def test_what_was_looked_up_is_not_said_to_be_trained_and_the_first_task_counts_too(
+    continued: tuple[controller_transfer.Study, dict[str, Any]],
+) -> None:
+    own, content = continued
+    steps = 5 * 3 * own.args.windows * own.args.num_envs * own.problem.window_steps  # five arms, three repeats
+    assert content["machine"]["searches"].startswith(f"{steps:,} environment steps looked up, ")
+
+
+def test_lifetimes_longer_than_a_record_are_told(continued: tuple[controller_transfer.Study, dict[str, Any]]) -> None:
+    assert continued[0].repeated() == []
+    (text,) = transfer_of(*TABLES, "--windows", "41").repeated()
+    assert text.startswith("The table of Acrobot-v1 holds 40 windows of an architecture, and a lifetime has 41: ")
+    assert transfer_of("--windows", "100").repeated() == []  # nothing is looked up
 
 
 FAILING = """
@@ -706,4 +754,4 @@ def test_a_claim_is_answered_by_the_new_controller_alone(
     answers = own.answers()
     assert [one["answer"] for one in answers] == ["yes", "yes", "no"]  # of the regret less is better
     assert "random-search: -0.400" in answers[0]["note"]
-    assert answers[0]["level"] == study_stats.together(1)
+    assert answers[0]["level"] == study_stats.together(3)

@@ -6,16 +6,18 @@ that does as well, its answer was enough, and the controller was not needed. On 
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from archgym import lookup, study, study_stats, workers
+from archgym import lookup, study, study_stats, table_card, workers
+from archgym import table as tables
 from archgym.evaluators import open_evaluator
 from archgym.problem import Problem
+from archgym.run_folder import Run
 from archgym.search import SearchArgs
 from archgym.study import Arm, make_arm
 from archgym.study_page import interval
@@ -129,6 +131,11 @@ class Study(study.Study):
         """The arms on the second task."""
         return list(ARMS)
 
+    def taken(self) -> list[Run]:
+        """Those on the second task, and those on the first one before them."""
+        pairs = zip(self.seeds, self.sources, strict=True)
+        return [*super().taken(), *(self.read(self.arms[SOURCE], own) for seed, own in pairs if seed in self.complete)]
+
     def curves(self, arm: str) -> NDArray[np.float64]:
         """Mean normalised returns of the members, (seeds, windows)."""
         return np.array([run.columns["normalised_return"].mean(1) for run in self.runs[arm]])
@@ -178,16 +185,17 @@ class Study(study.Study):
             ),
         }
         found = []
-        level = study_stats.together(1)
-        for measure, (claim, higher, measured) in claims.items():
-            if measure not in self.measures[NEW]:
-                continue
+        asked = [measure for measure in claims if measure in self.measures[NEW]]
+        level = study_stats.together(len(asked))
+        for measure in asked:
+            claim, higher, measured = claims[measure]
             values = {arm: self.measures[arm][measure] for arm in ARMS}
             against = {name: study_stats.paired(values[CONTINUED], values[name], level) for name in ARMS[1:]}
             row = study_stats.compared(CONTINUED, NEW, against[NEW], higher=higher)
             note = (
                 f"Beside {RANDOM}: {interval(against[RANDOM])}; beside {NETWORK}: {interval(against[NETWORK])}; these "
-                "do not count for the answer."
+                f"do not count for the answer. The intervals of all {len(asked)} answers hold together with 95 %, if "
+                "differences are normal."
             )
             note += "" if self.problem.trains else f" {NARROW}"
             own = {"claim": claim, "measured": measured, "level": level, "note": note}
@@ -204,6 +212,7 @@ class Study(study.Study):
         ]
         if looked_up:
             limits.append(f"Windows were looked up in recorded tables, whose few seeds all searches share. {NARROW}")
+        limits += self.repeated()
         return {
             "title": f"A controller from {args.source} on {args.task}",
             "source": f"{args.agent}, {args.env_id}, space {args.space}",
@@ -227,6 +236,19 @@ class Study(study.Study):
             "answers": self.answers(),
             "limits": limits,
         }
+
+    def repeated(self) -> list[str]:
+        """Say so where a lifetime is longer than what a table holds of an architecture."""
+        settings = self.problem.settings
+        if not settings.table or settings.windows <= (
+            held := tables.load(table_card.find(settings.table, asdict(settings))).windows
+        ):
+            return []
+        return [
+            f"The table of {self.args.task} holds {held} windows of an architecture, and a lifetime has "
+            f"{settings.windows}: one that is visited more often repeats its last window, so {NETWORK} stays as it is "
+            f"from window {held + 1} on."
+        ]
 
     def table(self, count: int) -> dict[str, Any]:
         """The numbers of all arms."""

@@ -35,6 +35,8 @@ HINDSIGHT_SAYS = (
     "better than it is."
 )
 NEGLIGIBLE = 0.01  # of the wall-clock
+LISTED = 200  # architectures of a space up to which all switches between two of them are looked at
+NEAR = 0.9  # a normalised return that leaves little room
 
 
 @dataclass(frozen=True)
@@ -351,6 +353,8 @@ class Study(study.Study):
                 f"Not published by the paper, hence choices of this project: {PAPER.unpublished}. The answers hold for "
                 "these.",
                 "One task. The figures of the paper are not known, so nothing here repeats or contradicts a number.",
+                *self.handed_on(),
+                *self.ceiling(),
                 *self.few_decisions(),
                 f"{len(self.complete)} seeds. Undecided does not mean equal: it says that these runs do not tell. "
                 "Student's intervals take differences over seeds to be normal. Where a lifetime now and then fails "
@@ -369,6 +373,31 @@ class Study(study.Study):
             f"A window is {episodes:g} episodes of full length here, and {PAPER.settings['window_episodes']} in the "
             "paper: there is less time to learn after each exchange, and there are more of them. Nothing is said "
             "about rarer ones."
+        ]
+
+    def handed_on(self) -> list[str]:
+        """Say how many switches between two architectures hand no layer on, where layers of equal shape are copied."""
+        problem = self.problem
+        if problem.settings.transfer != "matching" or problem.space.size > LISTED:
+            return []
+        from archgym.inheritance import switches  # loads torch, which `--help` does not wait for
+
+        none, some, every = switches(problem.space, problem.inputs, problem.outputs)
+        return [
+            f"Of the {none + some + every:,} switches between two of the {problem.space.size} architectures {none:,} "
+            f"copy no layer at all, for no shape is the same, {some:,} copy some and {every:,} all: what most switches "
+            f"do is begin anew. {LOSSLESS} differs from {RANDOM} in two things at once, weights and replay; {RESET} "
+            "renews its last layer alone, which is less than most switches do."
+        ]
+
+    def ceiling(self) -> list[str]:
+        """Say so where fixed networks leave little room for a better final return."""
+        ends = [float(self.measures[arm]["final"].mean()) for arm in SIZES]
+        if min(ends) < NEAR:
+            return []
+        return [
+            f"The three fixed networks end at {min(ends):.2f} to {max(ends):.2f}, where the reference policy has 1: "
+            "there is next to no room for a better final return, whoever chooses the networks."
         ]
 
     def few_decisions(self) -> list[str]:
@@ -431,18 +460,19 @@ class Study(study.Study):
             f"Means over {len(self.complete)} seeds with Student's 95 % intervals. Returns are normalised: random "
             f"policy 0, reference 1. Threshold: {self.args.threshold:g} in two successive windows; reached: by how "
             "many, the others count with all of their steps. Late spread: standard deviation over the windows of the "
-            "second half, around a straight line. Worst drop: largest fall of the return at a switch. Switches: share "
-            "of the windows whose network differs from the one before; oscillates: share of those that return to the "
-            "network before the last (A, B, A)."
+            "second half, around a straight line. Worst drop: largest fall of the return at a switch, of as many as "
+            "there are. Switches: share of the windows whose network differs from the one before; oscillates: share of "
+            "those that return to the network before the last (A, B, A)."
         )
         costs_note = (
             "Decision: what the agent takes to choose and to learn, per window and as a share of the wall-clock. "
             "Exchange: taking weights out of the store and back, which a network that stays does too. Overhead: "
             f"decision and exchange, less those of {SIZES[1]} on the same seed. Learning lost: the share of the run "
             f"that was left when {SIZES[1]} of the same seed had come as far as the arm at its end (the mean of its "
-            f"last fifth), in the first of two successive windows; 0 where it never did. {LOSSLESS} shows what "
-            f"exploring costs where nothing is lost at a switch, {SIZES[1]} what the measure finds without any "
-            "exchange, of a network that stopped improving long before."
+            f"last fifth), in the first of two successive windows; 0 where it never did. It is a lag in whole windows, "
+            f"of which one is {100 / self.args.windows:.2g} % of a run, and it does not tell exchanges from exploring: "
+            f"{LOSSLESS} shows what exploring costs where nothing is lost at a switch, {SIZES[1]} what the measure "
+            "finds without any exchange, of a network that stopped improving long before."
         )
         costs_header = [
             "arm",
