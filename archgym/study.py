@@ -173,11 +173,12 @@ class Study(ABC):
 
     def amount(self) -> str:
         """Say how much is to be done: searches, and inner environment steps where networks are trained."""
-        steps = 0
-        for arm in self.arms.values():
+        steps, different = 0, [arm for arm in self.arms.values() if arm.name not in self.twins]
+        for arm in different:
             problem, evaluations = self.problems[arm.name], self.evaluation_steps[_place(arm)]
             steps += len(self.seeds) * budget.search_steps(problem, arm.args.num_envs, evaluations) * problem.trains
-        count = f"{len(self.arms)} arms x {len(self.seeds)} repeats = {len(self.arms) * len(self.seeds)} searches"
+        arms = f"{len(self.arms)} arms" + f" ({len(different)} different ones)" * bool(self.twins)
+        count = f"{arms} x {len(self.seeds)} repeats = {len(different) * len(self.seeds)} searches"
         most = any(problem.settings.window_episodes is not None for problem in self.problems.values())
         spent = f"{'at most ' * most}{steps:,} inner environment steps" if steps else "nothing is trained in them"
         return f"{self.name}: {count}, {spent}; processes side by side: {self.processes}."
@@ -217,7 +218,8 @@ class Study(ABC):
         }
 
     def search_args(self, arm: Arm, seed: int) -> SearchArgs:
-        """Give the arguments of one run."""
+        """Give the arguments of one run; arms that are the very same search share it."""
+        arm = self.arms[self.twins.get(arm.name, arm.name)]
         out = self.folder / "searches" / arm.slug / str(seed)
         return replace(arm.args, seed=seed, out=out, evaluation_steps=self.evaluation_steps[_place(arm)])
 
@@ -232,7 +234,7 @@ class Study(ABC):
         todo = []
         for number, seed in enumerate(seeds, start=1):
             for arm in chosen:
-                if seed not in without and not self.is_done(arm, seed):
+                if arm.name not in self.twins and seed not in without and not self.is_done(arm, seed):
                     call = (arm.agent, self.search_args(arm, seed))
                     todo.append(workers.Job(f"{arm.name}, repeat {number}", jobs.search_once, call))
         return todo
@@ -314,7 +316,7 @@ class Study(ABC):
 
     def taken(self) -> list[Run]:
         """List the runs that the study took, of the repeats that all arms have ended."""
-        return [run for own in self.runs.values() for run in own]
+        return [run for name, own in self.runs.items() if name not in self.twins for run in own]
 
     def machine(self) -> dict[str, Any]:
         """Say where it was made, and what it took; seconds of wall-clock are added up over all processes."""
@@ -327,7 +329,7 @@ class Study(ABC):
 
     @cached_property
     def twins(self) -> dict[str, str]:
-        """Arms that are the very same search as one before them, which they are given with."""
+        """Arms that are the very same search as one before them, by whose runs they are judged: name by name."""
         first: dict[str, str] = {}
         for arm in self.arms.values():
             first.setdefault(self.command_of(arm), arm.name)

@@ -156,7 +156,7 @@ def test_what_a_study_says_it_will_take_is_what_it_takes(lived: tuple[nas_dqn.St
         f"nas-dqn: {arms} arms x 1 repeats = {arms} searches, {taken:,} inner environment steps; "
         "processes side by side: 1."
     )
-    assert "10 repeats = 110 searches, at most 265" in nas_of().amount()
+    assert "(10 different ones) x 10 repeats = 100 searches, at most 240" in nas_of().amount()
     assert (
         "5 arms x 2 repeats = 10 searches, nothing is trained in them" in transfer_of(*TABLES, "--seeds", "2").amount()
     )
@@ -243,6 +243,17 @@ def test_the_page_names_networks_that_are_two_arms_and_counts_them_once(
     assert said.startswith("11 arms, 10 of them different (fixed-best is the same network as fixed-large), 10 seeds")
     assert lived[0].twins == {}
     assert "different" not in lived[1]["method"][0]
+
+
+def test_networks_that_are_two_arms_are_trained_once() -> None:
+    own = nas_of("--window-steps", "5000")
+    jobs = own.searches(list(own.arms.values()), own.seeds)
+    assert len(jobs) == 10 * len(own.seeds)
+    assert not [job for job in jobs if job.name.startswith(nas_dqn.BEST)]
+    assert {own.search_args(own.arms[name], 1).out for name in (nas_dqn.BEST, nas_dqn.SIZES[2])} == {
+        own.folder / "searches" / "fixed-large" / "1"
+    }
+    assert own.amount().startswith("nas-dqn: 11 arms (10 different ones) x 10 repeats = 100 searches, ")
 
 
 def test_the_page_says_so_where_decisions_are_fewer_than_architectures(
