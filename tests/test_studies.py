@@ -672,6 +672,16 @@ def test_on_tables_the_regret_of_what_is_recommended_is_asked_too(
     assert {one["level"] for one in content["answers"]} == {study_stats.together(3)}
 
 
+def test_how_often_networks_are_exchanged_is_told(
+    continued: tuple[controller_transfer.Study, dict[str, Any]],
+) -> None:
+    own, content = continued
+    assert content["tables"][0]["header"][-2:] == ["switches", "oscillates"]
+    rows = {row[0]: row[-2:] for row in content["tables"][0]["rows"]}
+    assert rows["source-network"] == ["0 %", "0 %"]
+    assert 0.8 < own.measures["random-search"]["switches"].mean() < 1
+
+
 def test_what_was_looked_up_is_not_said_to_be_trained_and_the_first_task_counts_too(
     continued: tuple[controller_transfer.Study, dict[str, Any]],
 ) -> None:

@@ -19,12 +19,14 @@ from archgym.evaluators import open_evaluator
 from archgym.problem import Problem
 from archgym.run_folder import Run
 from archgym.search import SearchArgs
+from archgym.stats import switch_rates
 from archgym.study import Arm, make_arm
 from archgym.study_page import interval
 
 SOURCE, NEW, CONTINUED, RANDOM, NETWORK = "source", "new", "continued", "random-search", "source-network"
 ARMS = (CONTINUED, NEW, RANDOM, NETWORK)  # on the second task
 QUARTER = 4
+RATES = ("switches", "oscillates")
 NARROW = (
     "The intervals draw searches anew, but not the seeds of the table, and are too narrow for saying what holds on "
     "others."
@@ -154,12 +156,14 @@ class Study(study.Study):
         """Every measure by arm, (seeds,)."""
         found = {}
         for arm in ARMS:
-            curves = self.curves(arm)
+            curves, rates = self.curves(arm), np.array([switch_rates(run.actions) for run in self.runs[arm]])
             quarter = curves[:, : max(1, curves.shape[1] // QUARTER)]
             found[arm] = {
                 "area": curves.mean(1),
                 "begin": quarter.mean(1),
                 "final": np.array([study_stats.last_fifth(curve) for curve in curves]),
+                "switches": rates[:, 0].mean(1),
+                "oscillates": rates[:, 1].mean(1),
             }
             if not self.problem.trains:
                 found[arm]["regret"] = self.regrets(arm)
@@ -254,13 +258,22 @@ class Study(study.Study):
         """The numbers of all arms."""
         names = {"area": "return while searching", "begin": "first quarter", "final": "at the end", "regret": "regret"}
         names = {name: word for name, word in names.items() if name in self.measures[NEW]}
-        rows = [[arm, *(interval(study_stats.mean(self.measures[arm][name])) for name in names)] for arm in ARMS]
+        rows = [
+            [
+                arm,
+                *(interval(study_stats.mean(self.measures[arm][name])) for name in names),
+                *(f"{100 * self.measures[arm][name].mean():.0f} %" for name in RATES),
+            ]
+            for arm in ARMS
+        ]
         note = (
             f"Means over {count} repeats with Student's 95 % intervals; normalised returns (random policy 0, reference "
             "1), means of all members; at the end: in the last fifth of the windows. Regret, where the best network is "
-            "known: distance of the recommended one to it."
+            "known: distance of the recommended one to it. Switches: share of the windows whose network differs from "
+            "the one before; oscillates: share of those that return to the network before the last (A, B, A)."
         )
-        return {"title": f"On {self.args.task}", "header": ["arm", *names.values()], "rows": rows, "note": note}
+        header = ["arm", *names.values(), *RATES]
+        return {"title": f"On {self.args.task}", "header": header, "rows": rows, "note": note}
 
     def figures(self) -> list[dict[str, Any]]:
         """Curves over the windows, and the return while searching by arm."""
