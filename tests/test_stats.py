@@ -158,6 +158,13 @@ def test_student_t_is_as_close_as_documented(level: float) -> None:
             assert student_t(freedom, level) == pytest.approx(exact, rel=1e-5)
 
 
+@pytest.mark.parametrize(("level", "error"), [(0.9875, 2e-3), (0.995, 5e-3)])
+def test_student_t_is_as_close_as_documented_where_many_answers_hold_together(level: float, error: float) -> None:
+    for freedom in range(4, 51):
+        exact = reference.t.ppf((1 + level) / 2, freedom)
+        assert student_t(freedom, level) == pytest.approx(exact, rel=error if freedom < 9 else 1.1e-4)
+
+
 def test_the_interval_of_a_mean_is_students() -> None:
     values = np.random.default_rng(0).normal(size=7)
     expected = reference.t.interval(0.95, 6, values.mean(), reference.sem(values))
