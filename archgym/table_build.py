@@ -194,7 +194,7 @@ def _work(plan: Plan, path: Path, members: int) -> tuple[str, str] | None:
 
 def show(builder: Builder, missing: Sequence[Cell], begun: float, progress: Progress) -> None:
     """Show how much is done, and how long the rest takes at the pace of all processes since this one began."""
-    handed_in, text = builder.work(builder.log.ended(begun)), ""
+    handed_in, text = builder.work(builder.log.ended(builder.cells, begun)), ""
     if handed_in and missing:
         text = left(builder.work(missing) * (time.time() - begun) / handed_in)
     progress.update(len(builder.cells) - len(missing), text)

@@ -70,7 +70,7 @@ class Builder:
                 "stays in the work log",
                 str(self.log.path),
             )
-        cells = self.log.claim(members)
+        cells = self.log.claim(self.cells, members)
         if not cells:
             return 0
         if not self._noted:
@@ -188,9 +188,11 @@ class Builder:
         """Put the finished cells together.
 
         Raises:
-            ValueError: If cells are missing.
+            ValueError: If cells are missing, or shared-weight scores are of another number of architectures, which
+                another builder on this log was asked for.
         """
         found = self.log.records(self.cells)
+        self._check_supernets(found)
         if len(found) < len(self.cells):
             raise ValueError(f"table: {len(self.cells) - len(found)} of {len(self.cells)} cells are not trained yet.")
         sides = [*range(1, self.plan.seeds, 2), *range(0, self.plan.seeds, 2)]  # a further seed joins one of the two

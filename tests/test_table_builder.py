@@ -303,6 +303,37 @@ def test_of_two_builders_with_logs_of_their_own_one_writes_after_the_other(strai
     assert_same(tables.load(path), straight)
 
 
+# Two plans on one log
+
+
+def test_a_smaller_table_is_built_on_the_log_of_a_larger_one_and_leaves_it_the_rest(
+    straight: Table, tmp_path: Path
+) -> None:
+    path, log = tmp_path / "small.npz", tmp_path / "small.sqlite"
+    with open_log(plan_of(), log) as opened:
+        Builder(plan_of(), opened).step(1)
+    assert_same(built(plan_of(seeds=2, sample=2), path), straight, rows=[0, 1])
+    with open_log(plan_of(), log) as opened:
+        assert len(opened.done()) == 4
+    assert_same(built(plan_of(), path), straight)
+
+
+def test_builders_with_other_numbers_of_seeds_and_architectures_share_a_log(straight: Table, tmp_path: Path) -> None:
+    """Each trains what it was asked for, and what another has trained only once."""
+    plans = {"seeds": plan_of(sample=2), "architectures": plan_of(seeds=2), "both": plan_of()}
+    with open_log(plan_of(), tmp_path / "a.sqlite") as log:
+        builders = [Builder(plan, log) for plan in plans.values()]
+        trained = 0
+        while any(counts := [builder.step(2) for builder in builders]):
+            trained += sum(counts)
+        assert trained == 3 * 4
+        for name, builder in zip(plans, builders, strict=True):
+            write(builder, tmp_path / f"{name}.npz")
+    assert_same(tables.load(tmp_path / "seeds.npz"), straight, rows=[0, 1])
+    assert_same(tables.load(tmp_path / "architectures.npz"), straight)
+    assert_same(tables.load(tmp_path / "both.npz"), straight)
+
+
 # Shared-weight scores
 
 
@@ -343,6 +374,22 @@ def test_a_sample_with_shared_weight_scores_cannot_grow(kept: str, scored: Table
         ValueError, match="sample: expected the 3 architectures that the recorded supernets trained, got 4"
     ):
         built(replace(small, sample=4), path)
+
+
+def test_supernets_that_a_builder_of_another_sample_hands_in_meanwhile_are_refused(tmp_path: Path) -> None:
+    plan = plan_of({**SHORT, "windows": 1}, seeds=2, ages=(1,), **SHARED)
+    with open_log(plan, tmp_path / "a.sqlite") as log:
+        builder, other = Builder(plan, log), Builder(replace(plan, sample=4), log)
+        assert other.step(2) == 2
+        while builder.step(100):
+            pass
+        with pytest.raises(
+            ValueError, match="sample: expected the 4 architectures that the recorded supernets trained, got 3"
+        ):
+            write(builder, tmp_path / "a.npz")
+        while other.step(100):
+            pass
+        assert write(other, tmp_path / "a.npz").architectures == 4
 
 
 def test_shared_weight_scores_are_not_lost_by_forgetting_them(scored: Table, tmp_path: Path) -> None:
@@ -521,7 +568,7 @@ def test_four_processes_that_are_killed_at_random_instants_build_the_table_of_on
     assert len(cells) - 24 <= 3 * kills  # nothing is trained twice but what was in flight
     with open_log(plan_of(keywords, sample=6), folder / "a.sqlite") as log:
         assert sorted(log.done()) == sorted(set(cells))
-        assert log.claim(1) == []
+        assert log.claim(cells, 1) == []
 
 
 def test_a_table_is_the_same_whoever_finishes_it(straight: Table, tmp_path: Path) -> None:
