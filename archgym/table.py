@@ -24,7 +24,10 @@ from archgym.search_space import Architecture, SearchSpace
 from archgym.settings import Settings
 from archgym.table_card import HALF, Card
 
-# What is recorded of every window, (architectures, seeds, windows): fields of `WindowResult`, and the seconds it took.
+# What is recorded of every window, (architectures, seeds, windows): fields of `WindowResult`, and CPU-seconds. Those of
+# a batch that was trained side by side, seeds of one architecture, are shared equally among its learners. In tables
+# recorded before that was so, such as those that come with archgym, batches of 8 spanned neighbouring architectures:
+# single values are rough there.
 COLUMNS: dict[str, type[np.generic]] = {
     "raw_return": np.float64,
     "cut_share": np.float64,
@@ -57,7 +60,7 @@ class Answer:
     env_steps: int
     """Inner environment steps that it took."""
     seconds: float
-    """Seconds of one learner that it took."""
+    """CPU-seconds that it took: of a batch that was trained side by side, the equal share (see `COLUMNS`)."""
     parameters: int
     """Trainable parameters."""
     flops: int
@@ -71,7 +74,7 @@ class Counters:
     env_steps: int = 0
     """Inner environment steps."""
     seconds: float = 0.0
-    """Seconds of one learner."""
+    """CPU-seconds, as in `Answer`."""
 
 
 class Table:

@@ -66,8 +66,8 @@ class Build:
     """Work log; None: beside the table, ending in `.sqlite`."""
     jobs: int = 1
     """Processes, one thread each."""
-    members: int = 8
-    """Learners that are trained side by side; what a killed process loses at most."""
+    members: int = 10
+    """Learners that are trained side by side, seeds of one architecture; what a killed process loses at most."""
 
     def plan(self, command: str) -> Plan:
         """Work out what is to be recorded, and check it."""

@@ -57,7 +57,7 @@ class Builder:
         log.want(self.cells)
 
     def step(self, members: int) -> int:
-        """Train one batch of at most so many cells; returns how many there were to train.
+        """Train one batch: at most so many seeds of one architecture. Returns how many there were to train.
 
         Raises:
             OSError: If the disk is full; what was handed in stays.
