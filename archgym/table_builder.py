@@ -34,6 +34,7 @@ from archgym.table_log import SUPERNET, Cell, Log, differing
 from archgym.table_plan import DRAWS, Plan
 
 MARGIN_BYTES = 20_000_000  # that must be free on the disk before a batch is trained
+GOLDEN, WHOLE = 2_654_435_769, 2**32  # their quotient is the golden ratio's fractional part
 
 
 class Builder:
@@ -48,7 +49,10 @@ class Builder:
         self.plan, self.log, self.problem = plan, log, Problem(plan.settings)
         self.architectures, self.seeds = plan.architectures(), plan.seed_list(plan.seeds)
         self.supernets = plan.seed_list(plan.supernet_seeds)
-        cells = product(range(len(self.architectures)), range(plan.seeds))
+        # A space lists its architectures from small to large, and the small ones are soon trained. In the order of the
+        # fractional parts of the golden ratio's multiples all sizes take turns: the first tell how long the rest takes.
+        order = sorted(range(len(self.architectures)), key=lambda number: number * GOLDEN % WHOLE)
+        cells = product(order, range(plan.seeds))
         self.cells: list[Cell] = [*((SUPERNET, seed) for seed in range(plan.supernet_seeds)), *cells]
         self._noted = False
         for computed in log.noted():

@@ -477,6 +477,19 @@ def test_of_a_huge_space_a_sample_must_be_asked_for(monkeypatch: pytest.MonkeyPa
         plan_of({**SHORT, "space": "mlp-wide"}, sample=None)
 
 
+def test_small_and_large_architectures_take_turns_so_that_the_first_tell_how_long_the_rest_takes(
+    tmp_path: Path,
+) -> None:
+    plan = plan_of(sample=None, **SHARED)
+    with open_log(plan, tmp_path / "a.sqlite") as log:
+        cells = Builder(plan, log).cells
+    order = [number for number, _ in cells[2::4]]
+    assert cells == [(SUPERNET, 0), (SUPERNET, 1), *((number, seed) for number in order for seed in range(4))]
+    assert sorted(order) == list(range(27))
+    for first in range(5, 27):  # of the 27, listed from small to large
+        assert np.mean(order[:first]) == pytest.approx(13, rel=0.1)
+
+
 def test_a_table_with_missing_cells_is_not_written(tmp_path: Path) -> None:
     plan = plan_of()
     with open_log(plan, tmp_path / "a.sqlite") as log:
