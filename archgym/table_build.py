@@ -131,7 +131,7 @@ def build(args: Build, command: str) -> Path:
         if out.exists():
             kept = builder.take_over(tables.load(out))
             print(f"{out} holds {kept} of {len(builder.cells)} cells already.")
-        with Progress(f"table of {out.stem}", len(builder.cells)) as progress:
+        with Progress(f"table of {out.stem}", len(builder.cells), guess=False) as progress:
             if args.jobs == 1:
                 train(builder, args.members, progress)
             else:
