@@ -233,6 +233,27 @@ def test_another_plan_on_the_same_log_is_refused(built: Path, say: Say) -> None:
     assert "c.sqlite is no work log of a table" in sentence(say(*words[:-1], "c.sqlite"))
 
 
+def test_supernets_are_added_to_a_finished_table_with_another_log(built: Path, say: Say, tmp_path: Path) -> None:
+    for file in built.parent.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    words = ("build", *SHORT, "--seeds", 4, "--supernet-seeds", 2, "--supernet-windows", 5, "--out", "a.npz")
+    assert sentence(say(*words)) == (
+        "archgym: --supernet-seeds: expected none, for a.sqlite was made without supernets; got 2. A finished table "
+        "gets them with another log (--log) and the same --out: what it holds is taken over."
+    )
+    before = tables.load("a.npz")
+    code, said, _ = say(*words, "--log", "other.sqlite")
+    assert code == 0
+    assert "a.npz holds 12 of 14 cells already." in said
+    after = tables.load("a.npz")
+    assert after.supernet is not None
+    assert after.supernet.shape == (2, 5, 3)
+    for name in COLUMNS:  # the seconds too: nothing was trained again
+        assert np.array_equal(after.columns[name], before.columns[name]), name
+    assert np.array_equal(after.evaluations, before.evaluations)
+    assert after.card.seeds == before.card.seeds
+
+
 def test_a_damaged_table_is_not_overwritten(built: Path, say: Say, tmp_path: Path) -> None:
     whole = built.read_bytes()
     (tmp_path / "a.npz").write_bytes(whole[:-1])
