@@ -13,7 +13,8 @@ from archgym.launch import parse
 from archgym.problem import Problem
 from archgym.progress import Progress, left
 from archgym.search import parse_settings
-from archgym.table_builder import Builder, computed_with, write
+from archgym.table_builder import Builder, write
+from archgym.table_computed import computed_with
 from archgym.table_log import Cell
 from archgym.table_plan import Plan, going_on, open_log, settings_of
 from archgym.workers import Failure, Job, Workers

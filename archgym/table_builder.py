@@ -12,7 +12,6 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from functools import cached_property
 from itertools import product
 from pathlib import Path
@@ -24,12 +23,12 @@ from numpy.typing import NDArray
 from archgym import table as tables
 from archgym.evaluators import open_evaluator
 from archgym.problem import Problem
-from archgym.provenance import processor, versions
 from archgym.search_space import Architecture
 from archgym.seeding import Consumer, generator
 from archgym.settings import Settings
 from archgym.table import COLUMNS, Table
 from archgym.table_card import Card
+from archgym.table_computed import check_trainer, computed_with, merged
 from archgym.table_log import SUPERNET, Cell, Log, differing
 from archgym.table_plan import DRAWS, Plan
 
@@ -290,37 +289,3 @@ def train_curves(
             for record, value in zip(records, returns.tolist(), strict=True):
                 record["evaluations"].append(value)
     return records
-
-
-def computed_with(problem: Problem) -> dict[str, str]:
-    """Tell what the numbers of a training depend on beside its settings: processor, learner, versions.
-
-    Also the trainer's settings in full, for its defaults may change.
-
-    Raises:
-        ValueError: If the trainer, its settings, or the device are wrong.
-    """
-    evaluator: Any = open_evaluator(problem, 1)
-    trainer = " ".join(f"{name}={value}" for name, value in asdict(evaluator.config).items())
-    return {"processor": processor(), "learner": evaluator.learner, **versions(), "trainer": trainer}
-
-
-def check_trainer(what: str, was: Mapping[str, str], now: Mapping[str, str]) -> None:
-    """Refuse to go on with what was trained with other defaults of the trainer, or of the task.
-
-    Raises:
-        ValueError: If it was.
-    """
-    own, other = now["trainer"].split(), was.get("trainer", now["trainer"]).split()  # early tables lack it
-    if own != other:
-        gone, new = (" ".join(item for item in a if item not in b) for a, b in ((other, own), (own, other)))
-        raise ValueError(f"{what} was trained with {gone or 'less'}; this archgym's trainer has {new or 'less'}.")
-
-
-def merged(computed: Sequence[Mapping[str, str]]) -> dict[str, str]:
-    """Put together with what rows were computed; values that differ as `one; other`."""
-    names = dict.fromkeys(name for one in computed for name in one)
-    values = {
-        name: dict.fromkeys(v for one in computed for v in one.get(name, "unknown").split("; ")) for name in names
-    }
-    return {name: "; ".join(own) for name, own in values.items()}

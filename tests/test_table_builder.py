@@ -22,7 +22,7 @@ from archgym.problem import Problem
 from archgym.settings import Settings
 from archgym.table import COLUMNS, Table
 from archgym.table_build import train
-from archgym.table_builder import Builder, merged, write
+from archgym.table_builder import Builder, write
 from archgym.table_check import Args, check
 from archgym.table_log import SUPERNET, planned
 from archgym.table_plan import Plan, going_on, open_log, settings_of
@@ -436,13 +436,6 @@ def test_what_was_trained_with_other_defaults_is_not_gone_on_with(
     monkeypatch.setitem(PRESETS, "default", replace(PRESETS["default"], gamma=0.5))
     with pytest.raises(ValueError, match=r"was trained with gamma=0\.99; this archgym's trainer has gamma=0\.5\."):
         built(plan_of(seeds=3, sample=1), path)
-
-
-def test_values_that_differ_are_put_together_once() -> None:
-    one, two = {"a": "1", "b": "x"}, {"a": "2", "b": "x", "c": "z"}
-    assert merged([one]) == one
-    assert merged([one, two]) == {"a": "1; 2", "b": "x", "c": "unknown; z"}
-    assert merged([merged([one, two]), two]) == {"a": "1; 2", "b": "x", "c": "unknown; z"}
 
 
 # What cannot be built

@@ -366,6 +366,26 @@ def test_elsewhere_check_compares_with_the_interval_of_the_seeds(built: Path, sa
     assert said.splitlines()[-1] == "12 of 12 rows differ"
 
 
+def test_of_several_machines_this_one_gives_equal_rows_or_rows_in_the_interval(
+    built: Path, say: Say, tmp_path: Path
+) -> None:
+    own = tables.load(built).card.computed["processor"]
+    for name, shift in (("b", 0.0), ("c", 0.001), ("d", 400.0)):
+        moved(built, tmp_path / f"{name}.npz", shift, processor=f"abacus; {own}")
+    code, said, _ = say("check", "b.npz", "--rows", 12)
+    lines = said.splitlines()
+    assert code == 0, said
+    assert lines[0] == (
+        "12 rows of 3 windows, compared exactly or else within the 99% interval of their seeds, "
+        f"for they were recorded with processor='abacus; {own}' (now '{own}')"
+    )
+    assert all(line.endswith(": equal in every number") for line in lines[1:-1])
+    code, said, _ = say("check", "c.npz", "--rows", 12)
+    assert code == 0, said
+    assert all(", interval " in line for line in said.splitlines()[1:-1])
+    assert say("check", "d.npz", "--rows", 12)[0] == 1
+
+
 def test_check_refuses_rows_that_were_trained_with_other_defaults(built: Path, say: Say, tmp_path: Path) -> None:
     trainer = tables.load(built).card.computed["trainer"]
     moved(built, tmp_path / "b.npz", 0.0, trainer=trainer.replace("gamma=0.99", "gamma=0.5"))
