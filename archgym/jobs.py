@@ -32,7 +32,7 @@ def work(
     if not jobs:
         return failures
     done, begun = 0, time.monotonic()
-    with Progress(title, len(jobs)) as progress:
+    with Progress(title, len(jobs), guess=False) as progress:
 
         def show(running: list[workers.Job]) -> None:
             shares = {job.name: share(job) for job in running}

@@ -16,9 +16,10 @@ class Progress:
     Args:
         title: What runs.
         total: How many units of work there are.
+        guess: Whether the bar tells the time left, by the units that are done; False where the words tell it (`left`).
     """
 
-    def __init__(self, title: str, total: int) -> None:
+    def __init__(self, title: str, total: int, *, guess: bool = True) -> None:
         self.title, self.total = title, total
         self.console = Console()
         self.bars = Bars(
@@ -26,7 +27,7 @@ class Progress:
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
-            TimeRemainingColumn(),
+            *([TimeRemainingColumn()] if guess else []),
             TextColumn("{task.fields[text]}"),
             console=self.console,
             disable=not self.console.is_terminal,

@@ -8,7 +8,7 @@ import io
 import os
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
@@ -24,7 +24,10 @@ from archgym.search_space import Architecture, SearchSpace
 from archgym.settings import Settings
 from archgym.table_card import HALF, Card
 
-# What is recorded of every window, (architectures, seeds, windows): fields of `WindowResult`, and the seconds it took.
+# What is recorded of every window, (architectures, seeds, windows): fields of `WindowResult`, and CPU-seconds. Those of
+# a batch that was trained side by side, seeds of one architecture, are shared equally among its learners. In tables
+# recorded before that was so, such as those that come with archgym, batches of 8 spanned neighbouring architectures:
+# single values are rough there.
 COLUMNS: dict[str, type[np.generic]] = {
     "raw_return": np.float64,
     "cut_share": np.float64,
@@ -44,7 +47,11 @@ READINGS = 10  # of a table and its card that do not fit: somebody may just be r
 
 @dataclass(frozen=True)
 class Answer:
-    """What training one architecture from scratch for a budget came to."""
+    """What training one architecture from scratch came to after a budget.
+
+    A budget below the whole is the first part of the long training, whose schedule (exploration above all) is laid out
+    for all that is recorded. A training of that budget alone would have a schedule of its own, and other returns.
+    """
 
     raw_return: float
     """Mean return of the last window's episodes."""
@@ -57,7 +64,7 @@ class Answer:
     env_steps: int
     """Inner environment steps that it took."""
     seconds: float
-    """Seconds of one learner that it took."""
+    """CPU-seconds that it took: of a batch that was trained side by side, the equal share (see `COLUMNS`)."""
     parameters: int
     """Trainable parameters."""
     flops: int
@@ -71,7 +78,7 @@ class Counters:
     env_steps: int = 0
     """Inner environment steps."""
     seconds: float = 0.0
-    """Seconds of one learner."""
+    """CPU-seconds, as in `Answer`."""
 
 
 class Table:
@@ -162,21 +169,26 @@ class Table:
         first = 0 if kind == "area" else self.windows - max(1, self.windows // 5)
         return self.columns["raw_return"][:, :, first:]
 
-    def is_valid(self, architecture: ArrayLike) -> bool:
-        """Tell whether an architecture is one of the space and in the table."""
+    def is_valid(self, architecture: ArrayLike | str) -> bool:
+        """Tell whether an architecture, or a line that describes it, is one of the space and in the table."""
         try:
             self.index(architecture)
         except ValueError:
             return False
         return True
 
-    def index(self, architecture: ArrayLike) -> int:
+    def index(self, architecture: ArrayLike | str) -> int:
         """Find the row of an architecture.
+
+        Args:
+            architecture: One option index per choice, or a line as `SearchSpace.parse` reads it ("depth=2 width=64
+                activation=relu", "default").
 
         Raises:
             ValueError: If it is none of the space, or not in the table.
         """
-        vector = self.space.canonical(architecture)
+        own = self.space.parse(architecture) if isinstance(architecture, str) else architecture
+        vector = self.space.canonical(own)
         row = self._index.get(vector.tobytes())
         if row is None:
             near = self.space.label(self.architectures[self.nearest(vector)])
@@ -186,17 +198,33 @@ class Table:
             )
         return row
 
-    def nearest(self, architecture: Architecture) -> int:
-        """Find the row of the recorded architecture that differs in the fewest options; the first of several."""
-        codes = np.stack([self.space.encode(one) for one in self.architectures])
-        return int(np.abs(codes - self.space.encode(architecture)).sum(1).argmin())
-
-    def query(self, architecture: ArrayLike, budget: int | None = None, seed: int | None = None) -> Answer:
-        """Look up what training an architecture from scratch for a budget comes to, and charge for it.
+    def nearest(self, architecture: Architecture, rows: Sequence[int] | None = None) -> int:
+        """Find the recorded architecture that differs in the fewest options; of several, the nearest in parameters.
 
         Args:
-            architecture: One option index per choice.
-            budget: Inner environment steps, whole windows; None: all that is recorded.
+            architecture: Canonical.
+            rows: Where to look; None: everywhere.
+
+        Returns:
+            Its row.
+        """
+        among = np.arange(len(self.architectures)) if rows is None else np.asarray(rows)
+        differences = np.abs(self._codes[among] - self.space.encode(architecture)).sum(1)
+        among = among[differences == differences.min()]
+        size = self.space.network_of(architecture).parameters(self.problem.inputs, self.problem.outputs)
+        return int(among[np.abs(np.log(self.sizes[among, 0] / size)).argmin()])
+
+    @cached_property
+    def _codes(self) -> NDArray[np.float32]:
+        return np.stack([self.space.encode(one) for one in self.architectures])
+
+    def query(self, architecture: ArrayLike | str, budget: int | None = None, seed: int | None = None) -> Answer:
+        """Look up what training an architecture from scratch comes to after a budget, and charge for it.
+
+        Args:
+            architecture: As `index` takes it.
+            budget: Inner environment steps, whole windows; None: all that is recorded. Less is the first part of that
+                training, and no short training with a schedule of its own; see `Answer`.
             seed: Which of the search seeds, from 0; None: the mean over all of them, which costs all of them.
 
         Raises:
@@ -204,11 +232,9 @@ class Table:
         """
         row, windows = self.index(architecture), self._windows_of(budget)
         seeds = self._seeds_of(seed)
-        steps = int(self.columns["env_steps"][row, seeds, :windows].sum())
-        seconds = float(self.columns["seconds"][row, seeds, :windows].sum())
+        steps, seconds = self._charge(row, seeds, windows)
         raw = float(self.columns["raw_return"][row, seeds, windows - 1].mean())
         ages, own = self.card.ages, self.evaluations[row, seeds]
-        self._counters = Counters(self._counters.env_steps + steps, self._counters.seconds + seconds)
         return Answer(
             raw_return=raw,
             normalised_return=self.problem.normalise(raw),
@@ -220,8 +246,25 @@ class Table:
             flops=int(self.sizes[row, 1]),
         )
 
+    def curve(self, architecture: ArrayLike | str, seed: int | None = None) -> NDArray[np.float64]:
+        """Look up the whole learning curve of an architecture, and charge for it as `query` does.
+
+        Args:
+            architecture: As `index` takes it.
+            seed: Which of the search seeds, from 0; None: the mean over all of them, which costs all of them.
+
+        Returns:
+            Mean returns of the episodes of every window, not normalised, (W,).
+
+        Raises:
+            ValueError: If the architecture is not recorded, or there is no such seed.
+        """
+        row, seeds = self.index(architecture), self._seeds_of(seed)
+        self._charge(row, seeds, self.windows)
+        return np.asarray(self.columns["raw_return"][row, seeds].mean(0))
+
     def simulate_train_eval(
-        self, architecture: ArrayLike, budget: int | None = None, seed: int | None = None
+        self, architecture: ArrayLike | str, budget: int | None = None, seed: int | None = None
     ) -> tuple[float, float, float]:
         """Look up as `query` does.
 
@@ -243,7 +286,7 @@ class Table:
         """Give the recorded architecture with the highest mean score over the test seeds."""
         return np.array(self.architectures[int(self.truth(score).argmax())])
 
-    def regret(self, architecture: ArrayLike, score: str = "area") -> float:
+    def regret(self, architecture: ArrayLike | str, score: str = "area") -> float:
         """Give the distance of an architecture to the best one, in mean score over the test seeds.
 
         The best of many noisy means is too high by chance, and this distance with it, by as much for every
@@ -255,6 +298,12 @@ class Table:
     def truth(self, score: str = "area") -> NDArray[np.float64]:
         """Average scores over the test seeds, (A,); searches never see these."""
         return np.asarray(self.scores(score)[:, self.card.search_seeds :].mean(1))
+
+    def _charge(self, row: int, seeds: slice, windows: int) -> tuple[int, float]:
+        """Add the steps and seconds of the first windows of curves to the counters, and return them."""
+        steps, seconds = (self.columns[name][row, seeds, :windows].sum().item() for name in ("env_steps", "seconds"))
+        self._counters = Counters(self._counters.env_steps + steps, self._counters.seconds + seconds)
+        return steps, seconds
 
     def _windows_of(self, budget: int | None) -> int:
         step, most = self.problem.window_steps, self.windows

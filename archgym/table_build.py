@@ -13,7 +13,8 @@ from archgym.launch import parse
 from archgym.problem import Problem
 from archgym.progress import Progress, left
 from archgym.search import parse_settings
-from archgym.table_builder import Builder, computed_with, write
+from archgym.table_builder import Builder, write
+from archgym.table_computed import computed_with
 from archgym.table_log import Cell
 from archgym.table_plan import Plan, going_on, open_log, settings_of
 from archgym.workers import Failure, Job, Workers
@@ -66,8 +67,8 @@ class Build:
     """Work log; None: beside the table, ending in `.sqlite`."""
     jobs: int = 1
     """Processes, one thread each."""
-    members: int = 8
-    """Learners that are trained side by side; what a killed process loses at most."""
+    members: int = 10
+    """Learners that are trained side by side, seeds of one architecture; what a killed process loses at most."""
 
     def plan(self, command: str) -> Plan:
         """Work out what is to be recorded, and check it."""
@@ -131,7 +132,7 @@ def build(args: Build, command: str) -> Path:
         if out.exists():
             kept = builder.take_over(tables.load(out))
             print(f"{out} holds {kept} of {len(builder.cells)} cells already.")
-        with Progress(f"table of {out.stem}", len(builder.cells)) as progress:
+        with Progress(f"table of {out.stem}", len(builder.cells), guess=False) as progress:
             if args.jobs == 1:
                 train(builder, args.members, progress)
             else:
@@ -194,7 +195,7 @@ def _work(plan: Plan, path: Path, members: int) -> tuple[str, str] | None:
 
 def show(builder: Builder, missing: Sequence[Cell], begun: float, progress: Progress) -> None:
     """Show how much is done, and how long the rest takes at the pace of all processes since this one began."""
-    handed_in, text = builder.work(builder.log.ended(begun)), ""
+    handed_in, text = builder.work(builder.log.ended(builder.cells, begun)), ""
     if handed_in and missing:
         text = left(builder.work(missing) * (time.time() - begun) / handed_in)
     progress.update(len(builder.cells) - len(missing), text)

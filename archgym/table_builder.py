@@ -12,7 +12,6 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from functools import cached_property
 from itertools import product
 from pathlib import Path
@@ -24,16 +23,17 @@ from numpy.typing import NDArray
 from archgym import table as tables
 from archgym.evaluators import open_evaluator
 from archgym.problem import Problem
-from archgym.provenance import processor, versions
 from archgym.search_space import Architecture
 from archgym.seeding import Consumer, generator
 from archgym.settings import Settings
 from archgym.table import COLUMNS, Table
 from archgym.table_card import Card
+from archgym.table_computed import check_trainer, computed_with, merged
 from archgym.table_log import SUPERNET, Cell, Log, differing
 from archgym.table_plan import DRAWS, Plan
 
 MARGIN_BYTES = 20_000_000  # that must be free on the disk before a batch is trained
+GOLDEN, WHOLE = 2_654_435_769, 2**32  # their quotient is the golden ratio's fractional part
 
 
 class Builder:
@@ -48,7 +48,10 @@ class Builder:
         self.plan, self.log, self.problem = plan, log, Problem(plan.settings)
         self.architectures, self.seeds = plan.architectures(), plan.seed_list(plan.seeds)
         self.supernets = plan.seed_list(plan.supernet_seeds)
-        cells = product(range(len(self.architectures)), range(plan.seeds))
+        # A space lists its architectures from small to large, and the small ones are soon trained. In the order of the
+        # fractional parts of the golden ratio's multiples all sizes take turns: the first tell how long the rest takes.
+        order = sorted(range(len(self.architectures)), key=lambda number: number * GOLDEN % WHOLE)
+        cells = product(order, range(plan.seeds))
         self.cells: list[Cell] = [*((SUPERNET, seed) for seed in range(plan.supernet_seeds)), *cells]
         self._noted = False
         for computed in log.noted():
@@ -57,7 +60,7 @@ class Builder:
         log.want(self.cells)
 
     def step(self, members: int) -> int:
-        """Train one batch of at most so many cells; returns how many there were to train.
+        """Train one batch: at most so many seeds of one architecture. Returns how many there were to train.
 
         Raises:
             OSError: If the disk is full; what was handed in stays.
@@ -70,7 +73,7 @@ class Builder:
                 "stays in the work log",
                 str(self.log.path),
             )
-        cells = self.log.claim(members)
+        cells = self.log.claim(self.cells, members)
         if not cells:
             return 0
         if not self._noted:
@@ -188,9 +191,11 @@ class Builder:
         """Put the finished cells together.
 
         Raises:
-            ValueError: If cells are missing.
+            ValueError: If cells are missing, or shared-weight scores are of another number of architectures, which
+                another builder on this log was asked for.
         """
         found = self.log.records(self.cells)
+        self._check_supernets(found)
         if len(found) < len(self.cells):
             raise ValueError(f"table: {len(self.cells) - len(found)} of {len(self.cells)} cells are not trained yet.")
         sides = [*range(1, self.plan.seeds, 2), *range(0, self.plan.seeds, 2)]  # a further seed joins one of the two
@@ -284,37 +289,3 @@ def train_curves(
             for record, value in zip(records, returns.tolist(), strict=True):
                 record["evaluations"].append(value)
     return records
-
-
-def computed_with(problem: Problem) -> dict[str, str]:
-    """Tell what the numbers of a training depend on beside its settings: processor, learner, versions.
-
-    Also the trainer's settings in full, for its defaults may change.
-
-    Raises:
-        ValueError: If the trainer, its settings, or the device are wrong.
-    """
-    evaluator: Any = open_evaluator(problem, 1)
-    trainer = " ".join(f"{name}={value}" for name, value in asdict(evaluator.config).items())
-    return {"processor": processor(), "learner": evaluator.learner, **versions(), "trainer": trainer}
-
-
-def check_trainer(what: str, was: Mapping[str, str], now: Mapping[str, str]) -> None:
-    """Refuse to go on with what was trained with other defaults of the trainer, or of the task.
-
-    Raises:
-        ValueError: If it was.
-    """
-    own, other = now["trainer"].split(), was.get("trainer", now["trainer"]).split()  # early tables lack it
-    if own != other:
-        gone, new = (" ".join(item for item in a if item not in b) for a, b in ((other, own), (own, other)))
-        raise ValueError(f"{what} was trained with {gone or 'less'}; this archgym's trainer has {new or 'less'}.")
-
-
-def merged(computed: Sequence[Mapping[str, str]]) -> dict[str, str]:
-    """Put together with what rows were computed; values that differ as `one; other`."""
-    names = dict.fromkeys(name for one in computed for name in one)
-    values = {
-        name: dict.fromkeys(v for one in computed for v in one.get(name, "unknown").split("; ")) for name in names
-    }
-    return {name: "; ".join(own) for name, own in values.items()}

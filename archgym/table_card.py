@@ -120,10 +120,12 @@ def find(table: str, settings: Mapping[str, Any]) -> Path:
     if name in shipped():
         return SHIPPED / f"{name}.npz"
     path = Path(table)
-    if table != AUTO and path.suffix == ".npz" and path.exists():
-        return path
     if table != AUTO and path.suffix == ".npz":
-        raise ValueError(f"table: there is no file {table}.")
+        if path.is_dir():
+            raise ValueError(f"table: expected a file (.npz), but {table} is a folder.")
+        if not path.exists():
+            raise ValueError(f"table: there is no file {table}.")
+        return path
     if table == AUTO:
         flags = " ".join(f"--{flag} {settings[flag]}" for flag in NAMED)
         raise ValueError(

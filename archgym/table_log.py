@@ -1,12 +1,14 @@
 """The work log of a table that is being built: SQLite, shared by any number of processes on one machine.
 
 A cell is one architecture trained on one seed; a supernet cell is one seed of shared-weight scores. Processes claim
-batches of cells, train them, and hand them in; a batch is handed in whole or not at all. Every process holds a lock on
-one byte of a file beside the log for as long as it lives, so that the claims of one that was killed are seen and freed.
+batches of cells, seeds of one architecture, train them, and hand them in; a batch is handed in whole or not at all.
+Every process holds a lock on one byte of a file beside the log for as long as it lives, so that the claims of one that
+was killed are seen and freed.
 """
 
 import fcntl
 import json
+import math
 import os
 import sqlite3
 import time
@@ -92,17 +94,26 @@ class Log:
         with self.alone():
             self._connection.executemany("INSERT OR IGNORE INTO cell (architecture, seed) VALUES (?, ?)", cells)
 
-    def claim(self, count: int) -> list[Cell]:
-        """Claim cells that nobody works on, at most so many, in order; shared-weight scores alone, and first."""
+    def claim(self, cells: Sequence[Cell], count: int) -> list[Cell]:
+        """Claim a batch of those of these cells that nobody works on: seeds of the first architecture among them.
+
+        Args:
+            cells: What may be claimed, in order; the log may hold others, which a builder with more seeds or
+                architectures wants.
+            count: How many at most. What is free of an architecture makes batches as even as can be: 10 seeds with
+                `count=8` are claimed as 5 and 5.
+        """
+        query = "SELECT architecture, seed FROM cell WHERE record IS NULL AND worker IS NULL"
         with self.alone():
             self._free_the_dead()
-            free = "SELECT architecture, seed FROM cell WHERE record IS NULL AND worker IS NULL "
-            order = "ORDER BY architecture, seed LIMIT ?"
-            cells = self._connection.execute(f"{free} AND architecture = ? {order}", (SUPERNET, count)).fetchall()
-            cells = cells or self._connection.execute(f"{free} {order}", (count,)).fetchall()
-            own = [(self.worker, *cell) for cell in cells]
+            free = set(self._connection.execute(query))
+            wanted = [cell for cell in cells if cell in free]
+            seeds = [cell for cell in wanted if cell[0] == wanted[0][0]]
+            batches = max(1, math.ceil(len(seeds) / count))
+            batch = seeds[: math.ceil(len(seeds) / batches)]
+            own = [(self.worker, *cell) for cell in batch]
             self._connection.executemany("UPDATE cell SET worker = ? WHERE architecture = ? AND seed = ?", own)
-        return cells
+        return batch
 
     def hand_in(self, records: Mapping[Cell, Any]) -> None:
         """Write down what cells came to, all of them or, if this fails, none."""
@@ -142,9 +153,11 @@ class Log:
         rows = self._read("SELECT architecture, seed, record FROM cell WHERE record IS NOT NULL")
         return {(a, s): json.loads(record) for a, s, record in rows if (a, s) in wanted}
 
-    def ended(self, since: float = 0.0) -> list[Cell]:
-        """List the cells that were handed in since then (as `time.time`), by any process."""
-        return self._read("SELECT architecture, seed FROM cell WHERE ended >= ?", (since,))
+    def ended(self, cells: Sequence[Cell], since: float = 0.0) -> list[Cell]:
+        """List those of these cells that were handed in since then (as `time.time`), by any process."""
+        wanted = set(cells)
+        rows = self._read("SELECT architecture, seed FROM cell WHERE ended >= ?", (since,))
+        return [cell for cell in rows if cell in wanted]
 
     def done(self) -> set[Cell]:
         """Give the cells that are done."""

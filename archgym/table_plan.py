@@ -114,8 +114,13 @@ def going_on(plan: Plan, path: Path) -> Plan:
     """Fit a plan to the log that is there: the whole space goes on behind a sample, which its architectures begin with.
 
     Raises:
-        ValueError: If a sample is asked for where the log is of the whole space.
+        ValueError: If a sample is asked for where the log is of the whole space, or supernets where it is of none.
     """
+    if plan.supernet_seeds and planned(path, "supernet_windows") == 0:
+        raise ValueError(
+            f"--supernet-seeds: expected none, for {path} was made without supernets; got {plan.supernet_seeds}. A "
+            "finished table gets them with another log (--log) and the same --out: what it holds is taken over."
+        )
     drawn = planned(path, "drawn")
     if drawn and plan.sample is None:
         return replace(plan, sample=Problem(plan.settings).space.size)

@@ -12,9 +12,8 @@ curves. The live environment lives it with the settings of the record, `gymnasiu
 (`horizon`), of which the first window is nearly all exploration: it tells architectures apart hardly at all (README). A
 live lifetime with `fresh` lays its schedule out for one window unless it is given that `horizon`, and is another thing.
 
-Where the table holds a sample of its space, an architecture off the table stands for the nearest one that is recorded:
-the one that differs in the fewest options, among equals the one nearest in parameters; `info["architecture"]` names it.
-With constraints, only what fulfils them is looked up.
+Where the table holds a sample of its space, an architecture off the table stands for the nearest one that is recorded
+(`Table.nearest`); `info["architecture"]` names it. With constraints, only what fulfils them is looked up.
 """
 
 import time
@@ -170,17 +169,8 @@ class Tabular:
         """Find the row of a canonical architecture, or of the nearest one that is recorded and allowed."""
         key = architecture.tobytes()
         if key not in self._row_of:
-            space, ends = self.problem.space, (self.problem.inputs, self.problem.outputs)
-            distances = np.abs(self._codes - space.encode(architecture)).sum(1)
-            near = np.flatnonzero(distances == distances.min())
-            size = space.network_of(architecture).parameters(*ends)
-            sizes = self.table.sizes[self.rows, 0][near]
-            self._row_of[key] = self.rows[int(near[np.abs(np.log(sizes / size)).argmin()])]
+            self._row_of[key] = self.table.nearest(architecture, self.rows)
         return self._row_of[key]
-
-    @cached_property
-    def _codes(self) -> NDArray[np.float32]:
-        return np.stack([self.problem.space.encode(self.table.architectures[row]) for row in self.rows])
 
     @cached_property
     def prices(self) -> list[float]:

@@ -40,7 +40,7 @@ class Args:
     """Of a window."""
     supernet_seeds: int = 0
     """Supernets that are trained and scored as well."""
-    members: int = 8
+    members: int = Build.members
     """Learners side by side in a process."""
     jobs: int = os.cpu_count() or 1
     """Processes, one thread each."""

@@ -80,7 +80,10 @@ ARROWS: dict[str, set[str]] = {
     "envs": VIEWED | {"envs"},
     "table_log": set(),
     "table_plan": SPACES | TABLES | {"problem", "settings", "table_log"},
-    "table_builder": SPACES | TABLES | {"evaluators", "provenance", "problem", "settings", "table_log", "table_plan"},
+    "table_computed": {"evaluators", "provenance", "problem"},
+    "table_builder": SPACES
+    | TABLES
+    | {"evaluators", "problem", "settings", "table_computed", "table_log", "table_plan"},
     "page": set(),
     "run_folder": VIEWED,
     "report": VIEWED | {"page", "run_folder"},
@@ -97,8 +100,9 @@ ARROWS: dict[str, set[str]] = {
         *("agent_state", "lstm_controller", "one_shot"),
     },
     "table_build": TABLES
-    | {"launch", "progress", "search", "problem", "table_builder", "table_log", "table_plan", "workers"},
-    "table_check": TABLES | {"launch", "stats", "table_builder", "table_log"},
+    | {"launch", "progress", "search", "problem", "table_builder", "table_computed", "table_log", "table_plan"}
+    | {"workers"},
+    "table_check": TABLES | {"launch", "stats", "table_builder", "table_computed", "table_log"},
     "table_export": TABLES | {"launch"},
     "table_command": {"lookup", "table_card"},
     "speed": VIEWED,

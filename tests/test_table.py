@@ -64,6 +64,42 @@ def test_an_answer_knows_the_size_of_the_network(table: Table) -> None:
     assert answer.flops == 2 * (4 * 32 + 32 * 32 + 32 * 2)
 
 
+def test_a_curve_is_the_return_of_every_window_and_costs_as_much_as_a_query_of_all_of_it(table: Table) -> None:
+    raw = table.columns["raw_return"]
+    assert table.curve(table.architectures[5], 1).tolist() == raw[5, 1].tolist()
+    assert table.curve(table.architectures[5]) == pytest.approx(raw[5, :2].mean(0))
+    charged = table.get_budget_counters()
+    table.reset_budget_counters()
+    for seed in (1, None):
+        assert (
+            table.query(table.architectures[5], None, seed).raw_return == table.curve(table.architectures[5], seed)[-1]
+        )
+    assert table.get_budget_counters() == Counters(2 * charged.env_steps, pytest.approx(2 * charged.seconds))
+    table.curve(table.architectures[5], 0)[:] = 0  # is the caller's own
+    assert (raw[5, 0] > 0).all()
+
+
+def test_no_curve_of_a_test_seed_is_given(table: Table) -> None:
+    with pytest.raises(ValueError, match=r"seed: expected a search seed from 0 to 1 .*, got 2"):
+        table.curve(table.architectures[0], 2)
+    assert table.get_budget_counters() == Counters()
+
+
+def test_an_architecture_may_be_given_as_a_line(table: Table) -> None:
+    line = "depth=3 width=32 activation=tanh"
+    architecture = table.space.parse(line)
+    assert table.index(line) == table.index(architecture)
+    assert table.index("default") == table.index(table.space.default_architecture)
+    assert table.is_valid(line)
+    assert not table.is_valid("depth=3 width=32 activation=sine")
+    assert table.query(line, 800, 1) == table.query(architecture, 800, 1)
+    assert table.curve(line).tolist() == table.curve(architecture).tolist()
+    assert table.regret(line, "greedy") == table.regret(architecture, "greedy")
+    assert table.simulate_train_eval(line)[:2] == table.simulate_train_eval(architecture)[:2]
+    with pytest.raises(ValueError, match="unknown option of 'activation' 'sine': expected one of"):
+        table.query("depth=3 width=32 activation=sine")
+
+
 def test_queries_are_charged_until_the_counters_are_reset(table: Table) -> None:
     assert table.get_budget_counters() == Counters(0, 0.0)
     first = table.query(table.architectures[0], 400, 1)
@@ -174,10 +210,12 @@ def test_a_sampled_table_names_the_nearest_of_what_it_holds(planted_table: Make)
     assert len(absent) == 21
     for architecture in absent:
         assert not table.is_valid(architecture)
-        differences = (table.architectures != architecture).sum(1)
         nearest = table.nearest(architecture)
+        differences = (table.architectures != architecture).sum(1)
         assert differences[nearest] == differences.min()
-        assert nearest == int(differences.argmin())
+        size = table.space.network_of(architecture).parameters(4, 2)
+        factors = np.maximum(table.sizes[:, 0] / size, size / table.sizes[:, 0])
+        assert factors[nearest] == factors[differences == differences.min()].min()
         label = table.space.label(table.architectures[nearest])
         with pytest.raises(ValueError, match=f"is not in the table of 6 .6 drawn.* Nearest: '{label}'") as caught:
             table.query(architecture)
@@ -192,7 +230,7 @@ def test_an_inactive_choice_does_not_matter(planted_table: Make) -> None:
     assert table.index(odd) == table.index(shallow)
 
 
-@pytest.mark.parametrize("wrong", [[0, 0], [0, 0, 3], [0, -1, 0], [0.0, 0.0, 0.0], "mlp", [[0, 0, 0]]])
+@pytest.mark.parametrize("wrong", [[0, 0], [0, 0, 3], [0, -1, 0], [0.0, 0.0, 0.0], b"mlp", "depth=2", [[0, 0, 0]]])
 def test_what_is_no_architecture_is_not_valid(wrong: Any, table: Table) -> None:
     assert not table.is_valid(wrong)
     with pytest.raises(ValueError, match="architecture of 'mlp': expected"):

@@ -21,7 +21,8 @@ from archgym.evaluators import open_evaluator
 from archgym.problem import Problem
 from archgym.settings import Settings
 from archgym.table import COLUMNS, Table
-from archgym.table_builder import Builder, merged, write
+from archgym.table_build import train
+from archgym.table_builder import Builder, write
 from archgym.table_check import Args, check
 from archgym.table_log import SUPERNET, planned
 from archgym.table_plan import Plan, going_on, open_log, settings_of
@@ -134,9 +135,17 @@ def plan_space() -> Any:
 # The same numbers
 
 
-@pytest.mark.parametrize("members", [1, 7, 100])
+@pytest.mark.parametrize("members", [1, 3, 100])
 def test_batches_of_any_size_give_the_same_numbers(members: int, straight: Table, tmp_path: Path) -> None:
     assert_same(built(plan_of(), tmp_path / "a.npz", members), straight)
+
+
+def test_seconds_are_those_of_an_architecture_shared_among_its_seeds(straight: Table, tmp_path: Path) -> None:
+    def batches(table: Table) -> list[int]:
+        return [len({tuple(curve) for curve in row.tolist()}) for row in table.columns["seconds"]]
+
+    assert batches(straight) == [1, 1, 1]
+    assert batches(built(plan_of(), tmp_path / "a.npz", 3)) == [2, 2, 2]
 
 
 def test_the_torch_learner_gives_the_same_numbers_in_any_batch(straight: Table, tmp_path: Path) -> None:
@@ -262,7 +271,7 @@ def test_a_builder_that_ends_after_a_larger_one_leaves_its_table(straight: Table
     plan, path = plan_of(seeds=2), tmp_path / "a.npz"
     with open_log(plan, tmp_path / "a.sqlite") as log:
         builder = Builder(plan, log)
-        builder.step(100)
+        train(builder, 100)
         tables.save(straight, path)
         with pytest.raises(ValueError, match="the table there holds 4 seeds, some of which this one would not"):
             write(builder, path)
@@ -275,7 +284,7 @@ def test_of_two_builders_with_logs_of_their_own_the_one_with_other_settings_leav
     path = tmp_path / "a.npz"
     with open_log(plan_of(episodes=3), tmp_path / "other.sqlite") as log:
         builder = Builder(plan_of(episodes=3), log)
-        builder.step(100)
+        train(builder, 100)
         tables.save(straight, path)  # the first one ends meanwhile
         with pytest.raises(ValueError, match=r"--out: the table there was recorded with episodes=2 \(now 3\)"):
             write(builder, path)
@@ -287,7 +296,7 @@ def test_of_two_builders_with_logs_of_their_own_one_writes_after_the_other(strai
     path, plan = tmp_path / "a.npz", plan_of(seeds=2)
     with open_log(plan, tmp_path / "own.sqlite") as log, ThreadPoolExecutor(1) as other:
         builder = Builder(plan, log)
-        builder.step(100)
+        train(builder, 100)
         held = os.open(tmp_path, os.O_RDONLY)
         fcntl.flock(held, fcntl.LOCK_EX)  # as another process does that is about to write a larger table
 
@@ -301,6 +310,37 @@ def test_of_two_builders_with_logs_of_their_own_one_writes_after_the_other(strai
             write(builder, path)
         ending.result()
     assert_same(tables.load(path), straight)
+
+
+# Two plans on one log
+
+
+def test_a_smaller_table_is_built_on_the_log_of_a_larger_one_and_leaves_it_the_rest(
+    straight: Table, tmp_path: Path
+) -> None:
+    path, log = tmp_path / "small.npz", tmp_path / "small.sqlite"
+    with open_log(plan_of(), log) as opened:
+        Builder(plan_of(), opened).step(1)
+    assert_same(built(plan_of(seeds=2, sample=2), path), straight, rows=[0, 1])
+    with open_log(plan_of(), log) as opened:
+        assert len(opened.done()) == 4
+    assert_same(built(plan_of(), path), straight)
+
+
+def test_builders_with_other_numbers_of_seeds_and_architectures_share_a_log(straight: Table, tmp_path: Path) -> None:
+    """Each trains what it was asked for, and what another has trained only once."""
+    plans = {"seeds": plan_of(sample=2), "architectures": plan_of(seeds=2), "both": plan_of()}
+    with open_log(plan_of(), tmp_path / "a.sqlite") as log:
+        builders = [Builder(plan, log) for plan in plans.values()]
+        trained = 0
+        while any(counts := [builder.step(3) for builder in builders]):
+            trained += sum(counts)
+        assert trained == 3 * 4
+        for name, builder in zip(plans, builders, strict=True):
+            write(builder, tmp_path / f"{name}.npz")
+    assert_same(tables.load(tmp_path / "seeds.npz"), straight, rows=[0, 1])
+    assert_same(tables.load(tmp_path / "architectures.npz"), straight)
+    assert_same(tables.load(tmp_path / "both.npz"), straight)
 
 
 # Shared-weight scores
@@ -345,6 +385,20 @@ def test_a_sample_with_shared_weight_scores_cannot_grow(kept: str, scored: Table
         built(replace(small, sample=4), path)
 
 
+def test_supernets_that_a_builder_of_another_sample_hands_in_meanwhile_are_refused(tmp_path: Path) -> None:
+    plan = plan_of({**SHORT, "windows": 1}, seeds=2, ages=(1,), **SHARED)
+    with open_log(plan, tmp_path / "a.sqlite") as log:
+        builder, other = Builder(plan, log), Builder(replace(plan, sample=4), log)
+        assert other.step(2) == 2
+        train(builder, 100)
+        with pytest.raises(
+            ValueError, match="sample: expected the 4 architectures that the recorded supernets trained, got 3"
+        ):
+            write(builder, tmp_path / "a.npz")
+        train(other, 100)
+        assert write(other, tmp_path / "a.npz").architectures == 4
+
+
 def test_shared_weight_scores_are_not_lost_by_forgetting_them(scored: Table, tmp_path: Path) -> None:
     tables.save(scored, tmp_path / "a.npz")
     with pytest.raises(ValueError, match=r"holds 2 supernet seeds, \[1, 2, 3, 4, 5\] supernet ages, some"):
@@ -384,13 +438,6 @@ def test_what_was_trained_with_other_defaults_is_not_gone_on_with(
         built(plan_of(seeds=3, sample=1), path)
 
 
-def test_values_that_differ_are_put_together_once() -> None:
-    one, two = {"a": "1", "b": "x"}, {"a": "2", "b": "x", "c": "z"}
-    assert merged([one]) == one
-    assert merged([one, two]) == {"a": "1; 2", "b": "x", "c": "unknown; z"}
-    assert merged([merged([one, two]), two]) == {"a": "1; 2", "b": "x", "c": "unknown; z"}
-
-
 # What cannot be built
 
 
@@ -423,12 +470,25 @@ def test_of_a_huge_space_a_sample_must_be_asked_for(monkeypatch: pytest.MonkeyPa
         plan_of({**SHORT, "space": "mlp-wide"}, sample=None)
 
 
+def test_small_and_large_architectures_take_turns_so_that_the_first_tell_how_long_the_rest_takes(
+    tmp_path: Path,
+) -> None:
+    plan = plan_of(sample=None, **SHARED)
+    with open_log(plan, tmp_path / "a.sqlite") as log:
+        cells = Builder(plan, log).cells
+    order = [number for number, _ in cells[2::4]]
+    assert cells == [(SUPERNET, 0), (SUPERNET, 1), *((number, seed) for number in order for seed in range(4))]
+    assert sorted(order) == list(range(27))
+    for first in range(5, 27):  # of the 27, listed from small to large
+        assert np.mean(order[:first]) == pytest.approx(13, rel=0.1)
+
+
 def test_a_table_with_missing_cells_is_not_written(tmp_path: Path) -> None:
     plan = plan_of()
     with open_log(plan, tmp_path / "a.sqlite") as log:
         builder = Builder(plan, log)
         builder.step(5)
-        with pytest.raises(ValueError, match="table: 7 of 12 cells are not trained yet"):
+        with pytest.raises(ValueError, match="table: 8 of 12 cells are not trained yet"):
             write(builder, tmp_path / "a.npz")
     assert not (tmp_path / "a.npz").exists()
 
@@ -444,7 +504,7 @@ def test_no_batch_is_begun_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.Mo
             ) as told:
                 builder.step(5)
         assert told.value.filename == str(tmp_path / "a.sqlite")
-        assert builder.step(5) == 5
+        assert builder.step(5) == 4
 
 
 # Killed again and again
@@ -518,10 +578,10 @@ def test_four_processes_that_are_killed_at_random_instants_build_the_table_of_on
     assert_same(table, alone)
     cells = [tuple(map(int, line.split())) for line in trained.read_text().splitlines()]
     assert set(cells) == {(row, seed) for row in range(6) for seed in range(4)}
-    assert len(cells) - 24 <= 3 * kills  # nothing is trained twice but what was in flight
+    assert len(cells) - 24 <= 2 * kills  # nothing is trained twice but what was in flight
     with open_log(plan_of(keywords, sample=6), folder / "a.sqlite") as log:
         assert sorted(log.done()) == sorted(set(cells))
-        assert log.claim(1) == []
+        assert log.claim(cells, 1) == []
 
 
 def test_a_table_is_the_same_whoever_finishes_it(straight: Table, tmp_path: Path) -> None:
@@ -539,7 +599,7 @@ def test_a_table_is_the_same_whoever_finishes_it(straight: Table, tmp_path: Path
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
     with open_log(plan, path.with_suffix(".sqlite")) as log:
-        assert len(log.done()) == 5
+        assert len(log.done()) == 4
     assert_same(built(plan, path), straight)
     assert json.loads(path.with_suffix(".json").read_text())["seeds"] == asdict(straight.card)["seeds"]
 

@@ -99,6 +99,13 @@ def test_a_missing_card_and_a_missing_table_are_told(file: Path, tmp_path: Path)
     refused(tmp_path / "b.npz", r"there is no file .*b\.npz")
 
 
+def test_a_folder_is_no_table(tmp_path: Path) -> None:
+    (tmp_path / "some_directory.npz").mkdir()
+    refused(
+        tmp_path / "some_directory.npz", r"table: expected a file \(.npz\), but .*some_directory\.npz is a folder\."
+    )
+
+
 @pytest.mark.parametrize("name", [item.name for item in dataclasses.fields(Card)])
 def test_a_card_lacks_nothing_and_has_the_right_types(name: str, file: Path) -> None:
     whole = json.loads(file.with_suffix(".json").read_text())

@@ -233,6 +233,27 @@ def test_another_plan_on_the_same_log_is_refused(built: Path, say: Say) -> None:
     assert "c.sqlite is no work log of a table" in sentence(say(*words[:-1], "c.sqlite"))
 
 
+def test_supernets_are_added_to_a_finished_table_with_another_log(built: Path, say: Say, tmp_path: Path) -> None:
+    for file in built.parent.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    words = ("build", *SHORT, "--seeds", 4, "--supernet-seeds", 2, "--supernet-windows", 5, "--out", "a.npz")
+    assert sentence(say(*words)) == (
+        "archgym: --supernet-seeds: expected none, for a.sqlite was made without supernets; got 2. A finished table "
+        "gets them with another log (--log) and the same --out: what it holds is taken over."
+    )
+    before = tables.load("a.npz")
+    code, said, _ = say(*words, "--log", "other.sqlite")
+    assert code == 0
+    assert "a.npz holds 12 of 14 cells already." in said
+    after = tables.load("a.npz")
+    assert after.supernet is not None
+    assert after.supernet.shape == (2, 5, 3)
+    for name in COLUMNS:  # the seconds too: nothing was trained again
+        assert np.array_equal(after.columns[name], before.columns[name]), name
+    assert np.array_equal(after.evaluations, before.evaluations)
+    assert after.card.seeds == before.card.seeds
+
+
 def test_a_damaged_table_is_not_overwritten(built: Path, say: Say, tmp_path: Path) -> None:
     whole = built.read_bytes()
     (tmp_path / "a.npz").write_bytes(whole[:-1])
@@ -247,7 +268,7 @@ def test_a_build_ends_with_how_long_the_rest_takes(say: Say, monkeypatch: pytest
     assert code == 0
     lines = [line for line in said.splitlines() if line.startswith("table of a: ")]
     assert lines[0].split() == ["table", "of", "a:", "0/12"]
-    assert [line.split()[3] for line in lines] == ["0/12", "3/12", "6/12", "9/12", "12/12"]
+    assert [line.split()[3] for line in lines] == [f"{done}/12" for done in range(0, 14, 2)]
     assert all("s left" in line for line in lines[1:-1])
 
 
@@ -343,6 +364,26 @@ def test_elsewhere_check_compares_with_the_interval_of_the_seeds(built: Path, sa
     assert code == 1
     assert "recorded with torch='1.0' (now" in said
     assert said.splitlines()[-1] == "12 of 12 rows differ"
+
+
+def test_of_several_machines_this_one_gives_equal_rows_or_rows_in_the_interval(
+    built: Path, say: Say, tmp_path: Path
+) -> None:
+    own = tables.load(built).card.computed["processor"]
+    for name, shift in (("b", 0.0), ("c", 0.001), ("d", 400.0)):
+        moved(built, tmp_path / f"{name}.npz", shift, processor=f"abacus; {own}")
+    code, said, _ = say("check", "b.npz", "--rows", 12)
+    lines = said.splitlines()
+    assert code == 0, said
+    assert lines[0] == (
+        "12 rows of 3 windows, compared exactly or else within the 99% interval of their seeds, "
+        f"for they were recorded with processor='abacus; {own}' (now '{own}')"
+    )
+    assert all(line.endswith(": equal in every number") for line in lines[1:-1])
+    code, said, _ = say("check", "c.npz", "--rows", 12)
+    assert code == 0, said
+    assert all(", interval " in line for line in said.splitlines()[1:-1])
+    assert say("check", "d.npz", "--rows", 12)[0] == 1
 
 
 def test_check_refuses_rows_that_were_trained_with_other_defaults(built: Path, say: Say, tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ import sys
 from pathlib import Path
 from archgym.table_log import Log
 
+CELLS = {cells!r}
 log = Log(Path(sys.argv[1]), {plan!r}, {{"settings": {{"momentum": 0.0}}}})
 for line in sys.stdin:
     print(eval(line), flush=True)
@@ -40,7 +41,7 @@ class Other:
     """Another process that has the log open, and does what it is told."""
 
     def __init__(self, path: Path) -> None:
-        command = [sys.executable, "-c", OTHER.format(plan=PLAN), str(path)]
+        command = [sys.executable, "-c", OTHER.format(plan=PLAN, cells=CELLS), str(path)]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def __call__(self, expression: str) -> Any:
@@ -72,79 +73,111 @@ def other(path: Path) -> Iterator[Other]:
 # Claims
 
 
-def test_cells_are_claimed_once_in_order_and_shared_weight_scores_alone_and_first(path: Path) -> None:
+def test_cells_are_claimed_once_in_order_an_architecture_at_a_time(path: Path) -> None:
     with opened(path) as log:
-        assert log.claim(5) == CELLS[:2]
-        assert log.claim(5) == CELLS[2:7]
-        assert log.claim(100) == CELLS[7:]
-        assert log.claim(1) == []
+        assert log.claim(CELLS, 5) == CELLS[:2]
+        assert log.claim(CELLS, 5) == CELLS[2:6]
+        assert log.claim(CELLS[::-1], 1) == CELLS[-1:]
+        assert log.claim(CELLS, 100) == CELLS[6:10]
+        assert log.claim(CELLS, 100) == CELLS[10:-1]
+        assert log.claim(CELLS, 1) == []
         assert log.done() == set()
+
+
+@pytest.mark.parametrize(
+    ("seeds", "count", "batches"),
+    [(10, 10, [10]), (10, 8, [5, 5]), (10, 4, [4, 3, 3]), (6, 8, [6]), (9, 8, [5, 4]), (3, 1, [1, 1, 1])],
+)
+def test_the_seeds_of_an_architecture_make_even_batches(
+    seeds: int, count: int, batches: list[int], tmp_path: Path
+) -> None:
+    cells = [(a, seed) for a in range(2) for seed in range(seeds)]
+    with opened(tmp_path / "log.sqlite") as log:
+        log.want(cells)
+        claimed = [log.claim(cells, count) for _ in range(2 * len(batches))]
+        assert [len(batch) for batch in claimed] == 2 * batches
+        assert [cell for batch in claimed for cell in batch] == cells
+
+
+def test_only_the_cells_that_are_asked_for_are_claimed_though_others_are_free(path: Path, other: Other) -> None:
+    fewer = [(SUPERNET, 0), (1, 0), (1, 1), (2, 0), (2, 1)]
+    with opened(path) as log:
+        assert log.claim(fewer, 100) == fewer[:1]
+        assert log.claim(fewer, 100) == fewer[1:3]
+        assert log.claim(fewer, 100) == fewer[3:]
+        assert log.claim(fewer, 100) == []
+        assert other("log.claim(CELLS, 100)") == [(SUPERNET, 1)]
+        assert other("log.claim(CELLS, 100)") == CELLS[2:6]
+        assert other("log.claim(CELLS, 100)") == [(1, 2), (1, 3)]
 
 
 def test_what_is_handed_in_is_done_and_never_claimed_again(path: Path) -> None:
     with opened(path) as log:
         for number, cell in enumerate(CELLS):
             log.hand_in({cell: {"value": number / 3}})
-            assert cell not in log.claim(1)
+            assert cell not in log.claim(CELLS, 1)
         assert log.done() == set(CELLS)
         assert log.records(CELLS[3:6]) == {
             cell: {"value": number / 3} for number, cell in enumerate(CELLS) if 3 <= number < 6
         }
     with opened(path) as log:
-        assert log.claim(100) == []
+        assert log.claim(CELLS, 100) == []
         log.want(CELLS)
         assert log.done() == set(CELLS)
 
 
 def test_two_processes_never_claim_the_same(path: Path, other: Other) -> None:
     with opened(path) as log:
-        taken = [log.claim(2), other("log.claim(3)"), log.claim(3), other("log.claim(4)"), log.claim(100)]
+        taken = [log.claim(CELLS, 2), other("log.claim(CELLS, 3)"), log.claim(CELLS, 3)]
+        taken += [other("log.claim(CELLS, 4)"), log.claim(CELLS, 100)]
+        assert [len(cells) for cells in taken] == [2, 2, 2, 4, 4]
         assert sorted(cell for cells in taken for cell in cells) == sorted(CELLS)
-        assert other("log.claim(1)") == []
+        assert other("log.claim(CELLS, 1)") == []
 
 
 def test_claims_of_a_killed_process_become_free_and_those_of_a_living_one_do_not(path: Path, other: Other) -> None:
     with opened(path) as log:
-        held = other("log.claim(2)")
+        held = other("log.claim(CELLS, 2)")
         other(f"log.hand_in({{{held[0]}: 1.5}})")
-        assert log.claim(100) == CELLS[2:]
+        assert log.claim(CELLS, 100) == CELLS[2:6]
         other.kill()
-        assert log.claim(100) == held[1:]
+        assert log.claim(CELLS, 100) == held[1:]
         assert log.records(held) == {held[0]: 1.5}
 
 
 def test_claims_of_a_log_that_is_closed_become_free(path: Path, other: Other) -> None:
-    assert other("log.claim(2)") == CELLS[:2]
+    assert other("log.claim(CELLS, 2)") == CELLS[:2]
     other("log.close()")
     with opened(path) as log:
-        assert log.claim(2) == CELLS[:2]
+        assert log.claim(CELLS, 2) == CELLS[:2]
 
 
 def test_looking_for_the_dead_leaves_the_living_their_locks(path: Path, other: Other) -> None:
     with opened(path) as log:
-        held = other("log.claim(2)")
+        held = other("log.claim(CELLS, 2)")
         third = Other(path)
         for _ in range(3):
-            assert not set(log.claim(2)) & set(held)
-            assert not set(third("log.claim(2)")) & set(held)
+            assert not set(log.claim(CELLS, 2)) & set(held)
+            assert not set(third("log.claim(CELLS, 2)")) & set(held)
         third.kill()
 
 
 def test_whoever_frees_the_claims_of_the_dead_keeps_its_own(path: Path, other: Other) -> None:
     third = Other(path)
     with opened(path) as log:
-        held = log.claim(2)
-        freed = third("log.claim(3)")
+        held = log.claim(CELLS, 2)
+        freed = third("log.claim(CELLS, 4)")
         third.kill()
-        assert log.claim(1) == freed[:1]
-        assert other("log.claim(100)") == [cell for cell in CELLS if cell not in (*held, freed[0])]
+        assert log.claim(CELLS, 1) == freed[:1]
+        assert other("log.claim(CELLS, 100)") == freed[1:]
+        assert held == CELLS[:2]
 
 
 def test_a_process_opens_a_log_once(path: Path, tmp_path: Path) -> None:
     with opened(path) as log:
         with pytest.raises(ValueError, match=r"log: .* is open in this process already"):
             opened(path.parent / "." / path.name)
-        assert log.claim(1) == CELLS[:1]
+        assert log.claim(CELLS, 1) == CELLS[:1]
         with opened(tmp_path / "another.sqlite"):
             pass
     opened(path).close()
@@ -161,16 +194,16 @@ def test_cells_are_handed_in_all_together_or_not_at_all(path: Path) -> None:
             "BEGIN SELECT RAISE(ABORT, 'broken'); END"
         )
         connection.commit()
-        log.claim(2)
-        cells = log.claim(100)
+        cells = log.claim(CELLS[6:], 100)
+        assert (1, 2) in cells
         with pytest.raises(ValueError, match="broken"):
             log.hand_in(dict.fromkeys(cells, 1))
         assert log.done() == set()
         with pytest.raises(TypeError):
             log.hand_in({cells[0]: 1, cells[1]: object()})
         assert log.done() == set()
-        log.hand_in(dict.fromkeys(cells[:3], 1))
-        assert log.done() == set(cells[:3])
+        log.hand_in(dict.fromkeys(cells[:2], 1))
+        assert log.done() == set(cells[:2])
 
 
 def test_numbers_come_back_bit_for_bit(path: Path) -> None:
@@ -187,7 +220,7 @@ def test_what_comes_from_elsewhere_replaces_nothing_that_is_done(path: Path) -> 
         assert log.put({CELLS[2]: "found", CELLS[3]: "found"}) == 0
         assert log.put({}) == 0
         assert log.records([*CELLS, (9, 9)]) == {CELLS[2]: "trained", CELLS[3]: "found", (9, 9): "new"}
-        assert log.ended() == [CELLS[2]]
+        assert log.ended([*CELLS, (9, 9)]) == [CELLS[2]]
 
 
 def test_only_what_was_handed_in_since_then_counts_for_the_pace(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -195,8 +228,9 @@ def test_only_what_was_handed_in_since_then_counts_for_the_pace(path: Path, monk
         for now in (100.0, 200.0, 300.0):
             monkeypatch.setattr("archgym.table_log.time.time", lambda now=now: now)
             log.hand_in({(0, int(now) // 100): 1})
-        assert log.ended(200.0) == [(0, 2), (0, 3)]
-        assert len(log.ended()) == 3
+        assert log.ended(CELLS, 200.0) == [(0, 2), (0, 3)]
+        assert len(log.ended(CELLS)) == 3
+        assert log.ended([(0, 1), (0, 2)]) == [(0, 1), (0, 2)]  # the others are another builder's pace
 
 
 def test_with_what_was_computed_is_noted_once(path: Path) -> None:
@@ -225,13 +259,13 @@ def test_a_log_of_another_plan_is_refused_and_says_what_differs(change: dict[str
         opened(path, {**PLAN, **change})
     assert "CartPole" not in str(caught.value)
     with opened(path) as log:
-        assert log.claim(2) == CELLS[:2]
+        assert log.claim(CELLS, 2) == CELLS[:2]
 
 
 def test_a_setting_that_is_new_and_as_usual_changes_nothing(path: Path) -> None:
     for _ in range(2):
         with opened(path, PLAN) as log:
-            assert log.claim(2) == CELLS[:2]
+            assert log.claim(CELLS, 2) == CELLS[:2]
 
 
 def test_what_differs_is_named_one_by_one() -> None:
@@ -288,8 +322,8 @@ def test_a_folder_is_no_log(tmp_path: Path) -> None:
 
 def test_a_full_disk_is_told_and_the_log_goes_on_when_there_is_room(path: Path, room: Room) -> None:
     with opened(path) as log:
-        log.claim(2)
-        first, second = log.claim(6), log.claim(6)
+        log.claim(CELLS, 2)
+        first, second = log.claim(CELLS, 6), log.claim(CELLS, 6)
         log.hand_in(dict.fromkeys(first, "a" * 2000))
         size = path.with_name(f"{path.name}-wal").stat().st_size
         with room(size + 5000), pytest.raises(OSError, match=r"cannot use the work log .*full|disk I/O") as caught:
@@ -298,9 +332,9 @@ def test_a_full_disk_is_told_and_the_log_goes_on_when_there_is_room(path: Path, 
         assert "what was handed in stays in it" in str(caught.value)
         assert log.records(CELLS) == dict.fromkeys(first, "a" * 2000)
         log.hand_in(dict.fromkeys(second, "b" * 20_000))
-        assert len(log.done()) == 12
+        assert log.done() == {*first, *second}
     with opened(path) as log:
-        assert log.claim(100) == CELLS[:2]
+        assert log.claim(CELLS, 100) == CELLS[:2]
 
 
 @pytest.fixture
@@ -325,7 +359,7 @@ def test_a_disk_that_is_really_full_loses_nothing_that_was_handed_in(small_disk:
     filler.write_bytes(bytes(100_000))
 
     def fill(log: Log) -> None:
-        while claimed := log.claim(1):
+        while claimed := log.claim(cells, 1):
             log.hand_in(dict.fromkeys(claimed, "x" * 9_000))
             handed_in.extend(claimed)
 

@@ -185,6 +185,22 @@ def test_off_a_sampled_table_the_nearest_architecture_is_looked_up(planted_table
         assert env.regret(architecture) == env.regret(found)
 
 
+def test_off_a_sample_the_environment_looks_up_what_the_table_calls_the_nearest(
+    planted_table: Make, tmp_path: Path
+) -> None:
+    table = planted_table(space="mlp-wide", rows=40)
+    tables.save(table, tmp_path / "wide.npz")
+    env = make(str(tmp_path / "wide.npz"), space="mlp-wide", windows=5)
+    rng, off = np.random.default_rng(0), 0
+    for _ in range(60):
+        architecture = table.space.sample(rng)
+        env.reset(seed=0)
+        *_, info = env.step(architecture)
+        assert info["architecture"] == table.space.label(table.architectures[table.nearest(architecture)])
+        off += not table.is_valid(architecture)
+    assert off > 50
+
+
 def test_what_the_constraints_forbid_is_neither_looked_up_nor_the_best(path: str, planted: Table) -> None:
     limit = int(np.median(planted.sizes[:, 0]))
     env = make(path, max_params=limit)

@@ -1,0 +1,29 @@
+"""Progress on the terminal."""
+
+import re
+
+import pytest
+
+from archgym.progress import Progress, left
+
+CLOCK = r"\d:\d\d:\d\d|-:--:--"  # the time that has passed, and the bar's own guess of the time left
+
+
+@pytest.mark.parametrize(("guess", "clocks"), [(True, 2), (False, 1)])
+def test_a_bar_tells_the_time_left_itself_only_where_the_words_do_not(
+    guess: bool, clocks: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in {"FORCE_COLOR": "1", "TERM": "xterm", "COLUMNS": "200"}.items():  # as on a terminal
+        monkeypatch.setenv(name, value)
+    with Progress("table", 4, guess=guess) as progress:
+        progress.update(2, left(300))
+    said = re.sub(r"\x1b\[[\d;?]*\w", "", capsys.readouterr().out)  # without colours
+    (bar,) = {line.strip() for line in re.split(r"[\r\n]", said) if "about 5 min left" in line}
+    assert "2/4" in bar
+    assert len(re.findall(CLOCK, bar)) == clocks
+
+
+def test_where_there_is_no_terminal_the_words_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    with Progress("table", 4) as progress:
+        progress.update(1, left(60))
+    assert capsys.readouterr().out == "table: 1/4  about 60 s left\n"
