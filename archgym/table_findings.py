@@ -1,13 +1,12 @@
 """What a recorded table tells, in numbers.
 
-Whether architectures differ by more than their seeds, which choices matter, how well short trainings and shared weights
-rank, and how many seeds it takes to see a difference. Whatever is chosen (the best architecture, the one in the middle)
-is chosen on the search seeds and judged on the test seeds. Intervals draw the seeds of the table anew
-(`table_stats.seed_interval`); those of differences between two named architectures, and of single architectures, are
-Student's over the seeds, which both have in common.
+Whether architectures differ by more than their seeds, which choices matter, how well short budgets and shared weights
+rank (`table_ranks`), and how many seeds it takes to see a difference. Whatever is chosen (the best architecture, the
+one in the middle) is chosen on the search seeds and judged on the test seeds. Intervals draw the seeds of the table
+anew (`table_stats.seed_interval`) and keep its architectures; those of differences between two named architectures, and
+of single architectures, are Student's over the seeds, which both have in common.
 """
 
-from functools import partial
 from itertools import combinations
 from math import comb
 from pathlib import Path
@@ -18,20 +17,12 @@ from numpy.typing import NDArray
 
 from archgym.stats import mean_interval
 from archgym.table import SCORES, Table
-from archgym.table_stats import (
-    Design,
-    kendall,
-    kendalls,
-    maximum_bias,
-    random_regret,
-    seed_interval,
-    seeds_needed,
-    spread,
-    top_regret,
-)
+from archgym.table_design import Design, deciding
+from archgym.table_estimates import Estimates, at, mean
+from archgym.table_ranks import Ranks
+from archgym.table_sample import left_out
+from archgym.table_stats import maximum_bias, seeds_needed, spread
 
-BUDGETS = 8  # shorter trainings whose ranking is looked at
-TOP = (1, 3, 5)  # how many of a ranking's first are looked at
 REACHED = 0.95  # normalised return of an architecture that does as well as the reference
 MOST_SPLITS = 252  # of the seeds into halves: all of 10 seeds
 
@@ -59,7 +50,8 @@ def describe(table: Table, name: str, draws: int = 1000, seed: int = 0) -> dict[
             f"describe: expected at least 2 architectures and 4 seeds, two for choosing and two for judging; the table "
             f"has {len(table.architectures)} and {len(card.seeds)}."
         )
-    about = _About(table, partial(seed_interval, draws=draws, seed=seed))
+    estimates = Estimates(draws, seed)
+    about, ranks = _About(table, estimates), Ranks(table, estimates)
     names = ("space", "task", "trainer", "windows", "window_steps")
     return {
         "name": Path(name).stem if name.endswith(".npz") else name,
@@ -67,7 +59,7 @@ def describe(table: Table, name: str, draws: int = 1000, seed: int = 0) -> dict[
         **{key: card.settings[key] for key in names},
         "architectures": card.architectures,
         "sample": card.sample,
-        "full": table.full,
+        "left_out": left_out(table, seed),
         "seeds": len(card.seeds),
         "search_seeds": card.search_seeds,
         "steps": table.windows * table.problem.window_steps,
@@ -75,14 +67,16 @@ def describe(table: Table, name: str, draws: int = 1000, seed: int = 0) -> dict[
         "seed": seed,
         "card": {"computed": card.computed, "command": card.command, "checksum": card.checksum},
         "levels": {"random": table.problem.random_return, "reference": table.problem.reference_return},
-        "spread": {kind: about.spread(kind) for kind in SCORES},
+        "spread": {kind: about.spread(table.scores(kind)) for kind in SCORES},
+        "first_window": about.spread(table.normalised[:, :, 0]),
+        "standing": {kind: about.standing(kind) for kind in SCORES},
         "choices": {kind: about.choices(kind) for kind in SCORES},
         "margin": {kind: about.margin(kind) for kind in SCORES},
         "bias": {kind: maximum_bias(about.halves(kind)[1]) for kind in SCORES},
         "end": about.end(),
-        "agreement": about.agreement(),
-        "budgets": about.budgets(),
-        "shared": about.shared(),
+        "agreement": ranks.agreement(),
+        "budgets": ranks.budgets(),
+        "shared": ranks.shared(),
         "needed": {kind: about.needed(kind) for kind in SCORES},
         "curves": about.curves(),
     }
@@ -91,8 +85,8 @@ def describe(table: Table, name: str, draws: int = 1000, seed: int = 0) -> dict[
 class _About:
     """One table, and how its intervals are drawn."""
 
-    def __init__(self, table: Table, interval: Any) -> None:
-        self.table, self.interval, self.half = table, interval, table.card.search_seeds
+    def __init__(self, table: Table, estimates: Estimates) -> None:
+        self.table, self.estimates, self.half = table, estimates, table.card.search_seeds
         self.labels = [table.space.label(one) for one in table.architectures]
         self.default = table.index(table.space.default_architecture)
 
@@ -101,49 +95,43 @@ class _About:
         scores = self.table.scores(kind)
         return scores[:, : self.half], scores[:, self.half :]
 
-    def estimate(
-        self, statistic: Any, *samples: NDArray[np.float64], lowest: float = -np.inf, highest: float = np.inf
-    ) -> Any:
-        """Give a statistic with its interval: a dictionary of numbers, or of lists where it is an array."""
-        value = np.asarray(statistic(*samples), dtype=np.float64)
-        low, high = self.interval(statistic, *samples, lowest=lowest, highest=highest)
-        return {"value": value.tolist(), "low": low.tolist(), "high": high.tolist()}
-
-    def difference(self, judged: NDArray[np.float64], first: int, second: int) -> dict[str, float]:
-        """Give the mean difference of two architectures on the same seeds, with Student's interval."""
-        each = judged[first] - judged[second]
-        low, high = mean_interval(each)
-        return {"value": float(each.mean()), "low": low, "high": high}
-
-    def spread(self, kind: str) -> dict[str, Any]:
-        """Compare the spread between architectures with that between seeds."""
-        scores = self.table.scores(kind)
+    def spread(self, scores: NDArray[np.float64]) -> dict[str, Any]:
+        """Compare the spread of scores (A, S) between architectures with that between seeds."""
 
         def parts(values: NDArray[np.float64]) -> list[float]:
             own = spread(values)
             deviations = [float(np.sqrt(one)) for one in (own.architectures, own.seeds, own.rest)]
             return [*deviations, own.repeatability, own.of_mean(values.shape[1] - values.shape[1] // 2)]
 
-        found = self.estimate(parts, scores, lowest=0.0)
+        found = self.estimates.of(parts, scores, lowest=0.0)
         names = ("architectures", "seeds", "rest", "repeatability", "repeatability_of_truth")
+        return {name: at(found, place) for place, name in enumerate(names)}
+
+    def standing(self, kind: str) -> dict[str, Any]:
+        """Give the quartiles of the architectures' mean scores over all seeds, and where the default stands."""
+        scores = self.table.scores(kind)
         means = scores.mean(1)
+
+        def rank(values: NDArray[np.float64]) -> float:
+            own = values.mean(1)
+            return 1.0 + float((own > own[self.default]).sum())
+
         return {
-            **{name: _at(found, place) for place, name in enumerate(names)},
-            "highest": float(means.max()),
-            "middle": float(np.median(means)),
-            "lowest": float(means.min()),
+            "quartiles": np.quantile(means, [0, 0.25, 0.5, 0.75, 1]).tolist(),  # the lowest and the highest as well
+            "default": float(means[self.default]),
+            "rank": self.estimates.of(rank, scores, lowest=1.0, highest=len(means)),
         }
 
     def choices(self, kind: str) -> dict[str, Any]:
         """Share the variance between architectures out to the choices."""
-        # An inactive choice has option 0: whether it is active is what other choices say, and belongs to them.
-        space, design = self.table.space, Design(self.table.architectures)
-        keys = [*design.without, *design.with_pair]
-        found = self.estimate(
-            lambda scores: [design.shares(scores)[key] for key in keys], self.table.scores(kind), lowest=0.0
-        )
+        space, architectures = self.table.space, self.table.architectures
+        design = Design(architectures, deciding(space, architectures))
+        found = self.estimates.of(
+            lambda scores: list(design.shares(scores).values()), self.table.scores(kind), lowest=0.0
+        )  # fmt: skip
         rows = [
-            {"choices": [space.choices[place].name for place in key], **_at(found, row)} for row, key in enumerate(keys)
+            {"choices": [space.choices[place].name for place in term], **at(found, row)}
+            for row, term in enumerate(design.models)
         ]
         return {"exact": design.balanced, "shares": rows}
 
@@ -161,8 +149,8 @@ class _About:
         return {
             "best": self.labels[best],
             "default": self.labels[self.default],
-            "margin": self.difference(test, best, self.default),
-            "rule": self.estimate(margin, search, test),  # its interval chooses anew as well
+            "margin": mean(test[best] - test[self.default]),
+            "rule": self.estimates.of(margin, search, test),  # its interval chooses anew as well
             "where_chosen": float(search.mean(1)[best] - search.mean(1)[self.default]),
             "in_hindsight": float(means.max() - means[self.default]),
             "over_splits": float(np.mean([margin(scores[:, own], scores[:, rest]) for own, rest in self._splits()])),
@@ -172,7 +160,8 @@ class _About:
         """Tell how many architectures still learn when their curves end.
 
         One rises (falls) still if Student's interval, over the seeds, of its mean normalised return in the last fifth
-        less that in the fifth before lies above (below) 0.
+        less that in the fifth before lies above (below) 0. With few seeds that misses small rises: how many means are
+        above 0 (`positive`), and their mean (`rise`), say whether the architectures together have ended to rise.
         """
         curves, part = self.table.normalised, max(1, self.table.windows // 5)
         last, before = curves[:, :, -part:].mean(2), curves[:, :, -2 * part : -part].mean(2)
@@ -181,36 +170,10 @@ class _About:
             "steps": part * self.table.problem.window_steps,
             "rising": int((ends[:, 0] > 0).sum()),
             "falling": int((ends[:, 1] < 0).sum()),
-            "rise": self.estimate(lambda own: own.mean(), last - before),
+            "rise": self.estimates.of(lambda own: own.mean(), last - before),
+            "positive": int(((last - before).mean(1) > 0).sum()),
             "reached": int((last.mean(1) >= REACHED).sum()),
             "level": REACHED,
-        }
-
-    def agreement(self) -> dict[str, Any]:
-        """Tell how the scores rank against each other, and what exploration costs or brings at the newest age."""
-        table, pairs = self.table, list(combinations(range(len(SCORES)), 2))
-        scores = np.stack([table.scores(kind) for kind in SCORES], axis=2)  # (A, S, scores)
-        search, test = scores[:, : self.half], scores[:, self.half :]
-
-        def same(own: NDArray[np.float64]) -> list[float]:
-            taus = kendalls(own.mean(1), own.mean(1))
-            return [taus[pair] for pair in pairs]
-
-        def other(one: NDArray[np.float64], another: NDArray[np.float64]) -> NDArray[np.float64]:
-            taus = kendalls(one.mean(1), another.mean(1))
-            return np.array([(taus[i, j] + taus[j, i]) / 2 for i, j in pairs])
-
-        within = self.estimate(same, scores, lowest=-1.0, highest=1.0)
-        across = self.estimate(other, search, test, lowest=-1.0, highest=1.0)
-        return {
-            "taus": [
-                {"scores": [SCORES[i], SCORES[j]], "same": _at(within, row), "other": _at(across, row)}
-                for row, (i, j) in enumerate(pairs)
-            ],
-            "age": table.card.ages[-1] * table.problem.window_steps,
-            "episodes": table.card.episodes,
-            "greedy": float(table.evaluations[:, :, -1].mean()),
-            "training": float(table.columns["raw_return"][:, :, table.card.ages[-1] - 1].mean()),
         }
 
     def _splits(self) -> list[tuple[list[int], list[int]]]:
@@ -223,95 +186,6 @@ class _About:
             chosen = [sorted(rng.permutation(seeds)[: self.half].tolist()) for _ in range(MOST_SPLITS)]
         return [(own, [one for one in range(seeds) if one not in own]) for own in chosen]
 
-    def budgets(self) -> dict[str, Any]:
-        """Tell how well a short training ranks for a long one: Kendall's tau across seeds, both ways."""
-        table, windows = self.table, self.table.windows
-        ends = np.unique(np.geomspace(1, windows, BUDGETS).round().astype(int))
-        # one array of both, so that a seed that is drawn brings its curve and its scores
-        finals = np.stack([table.scores(kind) for kind in SCORES], axis=2)
-        whole = np.concatenate([table.normalised, finals], axis=2)  # (A, S, windows + scores)
-        samples = whole[:, : self.half], whole[:, self.half :]
-
-        def taus(search: NDArray[np.float64], test: NDArray[np.float64]) -> NDArray[np.float64]:
-            ways = ((search.mean(1), test.mean(1)), (test.mean(1), search.mean(1)))
-            shorter = [np.stack([one[:, :end].mean(1) for end in ends], axis=1) for one, _ in ways]
-            taus = [kendalls(other[:, windows:], short) for short, (_, other) in zip(shorter, ways, strict=True)]
-            return (taus[0] + taus[1]) / 2
-
-        found = self.estimate(taus, *samples, lowest=-1.0, highest=1.0)
-        steps = [int(end) * table.problem.window_steps for end in ends]
-        content: dict[str, Any] = {"steps": steps}
-        for row, kind in enumerate(SCORES):
-            content[kind] = [_at(_at(found, row), place) for place in range(len(ends))]
-
-        def again(search: NDArray[np.float64], test: NDArray[np.float64]) -> NDArray[np.float64]:
-            return np.diag(kendalls(search[:, :, windows:].mean(1), test[:, :, windows:].mean(1)))
-
-        repeats = self.estimate(again, *samples, lowest=-1.0, highest=1.0)
-        content["again"] = {kind: _at(repeats, row) for row, kind in enumerate(SCORES)}
-        return content
-
-    def shared(self) -> dict[str, Any] | None:
-        """Tell how well the scores with a supernet's weights rank, by its age; None: there are none."""
-        table = self.table
-        if table.supernet is None or len(table.supernet) < 2:
-            return None
-        own = table.card.supernet
-        guesses = np.asarray(table.supernet).transpose(2, 0, 1)  # (A, supernets, ages)
-        ages, top = range(guesses.shape[2]), [count for count in TOP if count < len(table.architectures)]
-        content: dict[str, Any] = {
-            "windows": list(own["ages"]),
-            "seeds": len(own["seeds"]),
-            "episodes": own["episodes"],
-        }
-        content["steps"] = [age * table.problem.window_steps for age in own["ages"]]
-        content["top"] = top
-        content["same_seed"] = self._same_seed()
-        for kind in SCORES:
-            scores = table.scores(kind)
-
-            def taus(shared: NDArray[np.float64], truth: NDArray[np.float64]) -> list[float]:
-                # of every supernet on its own: a search has one
-                means = truth.mean(1)
-                return [float(np.mean([kendall(one, means) for one in shared[:, :, age].T])) for age in ages]
-
-            def regrets(shared: NDArray[np.float64], truth: NDArray[np.float64]) -> list[list[float]]:
-                means = truth.mean(1)
-                return [
-                    [float(np.mean([top_regret(one, means, count) for one in shared[:, :, age].T])) for age in ages]
-                    for count in top
-                ]
-
-            found = self.estimate(taus, guesses, scores, lowest=-1.0, highest=1.0)
-            lost = self.estimate(regrets, guesses, scores, lowest=0.0)
-            content[kind] = {
-                "tau": [_at(found, age) for age in ages],
-                "regret": [[_at(_at(lost, row), age) for age in ages] for row in range(len(top))],
-                "random": [random_regret(scores.mean(1), count) for count in top],
-            }
-        return content
-
-    def _same_seed(self) -> dict[str, Any] | None:
-        """Tell whether a supernet ranks curves of its own seed, which share its initial weights, better than others.
-
-        Returns:
-            Kendall's tau with areas, mean over supernets and ages: `own`, `others`, and the difference with Student's
-            interval over the supernets; None where fewer than two supernets have a seed of the curves.
-        """
-        table, seeds = self.table, self.table.card.seeds
-        assert table.supernet is not None, "looked at by `shared`"
-        places = [(row, seeds.index(one)) for row, one in enumerate(table.card.supernet["seeds"]) if one in seeds]
-        if len(places) < 2:
-            return None
-        areas, pairs = table.scores("area"), []
-        for row, own in places:
-            each = np.array([[kendall(one, area) for area in areas.T] for one in table.supernet[row]]).mean(0)
-            pairs.append((each[own], np.delete(each, own).mean()))
-        own, others = np.array(pairs).T
-        low, high = mean_interval(own - others)
-        difference = {"value": float((own - others).mean()), "low": low, "high": high}
-        return {"own": float(own.mean()), "others": float(others.mean()), "difference": difference}
-
     def needed(self, kind: str) -> list[dict[str, Any]]:
         """Count the seeds that it takes to tell the best architecture from others, by the power of Welch's test."""
         search, test = self.halves(kind)
@@ -320,7 +194,7 @@ class _About:
         others |= {"default": self.default} if self.default != best else {}
         rows = []
         for word, other in others.items():
-            found = self.difference(test, best, other)
+            found = mean(test[best] - test[other])
             variance = float(np.mean([half[[best, other]].var(axis=1, ddof=1) for half in (search, test)]))
             ends = (("value", "value"), ("low", "high"), ("high", "low"))  # the larger the difference, the fewer seeds
             seeds = {name: _seeds(found[end], variance) for name, end in ends}
@@ -354,11 +228,6 @@ def _seeds(difference: float, variance: float) -> float | None:
     """Count the seeds that show a difference; None: it is none, or no number is enough."""
     count = seeds_needed(difference, (variance, variance)) if difference > 0 else float("inf")
     return count if np.isfinite(count) else None
-
-
-def _at(found: dict[str, Any], place: int) -> dict[str, Any]:
-    """Take one entry out of an estimate of several."""
-    return {name: values[place] for name, values in found.items()}
 
 
 def _rounded(values: NDArray[np.float64]) -> Any:

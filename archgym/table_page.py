@@ -16,21 +16,30 @@ EXPLAINED = {
     "scores": "area: the mean normalised return over the whole curve; last fifth: that over its last fifth; both of "
     "episodes with exploration. Greedy: the newest greedy evaluation, without.",
     "repeatability": "intraclass correlation: the share of the variance of single curves' scores that is between "
-    "architectures (ICC(2,1) of Shrout and Fleiss). 0: the seeds decide, 1: the architecture does.",
+    "architectures (ICC(2,1) of Shrout and Fleiss). 0: the seeds decide, 1: the architecture does. The first window's "
+    'return is all that an environment with `transfer="fresh"` draws from.',
+    "its rank": "of the default among the architectures by their mean scores, 1 the best, with an interval that ranks "
+    "anew on the seeds that are drawn.",
     "Share of the variance": "functional analysis of variance of the mean scores. A single choice's share is what it "
     "explains beside all others, a pair's what it explains beside all single choices; the noise of the seeds is "
     "taken off, so that a share can fall below 0, which is shown as 0; none are given by a score by which the seeds "
-    "swamp the architectures.",
+    "swamp the architectures. Where a choice decides whether others matter (a depth, of widths), its share is what it "
+    "explains beside the choices that do not hang on it; theirs is what they explain where they matter.",
     "Margin over the default": "the best architecture is chosen on the search seeds and judged on the test seeds; the "
     "interval is of this one network. Where it was chosen it looks better than it is (the winner's curse). The rule "
     "behind it chooses on one half of the seeds and judges on the other: its mean over all ways to halve them, and an "
     "interval in which the choice is made anew as well.",
-    "Kendall's tau": "1: two rankings agree, 0: they have nothing to do with each other. Short and long trainings, and "
-    "scores on other seeds, never share a seed. The broken line tells how well the score itself repeats on other "
-    "seeds; means over more windows are less noisy, so some can rank better than that.",
+    "Kendall's tau": "1: two rankings agree, 0: they have nothing to do with each other. Budgets and final scores, and "
+    "scores on other seeds, never share a seed. A short budget is the first part of the long training, with its "
+    "schedule, and no training that was planned to be short. The broken line tells how well the score itself repeats "
+    "on other seeds; means over more windows are less noisy, so some can rank better than that.",
     "Shared weights": "greedy returns with the weights of one supernet that was trained on uniformly drawn "
-    "architectures, at several of its ages; tau is the mean over the supernets. Regrets are distances to a "
-    "maximum over noisy means, and too high by that; so are those of random guesses.",
+    "architectures, at several of its ages. `one supernet`: tau and regret by the scores of one, mean over the "
+    "supernets; `mean of`: those by the mean of their scores. Yardsticks are a single training of every architecture "
+    "from scratch: its newest greedy evaluation, of as few episodes as a supernet's score, and the score itself; seeds "
+    "of one half of the table rank for the mean of the other half, so that no seed ranks for itself. Supernets rank "
+    "for the mean of all seeds. Regrets are distances to a maximum over noisy means, and too high by that; so are "
+    "those of random guesses.",
     "Seeds needed": "trainings from scratch of each of two architectures with which Welch's test finds the difference "
     "with a probability of 80 %, at the level 5 %, by the normal theory of the test. The intervals are those of the "
     "difference; `or more`: at the interval's other end there is no advantage.",
@@ -59,13 +68,13 @@ def render(content: dict[str, Any]) -> str:
     parts += [f"<p>{escape(sentence)}</p>" for sentence in remarks(content)]
     parts.append(_curves(content))
     tables = [_table(*grid) for grid in grids(content)]
-    parts += [f"<h2>Spread</h2>{tables.pop(0)}{_heat_map(content)}"]
+    parts += [f"<h2>Spread</h2>{tables.pop(0)}{tables.pop(0)}{_heat_map(content)}"]
     parts += [f"<h2>Which choices matter</h2>{tables.pop(0)}{_shares(content)}"]
     parts += [f"<h2>The best architecture</h2>{tables.pop(0)}"]
     parts += [f"<h2>How scores agree</h2>{tables.pop(0)}"]
-    parts += [f"<h2>Short trainings</h2>{tables.pop(0)}{_budgets(content)}"]
+    parts += [f"<h2>Short budgets</h2>{tables.pop(0)}{_budgets(content)}"]
     if content["shared"]:
-        parts += [f"<h2>Shared weights</h2>{tables.pop(0)}{_shared(content)}"]
+        parts += [f"<h2>Shared weights</h2>{tables.pop(0)}{tables.pop(0)}{_shared(content)}"]
     parts += [f"<h2>How many seeds a difference takes</h2>{tables.pop(0)}"]
     words = (f'<p class="note"><b>{escape(word)}</b>: {escape(text)}</p>' for word, text in EXPLAINED.items())
     parts.append(f"<h2>How to read this</h2>{''.join(words)}")
@@ -149,34 +158,38 @@ def _budgets(content: dict[str, Any]) -> str:
         up="Kendall's tau", levels={KINDS[kind]: own["again"][kind]["value"] for kind in KINDS}, logarithmic=True,
     )  # fmt: skip
     caption = (
-        "Rank correlation of the mean return up to a budget with the final score on seeds of the other half. Broken: "
-        "how well the final score repeats on the other half."
+        "Rank correlation of the mean return up to a budget, the first part of the long training, with the final score "
+        "on seeds of the other half. Broken: how well the final score repeats on the other half."
     )
-    return figure("How well a short training ranks", caption, draw, (WIDE, 3.1))
+    return figure("How well a short budget ranks", caption, draw, (WIDE, 3.1))
 
 
 def _shared(content: dict[str, Any]) -> str:
     own = content["shared"]
     across = "environment steps of the supernet"
+    ages, area, together = slice(len(own["steps"])), own["area"], f"mean of {own['seeds']}"
+    series = {"one supernet": area["one"]["tau"][ages], together: area["mean"]["tau"][ages]}
     taus = partial(
-        draw_bands, x=own["steps"], series={KINDS[kind]: own[kind]["tau"] for kind in KINDS}, across=across,
-        up="Kendall's tau", levels={"no relation": 0.0},
+        draw_bands, x=own["steps"], series=series, across=across, up="Kendall's tau (area)",
+        levels={"from scratch": area["scratch"]["tau"][0]["value"], "no relation": 0.0},
     )  # fmt: skip
     left = figure(
         "Shared weights against training from scratch",
-        f"Rank correlation, mean of {count(own['seeds'], 'supernet')}.",
+        f"Rank correlation with the area, by one supernet (mean of {own['seeds']} such correlations) and by the mean "
+        f"of {count(own['seeds'], 'supernet')}. Broken: by one greedy evaluation after training from scratch.",
         taus,
         (HALF, 3.0),
     )
     names = [f"best of {top}" if top > 1 else "the first" for top in own["top"]]
     lost = partial(
-        draw_bands, x=own["steps"], series=dict(zip(names, own["area"]["regret"], strict=True)), across=across,
-        up="regret (area)", levels=dict(zip(names, own["area"]["random"], strict=True)),
+        draw_bands, x=own["steps"], across=across, up="regret (area)",
+        series={name: regret[ages] for name, regret in zip(names, area["one"]["regret"], strict=True)},
+        levels=dict(zip(names, area["random"], strict=True)),
     )  # fmt: skip
     right = figure(
         "Regret of the first k by shared weights",
-        "Distance of the best of the k that shared weights rank highest to the best of all, in area. Broken: k drawn "
-        "at random.",
+        "Distance of the best of the k that one supernet ranks highest to the best of all, in area, mean of "
+        f"{count(own['seeds'], 'supernet')}. Broken: k drawn at random.",
         lost,
         (HALF, 3.0),
     )

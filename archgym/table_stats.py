@@ -1,12 +1,12 @@
 """Statistics of a recorded table: what architectures explain, what seeds explain, and how well one score ranks another.
 
-Scores are (architectures, seeds), higher is better. Seeds are the unit that is drawn anew in every interval: a table
-holds all architectures that it is about, but only some of the seeds that there could be.
+Scores are (architectures, seeds), higher is better. Seeds are the unit that is drawn anew in every interval, and the
+architectures stay. So an interval is about the architectures of the table: all of its space, or else a sample, and then
+it heeds nothing of which ones were drawn into that, and says less of the others than it seems to.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from math import comb
 
 import numpy as np
@@ -50,7 +50,7 @@ def spread(scores: ArrayLike) -> Spread:
     Args:
         scores: (architectures, seeds), at least 2 of each.
     """
-    values = _layout(scores)
+    values = layout(scores)
     rows, columns = values.shape
     by_row, by_column, rest = mean_squares(values)
     own = max(0.0, (by_row - rest) / columns)
@@ -70,74 +70,6 @@ def mean_squares(scores: NDArray[np.float64]) -> tuple[float, float, float]:
         float(rows * ((by_column - overall) ** 2).sum() / (columns - 1)),
         float((rest**2).sum() / ((rows - 1) * (columns - 1))),
     )
-
-
-class Design:
-    """Shares the variance between architectures out to single choices and pairs of them.
-
-    Least squares on indicators of the levels. A choice's part is what it explains beside all other choices, a pair's
-    what it explains beside all choices; the noise of the seeds is taken off by its degrees of freedom, as in epsilon
-    squared (Kelley 1935). Where every combination of levels is there once, these are the marginals of functional
-    analysis of variance (Hutter et al. 2014, "An Efficient Approach for Assessing Hyperparameter Importance"), exactly.
-
-    Args:
-        levels: (architectures, choices), options.
-    """
-
-    def __init__(self, levels: ArrayLike) -> None:
-        codes = np.asarray(levels)
-        choices = range(codes.shape[1])
-        alone = [_indicators(codes[:, [choice]]) for choice in choices]
-        self.mains = _basis(alone)
-        self.without = {
-            (choice,): _basis([one for place, one in enumerate(alone) if place != choice]) for choice in choices
-        }
-        self.with_pair = {
-            pair: _basis([*alone, _indicators(codes[:, list(pair)])]) for pair in combinations(choices, 2)
-        }
-        kinds = len(np.unique(codes, axis=0))
-        self.balanced = kinds == len(codes) == int(np.prod([len(np.unique(column)) for column in codes.T]))
-
-    def shares(self, scores: ArrayLike) -> dict[tuple[int, ...], float]:
-        """Give the shares by positions of choices: (i,) and (i, j).
-
-        They may be below 0 by chance, and sum to less than 1 where three or more choices act together. All 0 where
-        there is nothing but noise.
-
-        Args:
-            scores: (architectures, seeds), at least 2 of each.
-        """
-        values = _layout(scores)
-        means, noise = values.mean(1), mean_squares(values)[2] / values.shape[1]
-        means = means - means.mean()
-        signal = float((means**2).sum()) - noise * (len(means) - 1)
-        mains, freedom = _explained(self.mains, means), self.mains.shape[1]
-        found: dict[tuple[int, ...], float] = {}
-        for key, basis in self.without.items():
-            found[key] = mains - _explained(basis, means) - noise * (freedom - basis.shape[1])
-        for pair, basis in self.with_pair.items():
-            found[pair] = _explained(basis, means) - mains - noise * (basis.shape[1] - freedom)
-        return {key: value / signal if signal > NOTHING else 0.0 for key, value in found.items()}
-
-
-def _indicators(codes: NDArray[np.int64]) -> NDArray[np.float64]:
-    """One column per combination of levels that occurs."""
-    kinds, which = np.unique(codes, axis=0, return_inverse=True)
-    return np.eye(len(kinds))[which.ravel()]
-
-
-def _basis(parts: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
-    """Give orthonormal columns that span indicators less their means, (architectures, degrees of freedom)."""
-    if not parts:
-        return np.zeros((0, 0))
-    columns = np.concatenate(parts, axis=1)
-    left, sizes, _ = np.linalg.svd(columns - columns.mean(0), full_matrices=False)
-    return np.asarray(left[:, sizes > 1e-9 * max(1.0, float(sizes[0]))])
-
-
-def _explained(basis: NDArray[np.float64], means: NDArray[np.float64]) -> float:
-    """Give the sum of squares of centred means that a basis explains."""
-    return float(((basis.T @ means) ** 2).sum()) if basis.size else 0.0
 
 
 def kendall(first: ArrayLike, second: ArrayLike) -> float:
@@ -243,8 +175,8 @@ def seed_interval(
     seed: int = 0,
     draws: int = 1000,
     level: float = 0.95,
-    lowest: float = -np.inf,
-    highest: float = np.inf,
+    lowest: ArrayLike = -np.inf,
+    highest: ArrayLike = np.inf,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Give a seeded bootstrap interval of a statistic of scores, drawing seeds with replacement.
 
@@ -271,7 +203,8 @@ def seed_interval(
         seed: Of the resampling.
         draws: Resamples.
         level: Coverage.
-        lowest: Ends are cut off here: of shares at 0, of correlations at -1.
+        lowest: Ends are cut off here: of shares at 0, of correlations at -1; one for all entries of the statistic, or
+            an array that fits its shape.
         highest: And here.
 
     Returns:
@@ -330,7 +263,7 @@ def seed_error(
     return whole**0.5, whole**2 / float((variances**2 / (counts - 1)).sum()) if whole else float(counts.min() - 1)
 
 
-def _layout(scores: ArrayLike) -> NDArray[np.float64]:
+def layout(scores: ArrayLike) -> NDArray[np.float64]:
     """Check a two-way layout."""
     values = np.asarray(scores, dtype=np.float64)
     if values.ndim != 2 or min(values.shape) < 2:

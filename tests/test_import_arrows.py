@@ -125,7 +125,12 @@ ARROWS: dict[str, set[str]] = {
     "scoreboard": SPACES | {"arms", "comparison", "comparison_stats", "evaluators", "journal", "problem", "stats"},
     "compare_drawing": {"drawing"},
     "table_stats": {"stats"},
-    "table_findings": TABLES | {"stats", "table_stats"},
+    "table_design": {"search_space", "table_stats"},
+    "table_estimates": {"stats", "table_stats"},
+    "table_ranks": TABLES | {"table_estimates", "table_stats"},
+    "table_sample": TABLES | {"search_space"},
+    "table_findings": TABLES
+    | {"stats", "table_design", "table_estimates", "table_ranks", "table_sample", "table_stats"},
     "table_layout": {"table_stats"},
     "table_drawing": {"compare_drawing", "drawing"},
     "table_page": {"page", "table_drawing", "table_layout"},

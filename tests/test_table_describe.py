@@ -19,7 +19,7 @@ from archgym import table_page
 from archgym.__main__ import main
 from archgym.table import Table
 from archgym.table_findings import describe
-from archgym.table_layout import grids, remarks, seeds_said, verdict
+from archgym.table_layout import grids, remarks, said, seeds_said, verdict
 from archgym.table_stats import kendall
 
 CHROMIUM = shutil.which("chromium")
@@ -63,6 +63,11 @@ def noise(planted_table: Callable[..., Table]) -> dict[str, Any]:
     return describe(with_returns(drawn, returns[:, :, None]), "noise", draws=300)
 
 
+def shares_of(content: dict[str, Any]) -> tuple[str, list[str], list[list[str]]]:
+    """The grid of the shares of choices."""
+    return next(grid for grid in grids(content) if grid[0].startswith("Share of the variance"))
+
+
 # Numbers
 
 
@@ -93,8 +98,8 @@ def test_the_verdict_speaks_of_every_score(by_width: Table) -> None:
 
 
 def test_no_shares_are_given_of_what_the_seeds_swamp(noise: dict[str, Any], told: dict[str, Any]) -> None:
-    assert grids(noise)[1][2] == []
-    assert all(len(row) == 4 and "-" not in row for row in grids(told)[1][2])
+    assert shares_of(noise)[2] == []
+    assert all(len(row) == 4 and "-" not in row for row in shares_of(told)[2])
 
 
 # The ends of the curves
@@ -114,6 +119,7 @@ def test_architectures_that_still_rise_at_the_end_are_counted(by_width: Table) -
     low, high = by_width.problem.random_return, by_width.problem.reference_return
     assert content["end"]["rise"]["value"] == pytest.approx(2 / 27 * 100 / (high - low), rel=0.05)
     assert content["end"]["reached"] == 7
+    assert content["end"]["positive"] in range(5 + 6, 5 + 19)  # of the 19 others that are level some, by chance
     assert f"Still rising at the end: {content['end']['rising']} of 27 architectures" in " ".join(remarks(content))
 
 
@@ -170,6 +176,42 @@ def test_the_best_is_chosen_on_search_seeds_and_judged_on_test_seeds(by_width: T
     assert own["where_chosen"] == pytest.approx(scores[best, :half].mean() - scores[default, :half].mean())
 
 
+def test_quartiles_and_the_place_of_the_default_are_told(by_width: Table, told: dict[str, Any]) -> None:
+    means = by_width.scores("area").mean(1)
+    default = means[by_width.index(by_width.space.default_architecture)]
+    own = told["standing"]["area"]
+    assert own["quartiles"] == pytest.approx(np.percentile(means, [0, 25, 50, 75, 100]))
+    assert own["default"] == pytest.approx(default)
+    assert own["rank"]["value"] == 1 + np.sum(means > default) <= 9  # as wide as it can be, as nine are
+    assert 1 <= own["rank"]["low"] <= own["rank"]["high"] <= 15
+    rows = next(grid[2] for grid in grids(told) if grid[0].startswith("Mean scores of the architectures"))
+    assert rows[0][-2:] == [f"{default:.3f}", said(own["rank"], 0)]
+
+
+def test_the_first_window_is_told_apart_from_the_whole_curve(by_width: Table) -> None:
+    """Nothing but seeds in the first window, nothing but architectures after it."""
+    returns = by_width.columns["raw_return"].copy()
+    returns[:, :, 0] = np.random.default_rng(5).normal(20, 5, returns.shape[:2])
+    content = describe(with_returns(by_width, returns), "x", draws=100)
+    assert content["first_window"]["repeatability"]["value"] < 0.1
+    assert content["spread"]["area"]["repeatability"]["value"] > 0.9
+    assert grids(content)[0][2][-1][0] == "the first window's return"
+
+
+def test_a_sample_is_said_to_be_one_and_how_much_it_leaves_out(
+    planted_table: Callable[..., Table], told: dict[str, Any]
+) -> None:
+    drawn = planted_table(rows=12, seeds=4)
+    vectors = drawn.architectures.copy()
+    if not drawn.is_valid(drawn.space.default_architecture):
+        vectors[0] = drawn.space.default_architecture
+    content = describe(Table(drawn.card, vectors, drawn.columns, drawn.evaluations), "x", draws=100)
+    words = " ".join(remarks(content))
+    assert "keep its architectures: they are about these 12" in words
+    assert "Of the space's 27 architectures 56 % are not in the table" in words
+    assert not any(sentence.startswith("The table is a sample") for sentence in remarks(told))
+
+
 def test_the_winners_curse_shows_where_there_is_nothing_to_win(noise: dict[str, Any]) -> None:
     own = noise["margin"]["area"]
     assert own["where_chosen"] > 0.05
@@ -209,13 +251,24 @@ def test_noise_ranks_nothing_beyond_its_own_seed(noise: dict[str, Any]) -> None:
 
 def test_shared_weights_are_ranked_by_age(told: dict[str, Any]) -> None:
     own = told["shared"]["area"]
-    assert abs(own["tau"][0]["value"]) < 0.4
-    assert own["tau"][1]["value"] > 0.6
+    taus, regrets = own["one"]["tau"], own["one"]["regret"]
+    assert abs(taus[0]["value"]) < 0.4
+    assert taus[1]["value"] > 0.6
     assert told["shared"]["top"] == [1, 3, 5]
-    one, five = (own["regret"][place] for place in (0, 2))
-    assert one[1]["value"] < own["random"][0]
-    assert five[0]["value"] <= one[0]["value"]  # the best of five is no worse than the first
-    assert all(one["low"] >= 0 for row in own["regret"] for one in row)
+    assert regrets[0][1]["value"] < own["random"][0]
+    assert regrets[2][0]["value"] <= regrets[0][0]["value"]  # the best of five is no worse than the first
+
+
+def test_the_noise_of_a_shared_score_is_said_beside_it(told: dict[str, Any]) -> None:
+    own = told["shared"]["area"]
+    sentence = next(sentence for sentence in remarks(told) if sentence.startswith("A score with shared weights"))
+    for tau in (own["scratch"]["tau"][0], own["one"]["tau"][2], own["mean"]["tau"][2], own["mean"]["tau"][3]):
+        assert said(tau) in sentence
+    taus = next(grid for grid in grids(told) if grid[0].startswith("Kendall's tau of scores with shared weights"))
+    assert [row[0] for row in taus[2]][2:5] == [
+        *("one supernet, 1,200 steps", "one supernet, mean of these ages", "mean of 2 supernets, 400 steps")
+    ]
+    assert taus[2][-2][1] == said(own["scratch"]["tau"][1])
 
 
 def test_without_a_supernet_nothing_is_said_of_it(noise: dict[str, Any]) -> None:
@@ -276,10 +329,10 @@ def test_what_a_choice_leaves_inactive_is_put_down_to_that_choice(planted_table:
     content = describe(planted, "wide", draws=100)
     own = content["choices"]["area"]
     assert not own["exact"]
-    assert "regression on a sample" in grids(content)[1][0]
+    assert "regression on a sample" in shares_of(content)[0]
     shares = {tuple(row["choices"]): row["value"] for row in own["shares"]}
-    assert max(shares, key=lambda names: shares[names]) == ("depth",)
-    assert max(share for names, share in shares.items() if names != ("depth",)) < 0.02
+    assert shares.pop(("depth",)) > 0.95  # the rest is what other choices of a sample have in common with it
+    assert max(shares.values()) < 0.02
 
 
 def test_the_same_seed_gives_the_same_numbers(by_width: Table, told: dict[str, Any]) -> None:

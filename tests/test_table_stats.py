@@ -7,7 +7,6 @@ import pytest
 from scipy import stats as reference
 
 from archgym.table_stats import (
-    Design,
     kendall,
     kendalls,
     maximum_bias,
@@ -18,8 +17,6 @@ from archgym.table_stats import (
     spread,
     top_regret,
 )
-
-GRID = np.array(list(product(range(3), range(4), range(2))))
 
 
 def planted(rng: np.random.Generator, rows: int, seeds: int, own: float, common: float, noise: float) -> np.ndarray:
@@ -71,60 +68,6 @@ def test_the_mean_of_several_seeds_repeats_as_spearman_and_brown_say() -> None:
 def test_a_spread_needs_two_architectures_and_two_seeds(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="expected at least 2 architectures and 2 seeds"):
         spread(np.zeros(shape))
-
-
-# Shares of choices
-
-
-def marginals(levels: np.ndarray, means: np.ndarray) -> dict[tuple[int, ...], float]:
-    """Functional analysis of variance of a full grid, by the definition."""
-    overall, total = means.mean(), means.var()
-    mains = {}
-    for choice in range(levels.shape[1]):
-        own = {level: means[levels[:, choice] == level].mean() - overall for level in np.unique(levels[:, choice])}
-        mains[choice] = np.array([own[level] for level in levels[:, choice]])
-    found: dict[tuple[int, ...], float] = {(choice,): float((main**2).mean() / total) for choice, main in mains.items()}
-    for i, j in combinations(range(levels.shape[1]), 2):
-        joint = np.array(
-            [means[(levels[:, i] == row[i]) & (levels[:, j] == row[j])].mean() - overall for row in levels]
-        )
-        found[i, j] = float(((joint - mains[i] - mains[j]) ** 2).mean() / total)
-    return found
-
-
-def test_shares_of_a_full_grid_are_exact_marginals() -> None:
-    means = np.random.default_rng(3).normal(size=len(GRID))
-    scores = np.stack([means, means], axis=1)  # without noise
-    design = Design(GRID)
-    assert design.balanced
-    assert design.shares(scores) == pytest.approx(marginals(GRID, means))
-
-
-def test_shares_of_all_orders_add_up_where_only_pairs_interact() -> None:
-    means = GRID[:, 0] + 2.0 * GRID[:, 1] * GRID[:, 2]
-    assert sum(Design(GRID).shares(np.stack([means, means], axis=1)).values()) == pytest.approx(1)
-
-
-def test_the_noise_of_seeds_is_taken_off() -> None:
-    rng, effect = np.random.default_rng(4), 1.5 * GRID[:, 0].astype(float)
-    found = [Design(GRID).shares(effect[:, None] + rng.normal(0, 2, (len(GRID), 5))) for _ in range(300)]
-    means = {key: np.median([one[key] for one in found]) for key in found[0]}
-    assert means[0,] == pytest.approx(1, abs=0.05)
-    assert all(abs(share) < 0.05 for key, share in means.items() if key != (0,))
-
-
-def test_a_sample_is_said_to_be_one_and_finds_the_planted_choice() -> None:
-    levels = GRID[np.random.default_rng(5).permutation(len(GRID))[:17]]
-    means = levels[:, 1].astype(float)
-    design = Design(levels)
-    assert not design.balanced
-    shares = design.shares(np.stack([means, means], axis=1))
-    assert max(shares, key=lambda key: shares[key]) == (1,)
-    assert shares[0,] == pytest.approx(0, abs=1e-9)
-
-
-def test_nothing_but_noise_gives_no_shares() -> None:
-    assert set(Design(GRID).shares(np.tile(np.arange(3.0), (len(GRID), 1))).values()) == {0.0}
 
 
 # Ranks
