@@ -31,7 +31,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from archgym import agent_state, launch, lstm_controller, one_shot, search
+from archgym import agent_state, launch, lstm_controller, search
 from archgym.lookup import unknown
 from archgym.search_space import Architecture
 from archgym.stats import detrend
@@ -97,7 +97,6 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 class Agent:
     def __init__(self, envs: Any, args: Args) -> None:
-        one_shot.check_view(args, "agent 'enas'")
         if args.controller not in PRESETS:
             raise unknown("controller", args.controller, PRESETS)
         for name in PRESETS[args.controller]:

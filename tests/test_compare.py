@@ -363,6 +363,14 @@ def test_two_comparisons_do_not_write_to_one_folder(tmp_path: Path) -> None:
     assert not (tmp_path / "run" / "searches").exists()
 
 
+def test_every_arm_acts_on_its_own_view_whichever_is_asked_for(tmp_path: Path) -> None:
+    for asked in ("ArchSearch-Synthetic-v0", "ArchSearch-Synthetic-Sequential-v0"):
+        comparison = Comparison(["dqn"], args(tmp_path, env_id=asked))
+        views = {arm.name: comparison.search_args(arm, "CartPole-v1", 1).env_id for arm in comparison.arms}
+        whole = dict.fromkeys(("random-search", "fixed"), "ArchSearch-Synthetic-v0")
+        assert views == {"dqn": "ArchSearch-Synthetic-Sequential-v0", **whole}
+
+
 # Going on
 
 

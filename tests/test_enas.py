@@ -178,10 +178,6 @@ def test_it_recommends_what_the_controller_finds_most_probable() -> None:
             for preset, own in PRESETS.items()
             for name in own
         ),
-        (
-            {"env_id": "ArchSearch-DQN-Sequential-v0"},
-            "actions are whole architectures beside agent 'enas', Arch",
-        ),
         ({"update_every": 0}, "update_every: expected a positive number, got 0"),
         ({"hidden_size": 0}, "hidden_size: expected a positive number, got 0"),
         ({"baseline_momentum": 1.5}, "baseline_momentum: expected a number from 0 to 1, got 1.5"),

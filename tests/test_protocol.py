@@ -20,7 +20,7 @@ import torch
 
 import archgym  # noqa: F401  (registers the ids)
 from archgym import journal, launch, protocol, scratch, stats
-from archgym.agents import lstm_reinforce
+from archgym.agents import dqn, lstm_reinforce
 from archgym.problem import Problem
 from archgym.search_spaces.mlp import SPACE
 from archgym.settings import Settings
@@ -279,6 +279,16 @@ def test_a_control_that_fails_is_told_with_the_place_of_its_words(tmp_path: Path
         with pytest.raises(ValueError, match=r"random search, the control, failed: see .*random-search\.log"):
             control.finish(tmp_path)
     assert "Error" in (tmp_path / "random-search.log").read_text()
+
+
+def test_the_control_of_an_agent_of_single_choices_acts_by_whole_architectures(tmp_path: Path) -> None:
+    own = {"env_id": "ArchSearch-Synthetic-Sequential-v0", "space": "grid:2x2", "windows": 2, "out": tmp_path}
+    (tmp_path / "config.json").write_text('{"settings": {"evaluation_steps": 0}}')
+    with protocol.Control(dqn.Args(**own), "dqn") as control:
+        control.start(tmp_path)
+        control.finish(tmp_path)
+    config = json.loads((tmp_path / "random-search" / "config.json").read_text())
+    assert config["args"]["env_id"] == "ArchSearch-Synthetic-v0"
 
 
 def test_random_search_needs_no_control(tmp_path: Path) -> None:

@@ -204,10 +204,6 @@ def test_a_folder_belongs_to_one_study_and_one_process(
             "--paper: expected one that searches by this protocol (mazyavkina), got 'nas",
         ),
         (
-            ["one-shot", "--env-id", "ArchSearch-DQN-Sequential-v0"],
-            "whole architectures beside searches with shared wei",
-        ),
-        (
             ["one-shot", "--env-id", "ArchSearch-DQN-Tabular-v0"],
             "expected an environment that trains networks, which sha",
         ),
