@@ -20,9 +20,10 @@ from rich.text import Text
 
 from archgym import budget, lookup, report, scratch, search, workers
 from archgym.evaluators import open_evaluator
+from archgym.files import write_json
 from archgym.problem import Problem
 from archgym.progress import Progress
-from archgym.search import SearchArgs, write_json
+from archgym.search import SearchArgs
 from archgym.search_space import Architecture, SearchSpace
 from archgym.settings import Settings
 from archgym.stats import mean_interval

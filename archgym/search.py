@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from archgym import agent_state, budget
+from archgym.files import read_json, write_json
 from archgym.journal import read_rows
 from archgym.lookup import unknown
 from archgym.problem import Problem
@@ -428,12 +429,11 @@ def check_resume(folder: Path, args: SearchArgs, name: str) -> None:
     """Refuse to go on with other arguments than a folder was made with.
 
     Raises:
-        ValueError: If the agent is another, or one of its arguments.
+        ValueError: If the agent is another, or one of its arguments, or the record of them is damaged.
     """
-    path = folder / "config.json"
-    if not path.exists():
+    recorded = read_json(folder / "config.json")
+    if recorded is None:
         return
-    recorded = json.loads(path.read_text())
     if recorded["agent"] != name:
         raise ValueError(f"--resume: {folder} holds a search of {recorded['agent']!r}, not of {name!r}.")
     for key, value in as_json(args).items():
@@ -496,13 +496,6 @@ def parse_settings(pairs: tuple[str, ...]) -> dict[str, Any]:
         except json.JSONDecodeError:
             settings[name] = text
     return settings
-
-
-def write_json(path: Path, content: object) -> None:
-    """Write a JSON file so that it is always whole."""
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(content, indent=2) + "\n")
-    temporary.replace(path)
 
 
 def agent_rng(args: SearchArgs) -> np.random.Generator:

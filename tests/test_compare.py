@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pytest
 
@@ -51,6 +52,13 @@ class Agent:
 
     def learn(self, rewards, infos):
         return {}
+"""
+
+TOY = """
+import gymnasium as gym
+
+entry = "gymnasium.envs.classic_control:CartPoleEnv"
+gym.register("lab/Toy-v0", entry_point=entry, max_episode_steps=40, reward_threshold=39)
 """
 
 
@@ -158,6 +166,14 @@ def test_several_tasks_are_strata_of_one_comparison(tmp_path: Path) -> None:
     assert scores.shape == (2, 2)
     statistics = content["boards"]["lifetime"]["statistics"]["random-search"]
     assert statistics["iqm"] == pytest.approx(np.sort(scores.ravel())[1:3].mean())
+
+
+def test_a_task_of_a_module_and_a_namespace_is_compared_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "toys.py").write_text(TOY)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert compare.main([], args(tmp_path / "run", task="toys:lab/Toy-v0", seeds=1, jobs=1)) == 0
+    assert (tmp_path / "run" / "searches" / "toys_lab_Toy-v0").is_dir()
+    gym.registry.pop("lab/Toy-v0")
 
 
 @pytest.fixture(scope="module")

@@ -24,6 +24,7 @@ VIEWED = WORLD | {"budget", "export", "checkpoint", "journal", "drawing"}
 
 # From the bottom to the top: a module, or a folder, and what it may import. A new module gets a row here.
 ARROWS: dict[str, set[str]] = {
+    "files": set(),
     "lookup": set(),
     "seeding": set(),
     "observations": set(),
@@ -41,12 +42,12 @@ ARROWS: dict[str, set[str]] = {
     "tasks": INNER,
     "window": {"lookup", "search_space"},
     "search_spaces": SPACES,
-    "table_card": {"lookup"},
+    "table_card": {"files", "lookup"},
     "papers": {"lookup"},
     "settings": {"lookup", "papers", "table_card"},
     "problem": SPACES | INNER | {"settings"},
     "budget": {"problem"},
-    "agent_state": {"search_space"},
+    "agent_state": {"files", "search_space"},
     "lstm_controller": {"search_space"},
     "supernet": NETS,
     "net2net": {"search_space", "supernet"},
@@ -81,14 +82,14 @@ ARROWS: dict[str, set[str]] = {
     "table_log": set(),
     "table_plan": SPACES | TABLES | {"problem", "settings", "table_log"},
     "table_builder": SPACES | TABLES | {"evaluators", "provenance", "problem", "settings", "table_log", "table_plan"},
-    "page": set(),
-    "run_folder": VIEWED,
+    "page": {"files"},
+    "run_folder": VIEWED | {"files"},
     "report": VIEWED | {"page", "run_folder"},
-    "search": VIEWED | {"agent_state", "events", "progress", "provenance", "report"},
+    "search": VIEWED | {"agent_state", "events", "files", "progress", "provenance", "report"},
     "workers": set(),
-    "scratch": VIEWED | {"search"},
-    "claim": {"search"},
-    "protocol": VIEWED | {"progress", "report", "scratch", "search", "workers"},
+    "scratch": VIEWED | {"files"},
+    "claim": {"files"},
+    "protocol": VIEWED | {"files", "progress", "report", "scratch", "search", "workers"},
     "launch": {"lookup", "papers", "protocol", "search"},
     "jobs": {"progress", "protocol", "scratch", "search", "workers"},
     "one_shot": SPACES | {"search", "settings"},
@@ -111,6 +112,7 @@ ARROWS: dict[str, set[str]] = {
         "claim",
         "comparison_stats",
         "evaluators",
+        "files",
         "jobs",
         "journal",
         "protocol",
@@ -125,15 +127,15 @@ ARROWS: dict[str, set[str]] = {
     "table_layout": {"table_stats"},
     "table_drawing": {"compare_drawing", "drawing"},
     "table_page": {"page", "table_drawing", "table_layout"},
-    "table_describe": TABLES | {"launch", "search", "table_findings", "table_layout", "table_page"},
+    "table_describe": TABLES | {"files", "launch", "table_findings", "table_layout", "table_page"},
     "compare_board": {"compare_drawing", "comparison", "comparison_stats", "page", "scoreboard", "stats"},
     "comparison_bootstrap": {"comparison_stats", "stats"},
-    "comparison_tabular": TABLES | {"arms", "comparison", "lookup", "search", "stats", "tabular", "workers"},
+    "comparison_tabular": TABLES | {"arms", "comparison", "files", "lookup", "search", "stats", "tabular", "workers"},
     "scoreboard_tabular": {"comparison", "comparison_bootstrap", "comparison_tabular", "table_stats"},
     "compare_tables": {"compare_board", "compare_drawing", "comparison", "page", "scoreboard_tabular", "tabular"},
     "compare_page": {"compare_board", "compare_drawing", "compare_tables", "comparison", "page", "scoreboard"},
     "compare": {
-        *("arms", "compare_page", "comparison", "comparison_tabular", "scoreboard", "scoreboard_tabular", "search"),
+        *("arms", "compare_page", "comparison", "comparison_tabular", "files", "scoreboard", "scoreboard_tabular"),
     },
     "study_stats": {"stats"},
     "shortlist": {"stats", "table_stats"},
@@ -144,6 +146,7 @@ ARROWS: dict[str, set[str]] = {
         "arms",
         "budget",
         "claim",
+        "files",
         "jobs",
         "papers",
         "problem",
@@ -169,7 +172,7 @@ TOGETHER = [{"pendulum", "orchard", "inner_envs", "tasks"}, {"supernets", "super
 EVERYWHERE = {"archgym", "seeding", "observations"}
 
 # Imported in milliseconds, wherever they are imported: without torch, also by way of other modules.
-TORCH_FREE = {"archgym", "lookup", "seeding", "search_space", "search_spaces", "stats", "episodes", "window"}
+TORCH_FREE = {"archgym", "files", "lookup", "seeding", "search_space", "search_spaces", "stats", "episodes", "window"}
 TORCH_FREE |= {"comparison_stats", "observations", "orchard", "pendulum", "tasks", "journal"}
 TORCH_FREE |= {"papers", "table", "table_card", "table_command", "table_export", "table_log", "table_plan"}
 HEAVY = ("torch", "envpool", "safetensors.torch", "stable_baselines3")

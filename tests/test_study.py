@@ -313,3 +313,9 @@ def test_a_plan_of_before_an_argument_was_there_is_refused_in_a_sentence(tmp_pat
     (tmp_path / "plan.json").write_text(json.dumps({**plan, "args": {"seeds": 3}}))
     with pytest.raises(ValueError, match=r"expected the args that .* was made with: no table; got None"):
         Claim(tmp_path, plan, resume=True)
+
+
+def test_a_damaged_plan_is_named(tmp_path: Path) -> None:
+    (tmp_path / "plan.json").write_text('{"study": ')
+    with pytest.raises(ValueError, match=r"plan\.json is damaged: expected JSON, found none"):
+        Claim(tmp_path, {}, resume=True)
