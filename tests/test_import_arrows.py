@@ -20,7 +20,7 @@ SCORING = PARTS | {"evaluator", "transfer", "state", "greedy", "rewards", "train
 SCORING |= {"carried", "inheritance", "shards", "transfer_checks"}
 TABLES = {"table_card", "table"}
 WORLD = SCORING | TABLES | {"population", "synthetic", "tabular", "evaluators"}
-VIEWED = WORLD | {"budget", "export", "checkpoint", "journal", "drawing"}
+VIEWED = WORLD | {"budget", "compiled", "export", "checkpoint", "journal", "drawing"}
 
 # From the bottom to the top: a module, or a folder, and what it may import. A new module gets a row here.
 ARROWS: dict[str, set[str]] = {
@@ -59,7 +59,8 @@ ARROWS: dict[str, set[str]] = {
     "training": NETS | {"episodes"},
     "carried": INNER | {"episodes"},
     "shards": {"training"},
-    "native": set(),
+    "compiled": set(),
+    "native": {"compiled"},
     "learners": NETS | {"replay", "training", "learners", "native"},
     "transfer": NETS | {"inheritance", "learners", "replay", "settings"},
     "transfer_checks": NETS | {"inheritance", "learners", "problem", "settings"},
@@ -173,7 +174,7 @@ EVERYWHERE = {"archgym", "seeding", "observations"}
 
 # Imported in milliseconds, wherever they are imported: without torch, also by way of other modules.
 TORCH_FREE = {"archgym", "files", "lookup", "seeding", "search_space", "search_spaces", "stats", "episodes", "window"}
-TORCH_FREE |= {"comparison_stats", "observations", "orchard", "pendulum", "tasks", "journal"}
+TORCH_FREE |= {"comparison_stats", "compiled", "observations", "orchard", "pendulum", "tasks", "journal"}
 TORCH_FREE |= {"papers", "table", "table_card", "table_command", "table_export", "table_log", "table_plan"}
 HEAVY = ("torch", "envpool", "safetensors.torch", "stable_baselines3")
 
