@@ -191,11 +191,11 @@ class Lives:
 
     def set_state(self, state: State, generators: Sequence[np.random.Generator]) -> None:
         """Go on from a state."""
+        lived, saved_generators = kept(state, "histories"), kept(state, "generators")
         self.evaluator.set_state(state)
-        view = state.meta["view"]
-        histories = [[WindowResult(**result) for result in history] for history in view["histories"]]
+        histories = [[WindowResult(**result) for result in history] for history in lived]
         self.lifetimes = [Lifetime(self.problem, history) for history in histories]
-        for own, saved in zip(generators, view["generators"], strict=True):
+        for own, saved in zip(generators, saved_generators, strict=True):
             own.bit_generator.state = saved
         self.begun[:] = self.ready = True
 
@@ -245,6 +245,20 @@ class Face:
     def regret(self, architecture: ArrayLike) -> float:
         """Give the normalised distance to the best architecture, where it is known; else a `ValueError`."""
         return self._lives.evaluator.regret(self._lives.problem.space.canonical(architecture))
+
+
+def kept(state: State, name: str) -> Any:
+    """Give what a view keeps in a state under a name.
+
+    Raises:
+        ValueError: If it is a state of another view, or of none.
+    """
+    view = state.meta.get("view", {})
+    if name not in view:
+        raise ValueError(
+            f"state: expected one that this view gave, with {name}, got one with {', '.join(view) or 'none of a view'}."
+        )
+    return view[name]
 
 
 def lifetime_seed(generator: np.random.Generator) -> int:
