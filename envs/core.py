@@ -132,16 +132,20 @@ class Lives:
         if isinstance(episodes, bool) or not isinstance(episodes, int | np.integer) or episodes < 1:
             raise ValueError(f"episodes: expected a positive integer, got {episodes!r}.")
         self.need(members)
-        vectors = np.stack([self.problem.space.canonical(one) for one in np.asarray(architectures)])
+        vectors = self.canonical(architectures)
         self.evaluations.need(len(vectors) * int(episodes))
         returns, steps = self.evaluator.evaluate(vectors, members, int(episodes))
         self.evaluations.spend(sum(steps))
         return returns
 
+    def canonical(self, architectures: ArrayLike) -> NDArray[np.int64]:
+        """Check architectures (N, choices)."""
+        return np.stack([self.problem.space.canonical(one) for one in matrix(architectures)])
+
     def evaluate_rest(self, architectures: ArrayLike) -> NDArray[np.float64]:
         """Score one architecture per member, (K, choices), with all that is left of the budget."""
         self.need(range(self.members))
-        vectors = np.stack([self.problem.space.canonical(one) for one in np.asarray(architectures)])
+        vectors = self.canonical(architectures)
         episodes = self.evaluations.rest()
         members = [member for member, count in enumerate(episodes) if count]
         scores = np.full(self.members, np.nan)
@@ -208,6 +212,12 @@ class Face:
     """What the single and the vector environment answer alike."""
 
     _lives: Lives
+    closed = False
+
+    def need_open(self) -> None:
+        """Refuse to go on after `close`."""
+        if self.closed:
+            raise gym.error.ClosedEnvironmentError("expected an open environment, got one after close().")
 
     @property
     def trains(self) -> bool:
@@ -245,6 +255,14 @@ class Face:
     def regret(self, architecture: ArrayLike) -> float:
         """Give the normalised distance to the best architecture, where it is known; else a `ValueError`."""
         return self._lives.evaluator.regret(self._lives.problem.space.canonical(architecture))
+
+
+def matrix(architectures: ArrayLike) -> NDArray[Any]:
+    """Refuse what is no list of architectures, (N, choices)."""
+    given = np.asarray(architectures)
+    if given.ndim != 2 or not len(given):
+        raise ValueError(f"architectures: expected an array (N, choices), got one of shape {given.shape}.")
+    return given
 
 
 def kept(state: State, name: str) -> Any:
@@ -310,6 +328,8 @@ def _is_short(problem: Problem) -> bool:
 def _journal_path(given: str | None) -> Path | None:
     """Find the journal of a new environment: the keyword ("": none), or the variable (numbered from the second on)."""
     global _recorded
+    if given is not None and not isinstance(given, str | os.PathLike):
+        raise ValueError(f"journal: expected the path of a file, got {given!r}.")
     if given is not None:
         return Path(given) if given else None
     named = os.environ.get(JOURNAL_VARIABLE)
