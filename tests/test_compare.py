@@ -3,10 +3,10 @@
 import fcntl
 import json
 import re
-import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -391,7 +391,7 @@ def test_every_arm_acts_on_its_own_view_whichever_is_asked_for(tmp_path: Path) -
 
 
 def test_a_comparison_that_was_killed_goes_on_and_ends_with_the_same_scores(
-    done: dict[str, Any], tmp_path: Path
+    done: dict[str, Any], kill: Callable[[subprocess.Popen[str]], int], tmp_path: Path
 ) -> None:
     arms = ["random-search", "lstm-reinforce", "fixed:architecture=c0=2 c1=2 c2=2"]
     command = [sys.executable, "-m", "archgym", "compare", *arms, *WORDS, "--out", str(tmp_path / "run")]
@@ -401,8 +401,7 @@ def test_a_comparison_that_was_killed_goes_on_and_ends_with_the_same_scores(
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < until
         time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
+    kill(process)
     assert not (tmp_path / "run" / "compare.json").exists()
     finished = {path: path.stat().st_mtime_ns for path in tmp_path.glob("run/searches/*/*/*/recommendation.json")}
     done_again = subprocess.run([*command, "--resume"], capture_output=True, text=True, check=False)

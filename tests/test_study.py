@@ -4,10 +4,10 @@ import fcntl
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -104,7 +104,7 @@ def test_the_command_on_the_page_makes_the_same_study(done: tuple[Path, dict[str
 
 
 def test_the_same_command_gives_the_same_numbers_killed_or_not(
-    done: tuple[Path, dict[str, Any]], tmp_path: Path
+    done: tuple[Path, dict[str, Any]], kill: Callable[[subprocess.Popen[str]], int], tmp_path: Path
 ) -> None:
     """Killed at a random instant, with searches done and under way, it goes on and ends with the very same file."""
     folder = tmp_path / "killed"
@@ -115,12 +115,10 @@ def test_the_same_command_gives_the_same_numbers_killed_or_not(
     while not ended():
         assert process.poll() is None, process.communicate()
         time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
+    kill(process)
     assert not (folder / "study.json").exists()
     kept = {path: path.stat().st_mtime_ns for path in ended()}
     assert 0 < len(kept) < 12
-    time.sleep(1.5)  # its workers end with it
     resumed = subprocess.run([*command, "--resume"], capture_output=True, text=True, check=False, env=os.environ)
     assert resumed.returncode == 0, resumed.stderr
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
