@@ -38,6 +38,8 @@ from archgym.training import Group, Outcome, Window
 from archgym.transfer import Lifetime, Store, Transfer
 from archgym.window import WindowResult
 
+UNKNOWN_BEST = "expected a recorded table or a planted landscape, whose best is known; got networks that are trained."
+
 
 class Population:
     """K members, each its own lifetime; with `share_weights` all of them train one supernet, that of member 0's seed.
@@ -365,11 +367,11 @@ class Population:
 
     def best(self) -> Architecture:
         """Refuse: nobody knows the best network of a task."""
-        raise ValueError("best: expected a planted landscape, whose optimum is known; got networks that are trained.")
+        raise ValueError(f"best: {UNKNOWN_BEST}")
 
     def regret(self, architecture: Architecture) -> float:
         """Refuse: nobody knows the best network of a task."""
-        raise ValueError("regret: expected a planted landscape, whose optimum is known; got networks that are trained.")
+        raise ValueError(f"regret: {UNKNOWN_BEST}")
 
     def get_state(self) -> State:
         """Copy out everything that the future depends on.

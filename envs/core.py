@@ -249,7 +249,7 @@ class Face:
         return self._lives.evaluate_rest(architectures)
 
     def best(self) -> Architecture:
-        """Give the best architecture, where it is known (a planted landscape); else a `ValueError`."""
+        """Give the best architecture, if it is known (from a table, or planted); else a `ValueError`."""
         return self._lives.evaluator.best()
 
     def regret(self, architecture: ArrayLike) -> float:
