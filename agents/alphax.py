@@ -89,8 +89,6 @@ class Agent:
         for name, least in (("predicted", 0), ("refit", 1)):
             if getattr(args, name) < least:
                 raise ValueError(f"{name}: expected an integer of at least {least}, got {getattr(args, name)}.")
-        if hasattr(envs.unwrapped, "action_masks"):
-            raise ValueError(f"env_id: expected a view that takes whole architectures, got {args.env_id}.")
         self.args, self.rng = args, search.agent_rng(args)
         self.space: SearchSpace = envs.unwrapped.search_space
         self.predictor = Predictor(len(self.space.choices), args.windows)

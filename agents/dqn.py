@@ -91,8 +91,6 @@ def linear_schedule(start_e: float, end_e: float, duration: float, t: int) -> fl
 class Agent:
     def __init__(self, envs: Any, args: Args) -> None:
         self.envs, self.args = envs.unwrapped, args
-        if not hasattr(self.envs, "action_masks"):
-            raise ValueError(f"env_id: expected a sequential environment such as {Args.env_id}, got {args.env_id}.")
         check(args)
         self.space: SearchSpace = self.envs.search_space
         members, self.choices, self.options = self.envs.num_envs, len(self.space.choices), max(self.space.counts)

@@ -32,7 +32,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from archgym import agent_state, launch, lstm_controller, one_shot, search
+from archgym import agent_state, launch, lstm_controller, search
 from archgym.lookup import unknown
 from archgym.search_space import Architecture
 from archgym.stats import detrend
@@ -98,7 +98,6 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 class Agent:
     def __init__(self, envs: Any, args: Args) -> None:
-        one_shot.check_view(args, "agent 'enas'")
         if args.controller not in PRESETS:
             raise unknown("controller", args.controller, PRESETS)
         for name in PRESETS[args.controller]:
@@ -106,11 +105,16 @@ class Agent:
                 raise ValueError(
                     f"{name}: expected no value beside controller {args.controller!r}, got {getattr(args, name)}."
                 )
-        for name in ("update_every", "learning_rate", "hidden_size", "temperature", "adam_epsilon"):
-            if not getattr(args, name) > 0:
+        positive = ("update_every", "learning_rate", "hidden_size", "temperature", "adam_epsilon")
+        for name in (*positive, "max_grad_norm", "tanh_constant"):
+            if getattr(args, name) is not None and not getattr(args, name) > 0:
                 raise ValueError(f"{name}: expected a positive number, got {getattr(args, name)}.")
+        if not args.entropy_coefficient >= 0:
+            raise ValueError(f"entropy_coefficient: expected a number of at least 0, got {args.entropy_coefficient}.")
         if args.baseline_momentum is not None and not 0 <= args.baseline_momentum <= 1:
             raise ValueError(f"baseline_momentum: expected a number from 0 to 1, got {args.baseline_momentum}.")
+        if not 0 <= args.warmup < 1:
+            raise ValueError(f"warmup: expected a share of the windows from 0 to less than 1, got {args.warmup}.")
         self.args = replace(args, **PRESETS[args.controller])
         self.rng = search.agent_rng(args)
         self.controller = lstm_controller.drawn(

@@ -71,9 +71,15 @@ class Agent:
         for name in ("update_epochs", "clip_coef") if args.update == "reinforce" else ():
             if getattr(args, name) != getattr(Args, name):
                 raise ValueError(f"{name}: expected no value beside update 'reinforce', got {getattr(args, name)}.")
-        for name in ("learning_rate", "hidden_size", "temperature", "update_epochs", "clip_coef"):
-            if not getattr(args, name) > 0:
+        for name in ("learning_rate", "hidden_size", "temperature", "update_epochs", "clip_coef", "tanh_constant"):
+            if getattr(args, name) is not None and not getattr(args, name) > 0:
                 raise ValueError(f"{name}: expected a positive number, got {getattr(args, name)}.")
+        if not args.entropy_coefficient >= 0:
+            raise ValueError(f"entropy_coefficient: expected a number of at least 0, got {args.entropy_coefficient}.")
+        if not 0 <= args.baseline_decay <= 1:
+            raise ValueError(f"baseline_decay: expected a number from 0 to 1, got {args.baseline_decay}.")
+        if not 0 <= args.warmup < 1:
+            raise ValueError(f"warmup: expected a share of the windows from 0 to less than 1, got {args.warmup}.")
         self.args, self.seen = args, 0
         self.space: SearchSpace = envs.unwrapped.search_space
         self.rng = search.agent_rng(args)

@@ -117,8 +117,6 @@ class Agent:
             raise ValueError(f"replays: expected an integer of at least 0, got {args.replays}.")
         if not np.isfinite(args.initial_q):
             raise ValueError(f"initial_q: expected a finite number, got {args.initial_q}.")
-        if not hasattr(envs.unwrapped, "action_masks"):
-            raise ValueError(f"env_id: expected a sequential view, such as {Args.env_id}, got {args.env_id}.")
         self.settings = {**vars(args), **(PAPER if args.controller == "paper" else {})}
         self.space: SearchSpace = envs.unwrapped.search_space
         self.rng = search.agent_rng(args)

@@ -114,8 +114,6 @@ def advantages(
 class Agent:
     def __init__(self, envs: Any, args: Args) -> None:
         self.envs, self.args = envs.unwrapped, args
-        if not hasattr(self.envs, "action_masks"):
-            raise ValueError(f"env_id: expected a sequential environment such as {Args.env_id}, got {args.env_id}.")
         self.space: SearchSpace = self.envs.search_space
         members, choices = self.envs.num_envs, len(self.space.choices)
         self.num_steps = choices * -(-ROLLOUT // members) if args.num_steps is None else args.num_steps

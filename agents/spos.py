@@ -49,7 +49,6 @@ class Args(search.SearchArgs):
 
 class Agent:
     def __init__(self, envs: Any, args: Args) -> None:
-        one_shot.check_view(args, "agent 'spos'")
         one_shot.check(args, "agent 'spos'")
         for name in ("evaluations", "episodes", "population"):
             if getattr(args, name) < 1:

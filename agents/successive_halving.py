@@ -107,8 +107,6 @@ class Agent:
                 raise ValueError(f"{name}: expected an integer of at least {least}, got {getattr(args, name)}.")
         if args.min_resource > args.windows:
             raise ValueError(f"min_resource: expected at most the {args.windows} windows, got {args.min_resource}.")
-        if hasattr(envs.unwrapped, "action_masks"):
-            raise ValueError(f"env_id: expected a view that takes whole architectures, got {args.env_id}.")
         self.envs, self.args, self.rng = envs, args, search.agent_rng(args)
         self.space: SearchSpace = envs.unwrapped.search_space
         self.rungs = [args.min_resource]

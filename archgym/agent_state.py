@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from archgym import files
 from archgym.search_space import SearchSpace
 
 if TYPE_CHECKING:
@@ -46,9 +47,7 @@ def save(folder: Path, agent: Any, name: str, space: SearchSpace) -> None:
     card = json.dumps({"schema": SCHEMA, "agent": name, "choices": choices(space)}).encode()
     buffer = io.BytesIO()
     np.savez(buffer, **{CARD: np.frombuffer(card, np.uint8), **agent.state()})
-    temporary = folder / f"{FILE}.tmp"
-    temporary.write_bytes(buffer.getvalue())
-    temporary.replace(folder / FILE)
+    files.write(folder / FILE, buffer.getvalue())
 
 
 def load(path: Path, agent: Any, name: str, space: SearchSpace) -> None:

@@ -1,11 +1,10 @@
 """The folder of a comparison or a study while it is worked in: locked, and with its plan written down."""
 
 import fcntl
-import json
 from pathlib import Path
 from typing import Any
 
-from archgym.search import write_json
+from archgym.files import read_json, write_json
 
 MISSING = object()  # what a plan of another version lacks, which differs from None
 
@@ -27,12 +26,12 @@ class Claim:
 
     def __init__(self, folder: Path, plan: dict[str, Any], *, resume: bool, kind: str = "comparison") -> None:
         path = folder / "plan.json"
-        if path.exists() and not resume:
+        recorded = read_json(path)
+        if recorded is not None and not resume:
             raise ValueError(f"{folder} holds a {kind} already: go on with it (--resume), or choose another.")
-        if resume and not path.exists():
+        if recorded is None and resume:
             raise ValueError(f"--resume: expected a {kind} in {folder}, found none.")
-        if path.exists():
-            recorded = json.loads(path.read_text())
+        if recorded is not None:
             held, wanted = (one.get("study", "a comparison") for one in (recorded, plan))
             if held != wanted:
                 raise ValueError(f"--resume: {folder} holds {_called(held)}, not {_called(wanted)}.")

@@ -6,7 +6,7 @@ from archgym import compare_page, scoreboard, scoreboard_tabular
 from archgym.arms import Args, TabularArgs
 from archgym.comparison import Comparison
 from archgym.comparison_tabular import TabularComparison
-from archgym.search import write_json
+from archgym.files import write_json
 
 
 def main(specs: Sequence[str], args: Args) -> int:

@@ -33,6 +33,7 @@ from archgym.arms import Args, Arm, parse_arm
 from archgym.claim import Claim
 from archgym.comparison_stats import smallest_p_value
 from archgym.evaluators import open_evaluator
+from archgym.files import stem
 from archgym.problem import Problem
 from archgym.provenance import versions
 from archgym.scratch import Job
@@ -132,7 +133,7 @@ class Comparison:
     def _own_args(self, arm: Arm, task: str, seed: int) -> SearchArgs:
         """Give the arguments of one search, with the evaluations that were asked for on the command line."""
         shared = {name: getattr(self.args, name) for name in SearchArgs.__dataclass_fields__}
-        out = self.folder / "searches" / task.replace(":", "_") / arm.slug / str(seed)
+        out = self.folder / "searches" / stem(task) / arm.slug / str(seed)
         env_id = search.view(self.args.env_id, type(arm.args))
         own = {"env_id": env_id, "task": task, "seed": seed, "out": out, "resume": False, "retrain": None}
         return replace(arm.args, **{**shared, **own})
@@ -294,7 +295,7 @@ class Comparison:
     def _named_job(
         self, task: str, seed: int, action: list[int], words: list[int], settings: Settings, steps: int, head: int
     ) -> Job:
-        name = f"{task.replace(':', '_')}__{seed}__{'-'.join(map(str, action))}__{steps}__{words[0]:08x}"
+        name = f"{stem(task)}__{seed}__{'-'.join(map(str, action))}__{steps}__{words[0]:08x}"
         return Job(settings.to_dict(), action, words, self.folder / "scratch", name, keep_weights=False, head=head)
 
     def _work(

@@ -23,6 +23,7 @@ from archgym import lookup, search, table_card, workers
 from archgym import table as tables
 from archgym.arms import Arm, TabularArgs
 from archgym.comparison import BEST_OF_K, DRAWN, STREAM, Comparison
+from archgym.files import stem
 from archgym.search import SearchArgs
 from archgym.stats import ranking
 from archgym.table import Table
@@ -145,7 +146,7 @@ class TabularComparison(Comparison):
         return replace(own, table=str(path)) if path.exists() else own
 
     def _world_path(self, task: str, world: int) -> Any:
-        return self.folder / "worlds" / f"{task.replace(':', '_').replace('/', '_')}__{world + 1}.npz"
+        return self.folder / "worlds" / f"{stem(task)}__{world + 1}.npz"
 
     def world_seeds(self, task: str, world: int) -> list[int]:
         """Give the search seeds of a world, by their places in the table."""

@@ -23,6 +23,10 @@ SETTINGS: dict[str, Any] = {"windows": 4, "window_steps": 800, "learning_starts"
 STEPS = 300  # of the comparison of EnvPool with the fallback
 
 
+class Failed(Exception):
+    """What a check found wrong: no assertion, which `python -O` leaves out."""
+
+
 @dataclass(frozen=True)
 class Args:
     """Check this machine."""
@@ -64,11 +68,21 @@ def main(args: Args) -> int:
     for name, check in checks:
         try:
             print(f"ok    {name}: {check(args.device)}", flush=True)
-        except AssertionError as error:
+        except Failed as error:
             failures += 1
             print(f"FAIL  {name}: {error}", flush=True)
     print("all checks passed" if not failures else f"{failures} of {len(checks)} checks failed", file=sys.stdout)
     return 1 if failures else 0
+
+
+def expect(holds: bool, otherwise: str) -> None:
+    """Let a check fail where something does not hold.
+
+    Raises:
+        Failed: If it does not.
+    """
+    if not holds:
+        raise Failed(otherwise)
 
 
 def population(device: str, seed: int = 1) -> Population:
@@ -93,7 +107,7 @@ def forward_passes(device: str) -> str:
     for architecture in (space.default_architecture, space.neighbours(space.default_architecture)[0]):
         outputs.append(module(made.problem, architecture, made.weights(0, architecture))(observations))
     gap = float((outputs[0] - outputs[1]).detach().abs().max())
-    assert gap > 1e-4, f"they differ by {gap} only"
+    expect(gap > 1e-4, f"they differ by {gap} only")
     return f"they differ by up to {gap:.3f}"
 
 
@@ -110,8 +124,8 @@ def changed_weights(device: str) -> str:
     outside = ~moved.new_zeros(moved.shape).scatter(0, inside, True)
     share = float(moved[inside].float().mean())
     still = all(bool((before[n] == store.supernet.fields[n]).cpu()[outside].all()) for n in FIELDS)
-    assert still, "numbers outside the chosen subnet moved"
-    assert share > 0.5, f"only {share:.0%} of the chosen subnet's weights moved"
+    expect(still, "numbers outside the chosen subnet moved")
+    expect(share > 0.5, f"only {share:.0%} of the chosen subnet's weights moved")
     return f"{share:.0%} of its weights moved, nothing else did (dead units account for the rest)"
 
 
@@ -122,8 +136,8 @@ def seeds(device: str) -> str:
         made = population(device, seed)
         returns.append(made.train_window(made.problem.space.default_architecture[None])[0].raw_return)
     first, again, other = returns
-    assert first == again, f"the same seed gave returns of {first} and {again}"
-    assert first != other, f"two seeds gave the same return, {first}"
+    expect(first == again, f"the same seed gave returns of {first} and {again}")
+    expect(first != other, f"two seeds gave the same return, {first}")
     return f"returns {first:.3f}, {again:.3f}; {other:.3f}"
 
 
@@ -150,12 +164,12 @@ def dynamics(device: str) -> str:
             own, _, done, _, _ = single.step(action)
             step = pool.step(np.array([action]))
             gap = max(gap, float(np.abs(own - step.observation[0]).max()))
-            assert done == step.terminated[0], "one ended an episode and the other did not"
+            expect(done == step.terminated[0], "one ended an episode and the other did not")
             observation, fresh = step.observation, True
             if done:
                 observation = pool.step(np.array([0])).observation
         pool.close()
-    assert gap < 1e-5, f"observations differ by {gap}"
+    expect(gap < 1e-5, f"observations differ by {gap}")
     return f"{STEPS} steps differ by at most {gap:.0e}"
 
 
@@ -163,8 +177,8 @@ def device_works(device: str) -> str:
     """Train a window there."""
     made = population(device)
     result = made.train_window(made.problem.space.default_architecture[None])[0]
-    assert not result.diverged, "the learner diverged"
-    assert result.gradient_steps > 0, "no gradient step was made"
+    expect(not result.diverged, "the learner diverged")
+    expect(result.gradient_steps > 0, "no gradient step was made")
     return f"{device}: {result.gradient_steps} gradient steps"
 
 
@@ -175,5 +189,5 @@ def tables_load(device: str) -> str:
         try:
             table.load(name)
         except ValueError as error:
-            raise AssertionError(str(error)) from error
+            raise Failed(str(error)) from error
     return f"{len(names)} loaded" if names else "none is installed"

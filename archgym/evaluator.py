@@ -1,6 +1,7 @@
 """What stands behind a view: K lifetimes in which architectures are scored, whatever it is that scores them.
 
-Training does (`archgym.population`), and so does a planted landscape (`archgym.synthetic`); the journal wraps either.
+Training does (`archgym.population`), and so do a planted landscape (`archgym.synthetic`) and a recorded table
+(`archgym.tabular`); the journal wraps any of them.
 """
 
 from collections.abc import Sequence

@@ -120,7 +120,7 @@ class sentences:
         """Begin."""
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        """Turn refusals into sentences; faults of archgym keep their traceback."""
+        """Turn every ValueError and OSError into a sentence; other faults keep their traceback."""
         if isinstance(error, KeyboardInterrupt):
             print("archgym: interrupted", file=sys.stderr)
             sys.exit(INTERRUPTED)

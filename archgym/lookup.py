@@ -60,7 +60,7 @@ def load(package: str, name: str, kind: str) -> ModuleType:
     Raises:
         ValueError: If there is no such module. A dependency missing *inside* the module raises as itself.
     """
-    if "." in name:
+    if "." in name and name[0] != ".":
         try:
             return importlib.import_module(name)
         except ModuleNotFoundError as error:

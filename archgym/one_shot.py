@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from archgym.search import SEQUENTIAL, SearchArgs
+from archgym.search import SearchArgs
 from archgym.settings import SEPARATE
 
 Key = tuple[int, ...]  # an architecture
@@ -31,24 +31,6 @@ def check(args: SearchArgs, what: str) -> None:
     if args.cost_weight:
         raise ValueError(
             f"cost_weight: expected 0 beside {what}, which scores by returns alone, got {args.cost_weight}."
-        )
-
-
-def check_view(args: SearchArgs, what: str) -> None:
-    """Refuse a view whose actions are single choices.
-
-    Args:
-        args: Of the search.
-        what: Acts by whole architectures, as a sentence names it.
-
-    Raises:
-        ValueError: If it is one.
-    """
-    if args.env_id.endswith(SEQUENTIAL):
-        whole = args.env_id.removesuffix(SEQUENTIAL) + "-v0"
-        raise ValueError(
-            f"--env-id: expected a view whose actions are whole architectures beside {what}, {whole}; got "
-            f"{args.env_id}, which asks for one choice at a time."
         )
 
 

@@ -14,6 +14,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from archgym import files
+
 NUMERIC = (  # columns of tables that are set to the right
     *("parameters", "FLOPs", "area", "return", "difference", "by seed"),
     *("switch rate", "oscillation"),
@@ -81,9 +83,7 @@ def document(title: str, parts: Sequence[str], style: str = "") -> str:
 
 def save(folder: Path, text: str) -> Path:
     """Write a page as the `report.html` of its folder, wholly or not at all."""
-    path, temporary = folder / "report.html", folder / "report.html.tmp"
-    temporary.write_text(text, encoding="utf-8")
-    return temporary.replace(path)
+    return files.write(folder / "report.html", text.encode())
 
 
 def listing(title: str, pairs: Mapping[str, Any]) -> str:

@@ -38,6 +38,8 @@ from archgym.training import Group, Outcome, Window
 from archgym.transfer import Lifetime, Store, Transfer
 from archgym.window import WindowResult
 
+UNKNOWN_BEST = "expected a recorded table or a planted landscape, whose best is known; got networks that are trained."
+
 
 class Population:
     """K members, each its own lifetime; with `share_weights` all of them train one supernet, that of member 0's seed.
@@ -57,6 +59,8 @@ class Population:
         self.device = find_device(settings.device)
         self.family = family_of(problem.space)
         trainers = load("archgym.trainers", settings.trainer, "trainer")
+        if not hasattr(trainers, "PRESETS"):
+            raise ValueError(f"trainer {settings.trainer!r}: expected a module that defines PRESETS and Trainer.")
         self.shares = settings.share_weights
         if self.shares and not getattr(trainers, "SHARES_WEIGHTS", False):
             raise ValueError(
@@ -363,11 +367,11 @@ class Population:
 
     def best(self) -> Architecture:
         """Refuse: nobody knows the best network of a task."""
-        raise ValueError("best: expected a planted landscape, whose optimum is known; got networks that are trained.")
+        raise ValueError(f"best: {UNKNOWN_BEST}")
 
     def regret(self, architecture: Architecture) -> float:
         """Refuse: nobody knows the best network of a task."""
-        raise ValueError("regret: expected a planted landscape, whose optimum is known; got networks that are trained.")
+        raise ValueError(f"regret: {UNKNOWN_BEST}")
 
     def get_state(self) -> State:
         """Copy out everything that the future depends on.

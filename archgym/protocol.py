@@ -20,9 +20,10 @@ from rich.text import Text
 
 from archgym import budget, lookup, report, scratch, search, workers
 from archgym.evaluators import open_evaluator
+from archgym.files import write_json
 from archgym.problem import Problem
 from archgym.progress import Progress
-from archgym.search import SearchArgs, write_json
+from archgym.search import SearchArgs
 from archgym.search_space import Architecture, SearchSpace
 from archgym.settings import Settings
 from archgym.stats import mean_interval
@@ -62,8 +63,8 @@ class Control:
         begun = journal.exists() and journal.stat().st_size > 0
         own = {name: getattr(self.args, name) for name in SearchArgs.__dataclass_fields__}
         spent = json.loads((folder / "config.json").read_text())["settings"]["evaluation_steps"]  # the same budget
-        changed = {"retrain": None, "start_from": None, "evaluation_steps": spent}
-        changed |= {"out": folder / CONTROL, "resume": begun}
+        changed = {"env_id": search.view(self.args.env_id, SearchArgs), "evaluation_steps": spent}
+        changed |= {"retrain": None, "start_from": None, "out": folder / CONTROL, "resume": begun}
         args = SearchArgs(**{**own, **changed})
         log = folder / f"{CONTROL}.log"
         self.process = get_context("spawn").Process(target=search_at_random, args=(args, log))

@@ -1,6 +1,5 @@
 """Reads a run folder: what was asked for, the journal as arrays, and the scores that follow from it."""
 
-import json
 import warnings
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from archgym.files import read_json
 from archgym.journal import read_rows
 from archgym.problem import Problem
 from archgym.settings import Settings
@@ -84,9 +84,9 @@ def read(folder: Path) -> Run:
     """Read a run folder; a half-written last line of the journal is left out.
 
     Raises:
-        ValueError: As `write`.
+        ValueError: If a file of it is missing or damaged.
     """
-    config, path = _json(folder / "config.json"), folder / "journal.jsonl"
+    config, path = read_json(folder / "config.json"), folder / "journal.jsonl"
     if config is None or not isinstance(config.get("settings"), dict):
         raise ValueError(f"report: expected a config.json with settings in {folder}, found none.")
     problem = Problem(Settings.from_keywords(config["settings"]))
@@ -111,7 +111,7 @@ def read(folder: Path) -> Run:
             for name in READ:
                 columns[name][window, column] = row[name][place]
     seeds: list[int] = next((row["seeds"] for row in rows if row.get("call") == "reset"), [])
-    others = (_json(folder / name) for name in ("best.json", "protocol.json", "recommendation.json"))
+    others = (read_json(folder / name) for name in ("best.json", "protocol.json", "recommendation.json"))
     steps = sum(sum(row.get("env_steps", ())) for row in rows)
     return Run(config, problem, seeds, seconds, steps, columns, actions, *others)
 
@@ -124,16 +124,3 @@ def incumbents(run: Run) -> tuple[list[int], list[Key]]:
         values = scores(run.actions[:end], run.columns["reward"][:end])
         found.append(max(values, key=lambda key: values[key]))
     return ends, found
-
-
-def _json(path: Path) -> dict[str, Any] | None:
-    """Read a JSON object; None if there is no file."""
-    if not path.exists():
-        return None
-    try:
-        value = json.loads(path.read_bytes())
-    except ValueError as error:
-        raise ValueError(f"report: {path} is damaged ({error}).") from error
-    if not isinstance(value, dict):
-        raise ValueError(f"report: expected an object in {path}, found {type(value).__name__}.")
-    return value

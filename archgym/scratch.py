@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from archgym.evaluator import Evaluator
 from archgym.evaluators import open_evaluator
+from archgym.files import write_json
 from archgym.journal import Journal, read_rows
 from archgym.problem import Problem
-from archgym.search import write_json
 from archgym.settings import INHERITED, Settings
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from archgym import agent_state, budget
+from archgym.files import read_json, write_json
 from archgym.journal import read_rows
 from archgym.lookup import unknown
 from archgym.problem import Problem
@@ -136,8 +137,9 @@ class Agent(Protocol):
     episodes it will ask for at most, all of them together, the selection in `recommend` included. The budget of a
     search has room for these, and what is not asked for is spent by the evaluation at the end.
 
-    On a sequential view (see `--env-id`) an action decides one choice and most rewards are 0; the infos of a step that
-    trained windows hold `env_steps`. `envs.unwrapped.action_masks()` tells what is legal there.
+    An agent acts on one kind of view, that of its default `--env-id`. On a sequential one an action decides one choice
+    and most rewards are 0; the infos of a step that trained windows hold `env_steps`. `envs.unwrapped.action_masks()`
+    tells what is legal there.
 
     An agent whose learning another search may go on with has `state` and `load_state` (`archgym.agent_state`).
     """
@@ -229,9 +231,10 @@ def rehearse(agent_class: Callable[[Any, Any], Agent], args: SearchArgs, name: s
         How many greedy episodes it says it will ask for.
 
     Raises:
-        ValueError: If the environment or the agent refuses an argument.
+        ValueError: If the environment or the agent refuses an argument, or the agent acts on another kind of view.
     """
     envs = make(args)
+    check_view(envs, args)
     asked = getattr(begin(agent_class, envs, args, name), "asked_episodes", 0)
     envs.close()
     if isinstance(asked, bool) or not isinstance(asked, int | np.integer) or asked < 0:
@@ -354,11 +357,27 @@ def switches(actions: NDArray[np.int64]) -> str:
 
 
 def view(env_id: str, args_class: type[SearchArgs]) -> str:
-    """Give the view of an environment that an agent acts on: the sequential one if its own default is sequential."""
-    default = str(args_class.__dataclass_fields__["env_id"].default)
-    if not default.endswith(SEQUENTIAL) or env_id.endswith(SEQUENTIAL):
-        return env_id
-    return env_id.removesuffix("-v0") + SEQUENTIAL
+    """Give the view of an environment that an agent acts on: the one that its own default is."""
+    whole = env_id.removesuffix(SEQUENTIAL) + "-v0" if env_id.endswith(SEQUENTIAL) else env_id
+    return whole.removesuffix("-v0") + SEQUENTIAL if _by_choices(args_class) else whole
+
+
+def check_view(envs: Any, args: SearchArgs) -> None:
+    """Refuse the view that an agent does not act on.
+
+    Raises:
+        ValueError: If it asks for single choices of an agent whose default asks for whole architectures, or the
+            reverse.
+    """
+    by_choices = _by_choices(type(args))
+    if hasattr(envs.unwrapped, "action_masks") != by_choices:
+        kind, near = "single choices" if by_choices else "whole architectures", view(args.env_id, type(args))
+        hint = f" ({near})" if near in gym.registry else ""
+        raise ValueError(f"--env-id: expected a view whose actions are {kind}{hint}, got {args.env_id}.")
+
+
+def _by_choices(args_class: type[SearchArgs]) -> bool:
+    return str(args_class.__dataclass_fields__["env_id"].default).endswith(SEQUENTIAL)
 
 
 def run_folder(args: SearchArgs, name: str) -> Path:
@@ -410,12 +429,11 @@ def check_resume(folder: Path, args: SearchArgs, name: str) -> None:
     """Refuse to go on with other arguments than a folder was made with.
 
     Raises:
-        ValueError: If the agent is another, or one of its arguments.
+        ValueError: If the agent is another, or one of its arguments, or the record of them is damaged.
     """
-    path = folder / "config.json"
-    if not path.exists():
+    recorded = read_json(folder / "config.json")
+    if recorded is None:
         return
-    recorded = json.loads(path.read_text())
     if recorded["agent"] != name:
         raise ValueError(f"--resume: {folder} holds a search of {recorded['agent']!r}, not of {name!r}.")
     for key, value in as_json(args).items():
@@ -478,13 +496,6 @@ def parse_settings(pairs: tuple[str, ...]) -> dict[str, Any]:
         except json.JSONDecodeError:
             settings[name] = text
     return settings
-
-
-def write_json(path: Path, content: object) -> None:
-    """Write a JSON file so that it is always whole."""
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(content, indent=2) + "\n")
-    temporary.replace(path)
 
 
 def agent_rng(args: SearchArgs) -> np.random.Generator:

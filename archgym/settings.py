@@ -135,6 +135,13 @@ class Settings:
             ValueError: If one of them is wrong, or no table is named where the id asks for one (`tabular`).
         """
         keywords = {name: value.item() if isinstance(value, np.generic) else value for name, value in keywords.items()}
+        for name in ("paper", "table"):
+            if keywords.get(name):
+                _check_name(name, keywords[name])
+        if not isinstance(keywords.get("trainer_settings", {}), Mapping):
+            raise ValueError(
+                f"trainer_settings: expected settings by name (a dict), got {keywords['trainer_settings']!r}."
+            )
         if keywords.pop("tabular", False) and not keywords.get("table"):
             raise ValueError(
                 "table: expected a file (.npz), a name of `archgym list` or 'auto' with an environment on recorded "
@@ -180,8 +187,7 @@ class Settings:
             if getattr(self, kind) not in known:
                 raise unknown(kind, getattr(self, kind), known)
         for name in ("task", "space", "device", "trainer", "preset", "learner", "table", "paper"):
-            if not isinstance(getattr(self, name), str):
-                raise ValueError(f"{name}: expected a name, got {getattr(self, name)!r}.")
+            _check_name(name, getattr(self, name))
         for name in ("random_return", "reference_return"):
             if getattr(self, name) is not None and not _is_number(getattr(self, name)):
                 raise ValueError(f"{name}: expected a finite number, got {getattr(self, name)!r}.")
@@ -280,6 +286,12 @@ class Settings:
     def to_dict(self) -> dict[str, Any]:
         """Give the settings as JSON takes them."""
         return dataclasses.asdict(self)
+
+
+def _check_name(name: str, value: object) -> None:
+    """Refuse a setting that is no name."""
+    if not isinstance(value, str):
+        raise ValueError(f"{name}: expected a name, got {value!r}.")
 
 
 def _is_number(value: object) -> bool:

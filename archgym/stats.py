@@ -135,26 +135,6 @@ def switch_rates(actions: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.fl
     return switched.sum(0) / np.maximum(1, counts - 1), returned.sum(0) / np.maximum(1, counts - 2)
 
 
-def bootstrap_interval(
-    values: ArrayLike, *, seed: int = 0, level: float = 0.95, draws: int = 10_000
-) -> tuple[float, float]:
-    """Give a seeded percentile bootstrap interval of a mean.
-
-    Args:
-        values: (n,) independent values; with fewer than about ten it is too narrow, see `mean_interval`.
-        seed: Of the resampling.
-        level: Coverage.
-        draws: Resamples.
-
-    Returns:
-        Lower and upper end.
-    """
-    array = np.asarray(values, dtype=np.float64)
-    picked = np.random.default_rng(seed).integers(0, len(array), (draws, len(array)))
-    low, high = np.quantile(array[picked].mean(1), [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
-
-
 def mean_interval(values: ArrayLike, level: float = 0.95) -> tuple[float, float]:
     """Give Student's interval of a mean; with few values the bootstrap's would be too narrow.
 

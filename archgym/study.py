@@ -23,11 +23,12 @@ from rich.table import Table
 
 from archgym import arms, budget, jobs, lookup, papers, run_folder, search, study_page, study_stats, workers
 from archgym.claim import Claim
+from archgym.files import write_json
 from archgym.problem import Problem
 from archgym.provenance import processor, versions
 from archgym.run_folder import Run
 from archgym.scoreboard import LOG_WIDTH
-from archgym.search import SearchArgs, write_json
+from archgym.search import SearchArgs
 from archgym.settings import Settings
 
 STREAM = 103  # key of a study's random numbers below the seed

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, get_origin
 
+from archgym.files import stem
 from archgym.lookup import unknown
 
 SCHEMA = 1
@@ -78,7 +79,7 @@ class Card:
 
 def name_of(settings: Mapping[str, Any]) -> str:
     """Name the table of such settings: trainer, space and task."""
-    return "--".join(str(settings[name]).replace(":", "_").replace("/", "_") for name in NAMED)
+    return "--".join(stem(str(settings[name])) for name in NAMED)
 
 
 def shipped() -> list[str]:

@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.table import Table as Grid
 
 from archgym import table as tables
+from archgym.files import write_json
 from archgym.launch import parse
-from archgym.search import write_json
 from archgym.table_findings import describe
 from archgym.table_layout import grids, remarks, verdict
 

@@ -132,16 +132,20 @@ class Lives:
         if isinstance(episodes, bool) or not isinstance(episodes, int | np.integer) or episodes < 1:
             raise ValueError(f"episodes: expected a positive integer, got {episodes!r}.")
         self.need(members)
-        vectors = np.stack([self.problem.space.canonical(one) for one in np.asarray(architectures)])
+        vectors = self.canonical(architectures)
         self.evaluations.need(len(vectors) * int(episodes))
         returns, steps = self.evaluator.evaluate(vectors, members, int(episodes))
         self.evaluations.spend(sum(steps))
         return returns
 
+    def canonical(self, architectures: ArrayLike) -> NDArray[np.int64]:
+        """Check architectures (N, choices)."""
+        return np.stack([self.problem.space.canonical(one) for one in matrix(architectures)])
+
     def evaluate_rest(self, architectures: ArrayLike) -> NDArray[np.float64]:
         """Score one architecture per member, (K, choices), with all that is left of the budget."""
         self.need(range(self.members))
-        vectors = np.stack([self.problem.space.canonical(one) for one in np.asarray(architectures)])
+        vectors = self.canonical(architectures)
         episodes = self.evaluations.rest()
         members = [member for member, count in enumerate(episodes) if count]
         scores = np.full(self.members, np.nan)
@@ -191,11 +195,11 @@ class Lives:
 
     def set_state(self, state: State, generators: Sequence[np.random.Generator]) -> None:
         """Go on from a state."""
+        lived, saved_generators = kept(state, "histories"), kept(state, "generators")
         self.evaluator.set_state(state)
-        view = state.meta["view"]
-        histories = [[WindowResult(**result) for result in history] for history in view["histories"]]
+        histories = [[WindowResult(**result) for result in history] for history in lived]
         self.lifetimes = [Lifetime(self.problem, history) for history in histories]
-        for own, saved in zip(generators, view["generators"], strict=True):
+        for own, saved in zip(generators, saved_generators, strict=True):
             own.bit_generator.state = saved
         self.begun[:] = self.ready = True
 
@@ -208,6 +212,12 @@ class Face:
     """What the single and the vector environment answer alike."""
 
     _lives: Lives
+    closed = False
+
+    def need_open(self) -> None:
+        """Refuse to go on after `close`."""
+        if self.closed:
+            raise gym.error.ClosedEnvironmentError("expected an open environment, got one after close().")
 
     @property
     def trains(self) -> bool:
@@ -239,12 +249,34 @@ class Face:
         return self._lives.evaluate_rest(architectures)
 
     def best(self) -> Architecture:
-        """Give the best architecture, where it is known (a planted landscape); else a `ValueError`."""
+        """Give the best architecture, if it is known (from a table, or planted); else a `ValueError`."""
         return self._lives.evaluator.best()
 
     def regret(self, architecture: ArrayLike) -> float:
         """Give the normalised distance to the best architecture, where it is known; else a `ValueError`."""
         return self._lives.evaluator.regret(self._lives.problem.space.canonical(architecture))
+
+
+def matrix(architectures: ArrayLike) -> NDArray[Any]:
+    """Refuse what is no list of architectures, (N, choices)."""
+    given = np.asarray(architectures)
+    if given.ndim != 2 or not len(given):
+        raise ValueError(f"architectures: expected an array (N, choices), got one of shape {given.shape}.")
+    return given
+
+
+def kept(state: State, name: str) -> Any:
+    """Give what a view keeps in a state under a name.
+
+    Raises:
+        ValueError: If it is a state of another view, or of none.
+    """
+    view = state.meta.get("view", {})
+    if name not in view:
+        raise ValueError(
+            f"state: expected one that this view gave, with {name}, got one with {', '.join(view) or 'none of a view'}."
+        )
+    return view[name]
 
 
 def lifetime_seed(generator: np.random.Generator) -> int:
@@ -296,6 +328,8 @@ def _is_short(problem: Problem) -> bool:
 def _journal_path(given: str | None) -> Path | None:
     """Find the journal of a new environment: the keyword ("": none), or the variable (numbered from the second on)."""
     global _recorded
+    if given is not None and not isinstance(given, str | os.PathLike):
+        raise ValueError(f"journal: expected the path of a file, got {given!r}.")
     if given is not None:
         return Path(given) if given else None
     named = os.environ.get(JOURNAL_VARIABLE)

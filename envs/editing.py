@@ -9,7 +9,7 @@ from gymnasium.vector import VectorEnv, VectorWrapper
 from gymnasium.vector.utils import batch_space
 from numpy.typing import ArrayLike, NDArray
 
-from archgym.envs import seeds
+from archgym.envs import core, seeds
 from archgym.envs.draft import ILLEGAL_PENALTY, check_illegal, check_in_step
 from archgym.envs.edits import Edits, Present
 from archgym.envs.sequential import SequentialEnv, SequentialVectorEnv
@@ -126,13 +126,13 @@ class EditingEnv(gym.Wrapper[Observation, Any, Observation, Any], RecordConstruc
         """Copy the lifetime's state, the present architecture included."""
         state = self._base.get_state()
         own = {"genes": list(self._need_present().genes), "seen": self._seen.tolist()}
-        state.meta["view"]["editing"] = {**own, "generator": self._generator.bit_generator.state}
+        state.meta["view"]["edits"] = {**own, "generator": self._generator.bit_generator.state}
         return state
 
     def set_state(self, state: Any) -> None:
         """Go on from a state of an environment with the same arguments; call `reset` before, through the wrappers."""
+        own = core.kept(state, "edits")
         self._base.set_state(state)
-        own = state.meta["view"]["editing"]
         self._seen = np.array(own["seen"], dtype=np.float32)
         self._generator.bit_generator.state = own["generator"]
         self._present = Present(self._edits, own["genes"])
@@ -250,13 +250,13 @@ class EditingVectorEnv(
         state = self._base.get_state()
         genes = [list(present.genes) for present in self._need_presents()]
         generators = [generator.bit_generator.state for generator in self._generators]
-        state.meta["view"]["editing"] = {"genes": genes, "generators": generators}
+        state.meta["view"]["edits of members"] = {"genes": genes, "generators": generators}
         return state
 
     def set_state(self, state: Any) -> None:
         """Go on from a state of an environment with the same arguments; call `reset` before, through the wrappers."""
+        own = core.kept(state, "edits of members")
         self._base.set_state(state)
-        own = state.meta["view"]["editing"]
         for generator, saved in zip(self._generators, own["generators"], strict=True):
             generator.bit_generator.state = saved
         self._presents = [Present(self._edits, genes) for genes in own["genes"]]

@@ -8,7 +8,7 @@ import numpy as np
 from gymnasium.vector.utils import batch_space
 from numpy.typing import ArrayLike, NDArray
 
-from archgym.envs import seeds
+from archgym.envs import core, seeds
 from archgym.envs.draft import ILLEGAL_PENALTY, Draft, check_illegal, check_in_step, observation_space
 from archgym.envs.single import ArchSearchEnv
 from archgym.envs.vector import ArchSearchVectorEnv, mask_infos
@@ -102,8 +102,9 @@ class SequentialEnv(ArchSearchEnv):
 
     def set_state(self, state: Any) -> None:
         """Go on from a state of an environment with the same arguments; call `reset` before, through the wrappers."""
+        drafts = core.kept(state, "drafts")
         super().set_state(state)
-        self._draft = Draft(self.search_space, state.meta["view"]["drafts"][0])
+        self._draft = Draft(self.search_space, drafts[0])
 
     def _observation(self) -> NDArray[np.float32]:
         return np.concatenate([super()._observation(), self._draft.observation()])
@@ -181,8 +182,9 @@ class SequentialVectorEnv(ArchSearchVectorEnv):
 
     def set_state(self, state: Any) -> None:
         """Go on from a state of an environment with the same arguments; call `reset` before, through the wrappers."""
+        drafts = core.kept(state, "drafts")
         super().set_state(state)
-        self._drafts = [Draft(self.search_space, prefix) for prefix in state.meta["view"]["drafts"]]
+        self._drafts = [Draft(self.search_space, prefix) for prefix in drafts]
 
     def fork(self, source: int, target: int, architecture: ArrayLike | None = None) -> None:
         """Make a member a copy of another, its architecture under construction included; see `ArchSearchVectorEnv`."""

@@ -100,7 +100,9 @@ class ArchSearchEnv(core.Face, gym.Env[NDArray[Any], Any]):
 
         Raises:
             ValueError: If one of them is no such seed.
+            gymnasium.error.ClosedEnvironmentError: After `close`.
         """
+        self.need_open()
         seed, own = seeds.check_seed(seed), self.lifetime_asked(options)
         super().reset(seed=seed)
         if seed is not None:
@@ -115,6 +117,7 @@ class ArchSearchEnv(core.Face, gym.Env[NDArray[Any], Any]):
         Raises:
             ValueError: If the action is not an architecture of the space.
             gymnasium.error.ResetNeeded: Before the first reset and after the end of a lifetime.
+            gymnasium.error.ClosedEnvironmentError: After `close`.
         """
         self.need_windows()
         reward, over, info = self._lives.live(action)
@@ -139,7 +142,7 @@ class ArchSearchEnv(core.Face, gym.Env[NDArray[Any], Any]):
         Returns:
             Mean raw returns, (N,).
         """
-        return self._lives.evaluate(architectures, episodes, [0] * len(np.asarray(architectures)))
+        return self._lives.evaluate(architectures, episodes, [0] * len(core.matrix(architectures)))
 
     def export(self, architecture: ArrayLike) -> Any:
         """Build a plain `torch.nn.Module` of an architecture with its present weights; it needs no archgym to run.
@@ -182,6 +185,7 @@ class ArchSearchEnv(core.Face, gym.Env[NDArray[Any], Any]):
     def close(self) -> None:
         """Close the journal, and inner environments that are kept alive."""
         self._lives.close()
+        self.closed = True
 
     @property
     def _life(self) -> Lifetime:
@@ -191,7 +195,8 @@ class ArchSearchEnv(core.Face, gym.Env[NDArray[Any], Any]):
         return self._lives.observation(0)
 
     def need_windows(self) -> None:
-        """Refuse a step where there is no lifetime with windows left."""
+        """Refuse a step where there is no lifetime with windows left, or after `close`."""
+        self.need_open()
         if not self._lives.ready:
             self._lives.need([0])
         if self._lives.ended(0):

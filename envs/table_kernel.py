@@ -2,14 +2,12 @@
 
 import ctypes
 import functools
-import logging
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
-import archgym
+from archgym import compiled
 
 _integer, _pointer = ctypes.c_int64, ctypes.c_void_p
 
@@ -39,20 +37,14 @@ VERSION = 2  # of lives.cpp
 @functools.cache
 def library() -> ctypes.CDLL | None:
     """Load it; None, and one line in the log, where it was not built, or from another lives.cpp."""
-    folder, reason = Path(archgym.__file__).parent / "native", "there was no C++ compiler when archgym was installed"
-    for path in sorted(folder.glob("_lives*.so")):
-        loaded = ctypes.CDLL(str(path))
-        if getattr(loaded, "lives_version", lambda: 0)() != VERSION:
-            reason = "archgym has changed since it was installed; install it again"
-            continue
-        loaded.lives_step.restype, loaded.lives_step.argtypes = _integer, [_pointer, _pointer, _pointer, _integer]
-        return loaded
-    logging.getLogger("archgym").warning(
-        "archgym/native/lives.cpp was not built (%s): steps on recorded tables are computed in Python, several times "
-        "slower.",
-        reason,
+    lost = (
+        "archgym/native/lives.cpp was not built ({}): steps on recorded tables are computed in Python, several times "
+        "slower."
     )
-    return None
+    loaded = compiled.load(["_lives"], "lives_version", VERSION, lost)
+    if loaded is not None:
+        loaded.lives_step.restype, loaded.lives_step.argtypes = _integer, [_pointer, _pointer, _pointer, _integer]
+    return loaded
 
 
 def hand_over(

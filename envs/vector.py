@@ -133,10 +133,10 @@ class ArchSearchVectorEnv(core.Face, VectorEnv[NDArray[np.float32], Any, NDArray
             Mean raw returns, (N,).
         """
         chosen = list(range(self.num_envs)) if members is None else list(members)
-        if len(chosen) != len(np.asarray(architectures)):
+        if len(chosen) != len(core.matrix(architectures)):
             raise ValueError(
                 f"evaluate: expected one architecture for each of the {len(chosen)} members, "
-                f"got {len(np.asarray(architectures))}."
+                f"got {len(core.matrix(architectures))}."
             )
         return self._lives.evaluate(architectures, episodes, chosen)
 
@@ -208,11 +208,6 @@ class ArchSearchVectorEnv(core.Face, VectorEnv[NDArray[np.float32], Any, NDArray
         own = [every[member] for member in begun]
         self._lives.evaluator.check_seeds([seed for seed in own if seed is not None])
         return own
-
-    def need_open(self) -> None:
-        """Refuse to go on after `close`."""
-        if self.closed:
-            raise gym.error.ClosedEnvironmentError("expected an open environment, got one after close().")
 
     def close_extras(self, **kwargs: Any) -> None:
         """Close the journal, and inner environments that are kept alive."""

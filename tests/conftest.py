@@ -3,7 +3,9 @@
 import json
 import os
 import resource
+import subprocess
 import sys
+import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -45,6 +47,44 @@ def room() -> Callable[[int], AbstractContextManager[None]]:
             resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
     return limited
+
+
+@pytest.fixture(scope="session")
+def kill() -> Callable[[subprocess.Popen[str]], int]:
+    """Give a function that kills a process and waits for its workers to end with it; how many it tells."""
+    if sys.platform != "linux":
+        pytest.skip("looks for processes in /proc")
+
+    def killed(process: subprocess.Popen[str]) -> int:
+        workers = descendants(process.pid)
+        process.kill()
+        process.communicate()
+        deadline = time.monotonic() + 20
+        while alive := [worker for worker in workers if is_alive(worker)]:
+            assert time.monotonic() < deadline, f"{len(alive)} processes go on after the death of their parent"
+            time.sleep(0.05)
+        return len(workers)
+
+    return killed
+
+
+def descendants(process: int) -> list[int]:
+    """List the processes below one, by their ids."""
+    parents = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    below = [child for child, parent in parents.items() if parent == process]
+    return below + [one for child in below for one in descendants(child)]
+
+
+def is_alive(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,9 @@
 """What every agent of the shelf promises, on planted landscapes: it learns, repeats, keeps the budget and resumes."""
 
 import json
+import re
 import warnings
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -124,6 +126,17 @@ def test_a_search_cut_at_any_line_of_its_journal_ends_as_it_would_have(name: str
     for file in ("recommendation.json",):
         assert (cut / file).read_text() == (whole / file).read_text()
     assert told(cut) == told(whole)
+
+
+@pytest.mark.parametrize("name", AGENTS)
+def test_the_view_that_it_does_not_act_on_is_refused_before_anything_is_written(name: str, tmp_path: Path) -> None:
+    agent_class, args = agent_of(name, out=tmp_path / "run")
+    whole, sequential = "ArchSearch-Synthetic-v0", "ArchSearch-Synthetic-Sequential-v0"
+    wrong, kind = (whole, "single choices") if args.env_id == sequential else (sequential, "whole architectures")
+    sentence = f"--env-id: expected a view whose actions are {kind} ({args.env_id}), got {wrong}."
+    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
+        search.run(agent_class, replace(args, env_id=wrong), name)
+    assert not (tmp_path / "run").exists()
 
 
 def told(folder: Path) -> list[dict[str, Any]]:

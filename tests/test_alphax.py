@@ -222,9 +222,3 @@ def test_a_search_repeats_under_its_seed() -> None:
 def test_wrong_settings_are_refused_with_a_sentence(arguments: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         agent_on(TINY, **arguments)
-
-
-def test_a_sequential_view_is_refused() -> None:
-    unwrapped = SimpleNamespace(search_space=TINY, action_masks=None)
-    with pytest.raises(ValueError, match="env_id: expected a view that takes whole architectures"):
-        Agent(SimpleNamespace(unwrapped=unwrapped), Args(env_id="ArchSearch-DQN-Sequential-v0"))

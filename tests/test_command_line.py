@@ -376,6 +376,18 @@ def test_a_wrong_resume_gives_one_sentence_and_leaves_the_folder_as_it_is(
         assert not any((tmp_path / "empty").iterdir())
 
 
+@pytest.mark.parametrize("content", ['{"agent": "fix', "[]"])
+def test_a_damaged_record_of_the_arguments_is_named_at_a_resume(
+    content: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["search", "fixed", *TINY, "--out", "run"]
+    assert archgym_says(*words, capsys=capsys)[0] == 0
+    (tmp_path / "run" / "config.json").write_text(content)
+    code, _, wrong = archgym_says(*words, "--resume", capsys=capsys)
+    assert code == 2
+    assert wrong.startswith("archgym: run/config.json is damaged: expected ")
+
+
 def test_wrong_input_is_the_same_for_a_process_of_its_own(tmp_path: Path) -> None:
     command = [str(Path(sys.executable).with_name("archgym")), "search", "random-search", "--windows", "none"]
     done = subprocess.run(command, capture_output=True, text=True, env=os.environ, check=False)

@@ -3,13 +3,14 @@
 import fcntl
 import json
 import re
-import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pytest
 
@@ -51,6 +52,13 @@ class Agent:
 
     def learn(self, rewards, infos):
         return {}
+"""
+
+TOY = """
+import gymnasium as gym
+
+entry = "gymnasium.envs.classic_control:CartPoleEnv"
+gym.register("lab/Toy-v0", entry_point=entry, max_episode_steps=40, reward_threshold=39)
 """
 
 
@@ -158,6 +166,14 @@ def test_several_tasks_are_strata_of_one_comparison(tmp_path: Path) -> None:
     assert scores.shape == (2, 2)
     statistics = content["boards"]["lifetime"]["statistics"]["random-search"]
     assert statistics["iqm"] == pytest.approx(np.sort(scores.ravel())[1:3].mean())
+
+
+def test_a_task_of_a_module_and_a_namespace_is_compared_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "toys.py").write_text(TOY)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert compare.main([], args(tmp_path / "run", task="toys:lab/Toy-v0", seeds=1, jobs=1)) == 0
+    assert (tmp_path / "run" / "searches" / "toys_lab_Toy-v0").is_dir()
+    gym.registry.pop("lab/Toy-v0")
 
 
 @pytest.fixture(scope="module")
@@ -363,11 +379,19 @@ def test_two_comparisons_do_not_write_to_one_folder(tmp_path: Path) -> None:
     assert not (tmp_path / "run" / "searches").exists()
 
 
+def test_every_arm_acts_on_its_own_view_whichever_is_asked_for(tmp_path: Path) -> None:
+    for asked in ("ArchSearch-Synthetic-v0", "ArchSearch-Synthetic-Sequential-v0"):
+        comparison = Comparison(["dqn"], args(tmp_path, env_id=asked))
+        views = {arm.name: comparison.search_args(arm, "CartPole-v1", 1).env_id for arm in comparison.arms}
+        whole = dict.fromkeys(("random-search", "fixed"), "ArchSearch-Synthetic-v0")
+        assert views == {"dqn": "ArchSearch-Synthetic-Sequential-v0", **whole}
+
+
 # Going on
 
 
 def test_a_comparison_that_was_killed_goes_on_and_ends_with_the_same_scores(
-    done: dict[str, Any], tmp_path: Path
+    done: dict[str, Any], kill: Callable[[subprocess.Popen[str]], int], tmp_path: Path
 ) -> None:
     arms = ["random-search", "lstm-reinforce", "fixed:architecture=c0=2 c1=2 c2=2"]
     command = [sys.executable, "-m", "archgym", "compare", *arms, *WORDS, "--out", str(tmp_path / "run")]
@@ -377,8 +401,7 @@ def test_a_comparison_that_was_killed_goes_on_and_ends_with_the_same_scores(
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < until
         time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
+    kill(process)
     assert not (tmp_path / "run" / "compare.json").exists()
     finished = {path: path.stat().st_mtime_ns for path in tmp_path.glob("run/searches/*/*/*/recommendation.json")}
     done_again = subprocess.run([*command, "--resume"], capture_output=True, text=True, check=False)

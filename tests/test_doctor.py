@@ -1,6 +1,8 @@
 """`archgym doctor --speed`: figures against bounds. What `archgym doctor` checks is in test_command_line.py."""
 
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -50,6 +52,17 @@ def test_speed_is_of_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_doctor_measures_when_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(speed, "main", lambda: 17)
     assert doctor.main(doctor.Args(speed=True)) == 17
+
+
+def test_checks_fail_without_assertions_too() -> None:
+    code = (
+        "from archgym import doctor\n"
+        "doctor.SETTINGS['learning_rate'] = 1e-12\n"
+        "try: print(doctor.changed_weights('cpu'))\n"
+        "except doctor.Failed as error: print('found:', error)\n"
+    )
+    done = subprocess.run([sys.executable, "-O", "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.startswith("found: only "), done.stderr
 
 
 @pytest.mark.parametrize("hidden", [(120, 84), (128, 64, 32)])

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from archgym.episodes import EpisodeCounter
 from archgym.inner_envs import open_inner_envs
 from archgym.learners.dqn import Config
-from archgym.learners.dqn_torch import DRAWS, Learner
+from archgym.learners.dqn_torch import DRAWS, Learner, sync_targets
 from archgym.lookup import load
 from archgym.native import library
 from archgym.replay import REWARD, TERMINATED, VALID, Batch, Content, Replay
@@ -115,7 +115,7 @@ def test_updates_are_those_of_a_plain_network_with_torchs_adam(network: MLP, dou
         learner.update(batch)
         plain.update(batch)
         if step % 4 == 3:
-            learner.sync_target()
+            sync_targets([learner])
             plain.sync()
         torch.testing.assert_close(learner.subnets.fields["weight"][0], flat(plain.online), rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(learner.subnets.fields["target"][0], flat(plain.target), rtol=1e-4, atol=1e-5)
@@ -175,7 +175,7 @@ def test_members_of_a_stack_learn_what_they_learn_alone() -> None:
             learner.update(of_member(batch, member))
         if step == 4:
             for learner in (together, *alone):
-                learner.sync_target()
+                sync_targets([learner])
     for name in FIELDS:
         stacked = torch.cat([learner.subnets.fields[name] for learner in alone])
         torch.testing.assert_close(together.subnets.fields[name], stacked, rtol=1e-4, atol=1e-6)
@@ -210,7 +210,7 @@ def test_the_target_moves_towards_the_weights_by_tau(tau: float) -> None:
     learner = learner_of(replace(CONFIG, tau=tau), [store()])
     before = learner.subnets.fields["target"].clone()
     learner.update(random_batch(0))
-    learner.sync_target()
+    sync_targets([learner])
     expected = before + tau * (learner.subnets.fields["weight"] - before)
     torch.testing.assert_close(learner.subnets.fields["target"], expected)
 

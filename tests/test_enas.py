@@ -178,13 +178,15 @@ def test_it_recommends_what_the_controller_finds_most_probable() -> None:
             for preset, own in PRESETS.items()
             for name in own
         ),
-        (
-            {"env_id": "ArchSearch-DQN-Sequential-v0"},
-            "actions are whole architectures beside agent 'enas', Arch",
-        ),
         ({"update_every": 0}, "update_every: expected a positive number, got 0"),
         ({"hidden_size": 0}, "hidden_size: expected a positive number, got 0"),
         ({"baseline_momentum": 1.5}, "baseline_momentum: expected a number from 0 to 1, got 1.5"),
+        ({"max_grad_norm": -1.0}, "max_grad_norm: expected a positive number, got -1.0"),
+        ({"tanh_constant": 0.0}, "tanh_constant: expected a positive number, got 0.0"),
+        ({"entropy_coefficient": -0.1}, "entropy_coefficient: expected a number of at least 0, got -0.1"),
+        ({"warmup": 2.0}, "warmup: expected a share of the windows from 0 to less than 1, got 2.0"),
+        ({"warmup": 1.0}, "warmup: expected a share of the windows from 0 to less than 1, got 1.0"),
+        ({"warmup": -0.1}, "warmup: expected a share of the windows from 0 to less than 1, got -0.1"),
     ],
 )
 def test_wrong_settings_are_refused(arguments: dict[str, Any], sentence: str) -> None:

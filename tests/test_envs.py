@@ -786,6 +786,8 @@ def test_one_members_wrong_action_costs_no_member_anything(mistake: str) -> None
         ({"cost_weight": -1.0}, "cost_weight: expected a number of at least 0, got -1.0"),
         ({"learning_starts": 180}, "learning_starts: expected fewer than the 180 steps .* got 180"),
         ({"device": "tpu"}, "device: expected one of cpu.* got 'tpu'"),
+        ({"trainer": "archgym.stats"}, "trainer 'archgym.stats': expected a module that defines PRESETS and Trainer"),
+        ({"journal": 3}, "journal: expected the path of a file, got 3"),
         ({"resume": True}, "resume: expected a journal"),
     ],
 )
@@ -795,7 +797,7 @@ def test_a_wrong_keyword_is_refused_with_the_nearest_right_one(
 ) -> None:
     journal = {} if "resume" in keywords else {"journal": str(tmp_path / "journal.jsonl")}
     with pytest.raises(ValueError, match=sentence):
-        maker(**keywords, **journal)
+        maker(**{**journal, **keywords})
     assert not any(tmp_path.iterdir())
 
 
@@ -811,6 +813,30 @@ def test_a_window_too_short_for_an_episode_warns_once() -> None:
         assert "window_steps=60 is shorter than 1250" in ours[0]
     with no_warning():
         gym.make(DQN, **FULL)
+
+
+@pytest.mark.parametrize("given", [3, [0, 1, 0], [], np.zeros((1, 1, 3), dtype=np.int64)])
+@pytest.mark.parametrize("maker", [make, lambda **keywords: make_vec(2, **keywords)], ids=["single", "vector"])
+def test_what_is_no_list_of_architectures_is_not_scored(maker: Callable[..., Any], given: Any) -> None:
+    env = maker().unwrapped
+    env.reset(seed=0)
+    for score in (env.evaluate, env.evaluate_rest):
+        with pytest.raises(ValueError, match=r"^architectures: expected an array \(N, choices\), got one of shape \("):
+            score(given)
+
+
+@pytest.mark.parametrize("id", ["ArchSearch-Synthetic-v0", "ArchSearch-Synthetic-Sequential-v0"])
+@pytest.mark.parametrize("journal", ["", "journal.jsonl"])
+def test_a_closed_environment_refuses_to_go_on(
+    id: str, journal: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    env: Any = gym.make(id, windows=3, journal=journal)
+    env.reset(seed=0)
+    env.close()
+    for go_on in (lambda: env.step(env.action_space.sample()), lambda: env.reset(seed=1)):
+        with pytest.raises(gym.error.ClosedEnvironmentError, match=r"expected an open environment, got one after clo"):
+            go_on()
 
 
 # The record

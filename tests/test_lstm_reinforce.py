@@ -298,8 +298,14 @@ def test_ppo_too_waits_for_the_warm_up_and_copes_with_one_member() -> None:
         ({"clip_coef": 0.1}, "clip_coef: expected no value beside update 'reinforce', got 0.1"),
         ({"update": "ppo", "update_epochs": 0}, "update_epochs: expected a positive number, got 0"),
         ({"update": "ppo", "clip_coef": 0.0}, "clip_coef: expected a positive number, got 0.0"),
+        ({"baseline_decay": 1.1}, "baseline_decay: expected a number from 0 to 1, got 1.1"),
+        ({"tanh_constant": 0.0}, "tanh_constant: expected a positive number, got 0.0"),
+        ({"entropy_coefficient": -0.1}, "entropy_coefficient: expected a number of at least 0, got -0.1"),
+        ({"warmup": 2.0}, "warmup: expected a share of the windows from 0 to less than 1, got 2.0"),
+        ({"warmup": 1.0}, "warmup: expected a share of the windows from 0 to less than 1, got 1.0"),
+        ({"warmup": -0.1}, "warmup: expected a share of the windows from 0 to less than 1, got -0.1"),
     ],
 )
-def test_wrong_settings_of_the_update_are_refused(arguments: dict[str, Any], sentence: str) -> None:
+def test_wrong_settings_are_refused(arguments: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         agent_on(SPACE, **arguments)

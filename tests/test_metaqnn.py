@@ -16,8 +16,8 @@ WIDE_LIMITED = WIDE.constrained(max_params(WIDE, 3000, 4, 2))
 
 
 def agent_on(space: SearchSpace, **arguments: Any) -> Agent:
-    """Make the agent on something that has a space and decides choice by choice."""
-    unwrapped = SimpleNamespace(search_space=space, action_masks=None)
+    """Make the agent on something that has a space."""
+    unwrapped = SimpleNamespace(search_space=space)
     return Agent(SimpleNamespace(unwrapped=unwrapped), Args(**{"windows": 10, "num_envs": 2, **arguments}))
 
 
@@ -213,8 +213,3 @@ def test_a_search_repeats_under_its_seed() -> None:
 def test_wrong_settings_are_refused_with_a_sentence(arguments: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         agent_on(TINY, **arguments)
-
-
-def test_a_view_of_whole_architectures_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"env_id: expected a sequential view.*got ArchSearch-DQN-v0"):
-        Agent(SimpleNamespace(unwrapped=SimpleNamespace(search_space=TINY)), Args(env_id="ArchSearch-DQN-v0"))

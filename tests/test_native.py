@@ -17,7 +17,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import archgym  # noqa: F401  (registers the environments)
+import archgym
 from archgym import native
 from archgym.learners import dqn, dqn_native, dqn_torch, pqn, pqn_native, pqn_torch
 from archgym.learners import native as handed
@@ -415,7 +415,7 @@ def test_the_library_loaded_is_the_widest_that_the_processor_has() -> None:
 @pytest.fixture
 def unbuilt(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     """An installation without a compiler."""
-    monkeypatch.setattr(native, "__file__", str(tmp_path / "__init__.py"))
+    monkeypatch.setattr(archgym, "__file__", str(tmp_path / "__init__.py"))
     native.library.cache_clear()
     yield
     native.library.cache_clear()
@@ -432,6 +432,20 @@ def test_without_a_compiler_torch_trains_and_one_line_says_so(unbuilt: None, cap
     ]
     with pytest.raises(ValueError, match=r"learner: expected 'torch' or 'auto', got 'native': it was not built"):
         gym.make("ArchSearch-DQN-v0", learner="native")
+
+
+def test_a_build_of_an_older_archgym_is_not_loaded(
+    unbuilt: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "native").mkdir()
+    for build in BUILDS:
+        (tmp_path / "native" / build.name).write_bytes(build.read_bytes())
+    assert native.library() is not None
+    native.library.cache_clear()
+    monkeypatch.setattr(native, "VERSION", native.VERSION + 1)
+    with caplog.at_level(logging.WARNING, "archgym"):
+        assert native.library() is None
+    assert "(archgym has changed since it was installed; install it again)" in caplog.text
 
 
 def test_a_learner_that_is_not_there_is_refused() -> None:

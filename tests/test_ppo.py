@@ -306,13 +306,6 @@ def test_a_space_of_one_choice_is_searched() -> None:
 # Refusals
 
 
-def test_a_view_that_is_not_sequential_is_refused() -> None:
-    with pytest.raises(
-        ValueError, match=r"^env_id: expected a sequential environment .* got ArchSearch-Synthetic-v0\.$"
-    ):
-        make(env_id="ArchSearch-Synthetic-v0")
-
-
 @pytest.mark.parametrize(
     ("members", "arguments", "sentence"),
     [

@@ -49,7 +49,7 @@ def copied(subnets: Subnets) -> Subnets:
 
 def check_alike(plain: Subnets, fused: Subnets, steps: int) -> None:
     """Follow the same gradients in both ways."""
-    one, other = Adam(plain, CPU), FusedAdam(fused, CPU)
+    one, other = Adam(plain), FusedAdam(fused)
     for gradient in gradients(plain, steps):
         one.step(gradient.clone(), RATE)
         other.step(gradient.clone(), RATE)
@@ -71,7 +71,7 @@ def test_fused_steps_are_those_of_adam() -> None:
 def test_the_middle_of_kernels_makes_its_own_steps() -> None:
     nets = stores(2)
     first = subnets_of(nets, SMALL)
-    adam = Adam(first, CPU)
+    adam = Adam(first)
     for gradient in gradients(first, 7):
         adam.step(gradient, RATE)
     adam.finish()
@@ -86,7 +86,7 @@ def test_the_middle_of_kernels_makes_its_own_steps() -> None:
 def test_members_of_different_age_are_each_corrected_by_their_own_count() -> None:
     nets = stores(2)
     old = subnets_of(nets[:1], LARGE)
-    adam = Adam(old, CPU)
+    adam = Adam(old)
     for gradient in gradients(old, 9):
         adam.step(gradient, RATE)
     adam.finish()
@@ -97,7 +97,7 @@ def test_members_of_different_age_are_each_corrected_by_their_own_count() -> Non
 
 def test_a_number_that_is_not_finite_is_noticed() -> None:
     subnets = subnets_of(stores(3), LARGE)
-    adam = FusedAdam(subnets, CPU)
+    adam = FusedAdam(subnets)
     (gradient,) = gradients(subnets, 1)
     gradient[1, 5] = torch.inf
     adam.step(gradient, RATE)
@@ -108,7 +108,7 @@ def test_a_number_that_is_not_finite_is_noticed() -> None:
 def test_a_moment_that_overflowed_is_noticed_and_large_numbers_are_sound(kind: type[Adam]) -> None:
     subnets = subnets_of(stores(3), LARGE)
     subnets.fields["weight"][0, :9] = 3e38  # finite, though their sum is not
-    adam = kind(subnets, CPU)
+    adam = kind(subnets)
     gradient = torch.zeros_like(subnets.fields["weight"])
     gradient[1, 5] = 1e25  # its square overflows, and the weight stays where it is
     adam.step(gradient, RATE)
@@ -122,11 +122,11 @@ def test_large_networks_are_fused_and_small_ones_where_all_numbers_are_of_one_ag
 ) -> None:
     subnets = subnets_of(stores(2), LARGE)
     subnets.fields["steps"][0] += 7
-    assert type(adam_for(subnets, CPU)) is FusedAdam, "members may differ in age"
+    assert type(adam_for(subnets)) is FusedAdam, "members may differ in age"
     subnets.fields["steps"][0, 5] += 1
-    assert type(adam_for(subnets, CPU)) is Adam
+    assert type(adam_for(subnets)) is Adam
     monkeypatch.setattr(adam_fused, "LARGE", 1000)
-    assert type(adam_for(subnets, CPU)) is FusedAdam
+    assert type(adam_for(subnets)) is FusedAdam
 
 
 def test_with_float32_the_working_tensors_are_the_numbers_themselves() -> None:

@@ -5,11 +5,11 @@ import io
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 import time
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ import torch
 
 import archgym  # noqa: F401  (registers the ids)
 from archgym import journal, launch, protocol, scratch, stats
-from archgym.agents import lstm_reinforce
+from archgym.agents import dqn, lstm_reinforce
 from archgym.problem import Problem
 from archgym.search_spaces.mlp import SPACE
 from archgym.settings import Settings
@@ -223,9 +223,8 @@ def test_retraining_starts_from_scratch_in_full_windows_whatever_the_search_did(
 # Going on
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
 def test_a_comparison_killed_while_it_retrains_goes_on_and_ends_alike(
-    compared: tuple[Path, str], content: dict[str, Any], tmp_path: Path
+    compared: tuple[Path, str], content: dict[str, Any], kill: Callable[[subprocess.Popen[str]], int], tmp_path: Path
 ) -> None:
     folder = tmp_path / "run"
     command = [sys.executable, "-W", "ignore", "-c", ONE_CORE, "search", "lstm-reinforce", *FLAGS, "--out", str(folder)]
@@ -233,14 +232,7 @@ def test_a_comparison_killed_while_it_retrains_goes_on_and_ends_alike(
     while len(list(folder.glob("retrain/*.result.json"))) < 2:
         assert process.poll() is None, process.communicate()
         time.sleep(0.02)
-    children = descendants(process.pid)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert children
-    deadline = time.monotonic() + 20
-    while alive := [child for child in children if is_alive(child)]:
-        assert time.monotonic() < deadline, f"{len(alive)} processes go on after the death of their parent"
-        time.sleep(0.05)
+    assert kill(process) > 0
     assert not (folder / "protocol.json").exists()
     done = {path: path.stat().st_mtime_ns for path in folder.glob("retrain/*.result.json")}
 
@@ -249,25 +241,6 @@ def test_a_comparison_killed_while_it_retrains_goes_on_and_ends_alike(
     assert {path: path.stat().st_mtime_ns for path in done} == done  # what was done is not done again
     for file in ("best.safetensors", "best.json"):
         assert (folder / file).read_bytes() == (compared[0] / file).read_bytes()
-
-
-def descendants(process: int) -> list[int]:
-    """List the processes below one, by their ids."""
-    parents = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-    below = [child for child, parent in parents.items() if parent == process]
-    return below + [one for child in below for one in descendants(child)]
-
-
-def is_alive(process: int) -> bool:
-    try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
 
 
 def test_a_control_that_fails_is_told_with_the_place_of_its_words(tmp_path: Path) -> None:
@@ -279,6 +252,16 @@ def test_a_control_that_fails_is_told_with_the_place_of_its_words(tmp_path: Path
         with pytest.raises(ValueError, match=r"random search, the control, failed: see .*random-search\.log"):
             control.finish(tmp_path)
     assert "Error" in (tmp_path / "random-search.log").read_text()
+
+
+def test_the_control_of_an_agent_of_single_choices_acts_by_whole_architectures(tmp_path: Path) -> None:
+    own = {"env_id": "ArchSearch-Synthetic-Sequential-v0", "space": "grid:2x2", "windows": 2, "out": tmp_path}
+    (tmp_path / "config.json").write_text('{"settings": {"evaluation_steps": 0}}')
+    with protocol.Control(dqn.Args(**own), "dqn") as control:
+        control.start(tmp_path)
+        control.finish(tmp_path)
+    config = json.loads((tmp_path / "random-search" / "config.json").read_text())
+    assert config["args"]["env_id"] == "ArchSearch-Synthetic-v0"
 
 
 def test_random_search_needs_no_control(tmp_path: Path) -> None:

@@ -76,6 +76,11 @@ def problem(**keywords: Any) -> Problem:
         ({"device": 0}, "device: expected a name, got 0"),
         ({"trainer": None}, "trainer: expected a name, got None"),
         ({"preset": 1}, "preset: expected a name, got 1"),
+        ({"paper": ["nas-dqn"]}, r"paper: expected a name, got \['nas-dqn'\]"),
+        ({"table": ["auto"]}, r"table: expected a name, got \['auto'\]"),
+        ({"trainer_settings": 3}, r"trainer_settings: expected settings by name \(a dict\), got 3"),
+        ({"space": "."}, "unknown search space '.': expected one of"),
+        ({"space": ".mlp"}, "unknown search space '.mlp': expected one of .* Did you mean 'mlp'"),
     ],
 )
 def test_a_wrong_setting_is_refused_with_what_was_expected(keywords: Mapping[str, Any], sentence: str) -> None:

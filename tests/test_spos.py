@@ -94,10 +94,6 @@ def test_a_crossover_takes_every_option_from_one_of_its_parents_and_a_mutation_f
     ("arguments", "sentence"),
     [
         ({"transfer": "own"}, "transfer: expected one that shares weights beside agent 'spos', got 'own'"),
-        (
-            {"env_id": "ArchSearch-DQN-Sequential-v0"},
-            "actions are whole architectures beside agent 'spos', Arch",
-        ),
         ({"transfer": "fresh"}, "transfer: expected one that shares weights .*, got 'fresh'"),
         ({"env_id": "ArchSearch-DQN-Tabular-v0"}, "transfer: expected one that shares weights .*, got 'own'"),
         ({"cost_weight": 0.1}, "cost_weight: expected 0 beside agent 'spos', .* got 0.1"),

@@ -3,7 +3,6 @@ import pytest
 from scipy import stats as reference
 
 from archgym.stats import (
-    bootstrap_interval,
     detrend,
     mean_interval,
     ranking,
@@ -184,22 +183,6 @@ def test_the_interval_of_a_mean_covers_it_as_often_as_it_says(count: int) -> Non
 def test_an_interval_of_fewer_than_two_values_is_refused(values: list[float]) -> None:
     with pytest.raises(ValueError, match=f"mean_interval: expected at least 2 values, got {len(values)}"):
         mean_interval(values)
-
-
-def test_bootstrap_intervals_repeat_with_their_seed_and_widen_with_their_level() -> None:
-    values = np.random.default_rng(0).normal(size=30)
-    first = bootstrap_interval(values, draws=2000)
-    assert first == bootstrap_interval(values, draws=2000)
-    assert first != bootstrap_interval(values, draws=2000, seed=1)
-    wide = bootstrap_interval(values, level=0.99, draws=2000)
-    assert wide[0] < first[0] < values.mean() < first[1] < wide[1]
-
-
-def test_bootstrap_intervals_of_many_values_cover_the_mean_as_often_as_they_say() -> None:
-    samples = np.random.default_rng(0).exponential(1.0, (400, 50))
-    ends = np.array([bootstrap_interval(sample, seed=seed, draws=400) for seed, sample in enumerate(samples)])
-    covered = ((ends[:, 0] <= 1.0) & (ends[:, 1] >= 1.0)).mean()
-    assert covered == pytest.approx(0.94, abs=0.04)
 
 
 # Switches

@@ -1,6 +1,5 @@
 """Successive halving: rungs, brackets, promotions by owners and by forks, and scores that can be compared."""
 
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -357,9 +356,3 @@ def test_a_search_repeats_under_its_seed() -> None:
 def test_wrong_settings_are_refused_with_a_sentence(arguments: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         agent_on(**arguments)
-
-
-def test_a_sequential_view_is_refused() -> None:
-    unwrapped = SimpleNamespace(search_space=SPACE, action_masks=None)
-    with pytest.raises(ValueError, match="env_id: expected a view that takes whole architectures"):
-        Agent(SimpleNamespace(unwrapped=unwrapped), Args(env_id="ArchSearch-DQN-Sequential-v0"))

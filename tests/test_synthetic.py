@@ -268,7 +268,7 @@ def test_a_grid_is_not_for_training() -> None:
 
 def test_nobody_knows_the_best_network_of_a_task() -> None:
     env: Any = gym.make("ArchSearch-DQN-v0").unwrapped
-    with pytest.raises(ValueError, match="expected a planted landscape"):
+    with pytest.raises(ValueError, match="expected a recorded table or a planted landscape"):
         env.best()
-    with pytest.raises(ValueError, match="expected a planted landscape"):
+    with pytest.raises(ValueError, match="expected a recorded table or a planted landscape"):
         env.regret([0, 0, 0])

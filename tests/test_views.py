@@ -117,6 +117,29 @@ def test_the_same_seed_and_decisions_earn_the_same_rewards_in_every_view(id: str
         assert story == told["whole"], view
 
 
+def test_a_state_of_another_view_is_refused_and_changes_nothing() -> None:
+    id, parts, own = "ArchSearch-Synthetic-v0", "ArchSearch-Synthetic-Sequential-v0", {"windows": 4}
+    views: list[tuple[str, Any]] = [
+        ("histories", gym.make(id, **own).unwrapped),
+        ("drafts", gym.make(parts, **own).unwrapped),
+        ("drafts", gym.make_vec(parts, num_envs=1, **own).unwrapped),
+        ("edits", EditingEnv(gym.make(id, **own))),
+        ("edits of members", EditingVectorEnv(gym.make_vec(id, num_envs=1, **own))),
+    ]
+    for seed, (_, env) in enumerate(views):
+        env.reset(seed=seed)
+    for kept, env in views[1:]:
+        before = env.get_state()
+        for other in [other for name, other in views if name != kept]:
+            with pytest.raises(
+                ValueError, match=f"^state: expected one that this view gave, with {kept}, got one with"
+            ):
+                env.set_state(other.get_state())
+            assert env.get_state() == before
+    with pytest.raises(ValueError, match=r"with histories, got one with none of a view\.$"):
+        views[0][1].set_state(views[0][1]._lives.evaluator.get_state())
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_a_view_loads_nothing_that_trains(path: Path) -> None:
     loaded = set()

@@ -39,6 +39,7 @@ from archgym.training import WindowTrainer
 from archgym.window import WindowResult
 
 TRAINERS = names("archgym.trainers")
+SHARING = [one for one in TRAINERS if getattr(load("archgym.trainers", one, "trainer"), "SHARES_WEIGHTS", False)]
 COMPILED = [one for one in TRAINERS if "native" in getattr(load("archgym.trainers", one, "trainer"), "LEARNERS", ())]
 SMALL = {"windows": 6, "envs_per_member": 2, "horizon": 4_000}
 ROLLOUTS = {"num_steps": 8, "num_minibatches": 2, "update_epochs": 1}
@@ -484,9 +485,8 @@ def test_a_member_can_begin_anew_while_the_games_of_others_go_on(trainer: str) -
     assert results[1] == run(population(trainer, seeds=[77], exact=True, window_steps=80, **CARRY), [A])[0][0]
 
 
+@pytest.mark.parametrize("trainer", SHARING)
 def test_members_of_one_supernet_keep_their_own_games(trainer: str) -> None:
-    if not getattr(load("archgym.trainers", trainer, "trainer"), "SHARES_WEIGHTS", False):
-        return
     play = {"task": "Orchard-v0", "window_steps": 80, "share_weights": True, "members": 2, **CARRY}
     results = run(population(trainer, **play), [A, B, A])
     assert [[result.episodes for result in row] for row in results] == [[0, 0], [0, 0], [2, 2]]

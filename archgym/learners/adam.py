@@ -26,13 +26,12 @@ class Adam:
 
     Args:
         subnets: Whose numbers; trained in place.
-        device: Where they lie.
 
     Attributes:
         gradient_steps: Steps made; `finish` adds them to the counts.
     """
 
-    def __init__(self, subnets: Numbers, device: torch.device) -> None:
+    def __init__(self, subnets: Numbers) -> None:
         self.fields, self.gradient_steps = subnets.fields, 0
         steps = self.fields["steps"]
         if bool((steps == steps[:, :1]).all()):  # one correction per member, not one per number

@@ -24,10 +24,9 @@ class FusedAdam(Adam):
 
     Args:
         subnets: Whose numbers; trained in place.
-        device: Where they lie.
     """
 
-    def __init__(self, subnets: Numbers, device: torch.device) -> None:
+    def __init__(self, subnets: Numbers) -> None:
         # Not that of Adam, whose corrections of every number are needed for few of them.
         self.fields, self.gradient_steps = subnets.fields, 0
         counts = self.fields["steps"]
@@ -45,7 +44,7 @@ class FusedAdam(Adam):
             else:
                 part = copy(subnets)
                 part.fields = {name: field[:, span] for name, field in self.fields.items()}
-                self._plain.append((span, Adam(part, device)))
+                self._plain.append((span, Adam(part)))
         self._numbers, self._first, self._second = (
             [self.fields[name][piece].detach() for piece in self._fused] for name in ("weight", "exp_avg", "exp_avg_sq")
         )
@@ -84,9 +83,10 @@ def of_one_age(counts: Tensor) -> bool:
     return bool((counts == counts[:, :1]).all())
 
 
-def adam_for(subnets: Numbers, device: torch.device) -> Adam:
+def adam_for(subnets: Numbers) -> Adam:
     """Choose between the plain and the fused way."""
-    if device.type not in FUSED:
-        return Adam(subnets, device)
-    large = subnets.fields["weight"].shape[1] >= LARGE
-    return FusedAdam(subnets, device) if large or of_one_age(subnets.fields["steps"]) else Adam(subnets, device)
+    weight = subnets.fields["weight"]
+    if weight.device.type not in FUSED:
+        return Adam(subnets)
+    large = weight.shape[1] >= LARGE
+    return FusedAdam(subnets) if large or of_one_age(subnets.fields["steps"]) else Adam(subnets)

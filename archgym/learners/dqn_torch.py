@@ -38,7 +38,7 @@ class Learner:
         self.weights, self.targets = self.own.tensors, self.target.tensors
         self.gradient = torch.empty_like(fields["weight"])  # (G, parameter count)
         self.parts = self.subnets.layout.views(self.subnets.network, self.gradient)  # of it, in the shapes of `weights`
-        self.adam = optimizer(adam_for, self.subnets, device)
+        self.adam = optimizer(adam_for, self.subnets)
         self.loss = torch.zeros(len(group.rows), device=device)
         self.value = torch.zeros(len(group.rows), device=device)
 
@@ -60,10 +60,6 @@ class Learner:
         self.adam.step(self.gradient, self.config.learning_rate)
         self.loss += loss
         self.value += value
-
-    def sync_target(self) -> None:
-        """Move the target network towards the weights."""
-        sync_targets([self])
 
 
 def values(learners: Sequence[Learner], weights: Sequence[Mapping[str, Tensor]], observations: Tensor) -> Tensor:

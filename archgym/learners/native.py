@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from archgym.learners.adam import Adam
@@ -47,7 +46,7 @@ class Networks:
         self.groups, self._rounded = groups, precision == "bfloat16"
         if self._rounded:
             tell_if_bfloat16_is_slow()
-        self.adams = [Adam(group.subnets, torch.device("cpu")) for group in groups]
+        self.adams = [Adam(group.subnets) for group in groups]
         self._widths: list[NDArray[np.int64]] = []
 
     def trained(self, index: int, position: int) -> Trained:

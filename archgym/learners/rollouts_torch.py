@@ -34,7 +34,7 @@ class RolloutLearner(Generic[C]):
         self.weights = self.own.tensors
         self.gradient = torch.empty_like(self.subnets.fields["weight"])  # (G, parameter count)
         self.parts = self.subnets.layout.views(self.subnets.network, self.gradient)  # of it, in the shapes of `weights`
-        self.adam = optimizer(adam_for, self.subnets, device)
+        self.adam = optimizer(adam_for, self.subnets)
         self.transitions = torch.zeros(len(group.rows), device=device)  # learned from, repetitions counted
         self.loss = torch.zeros(len(group.rows), device=device)
         self.value = torch.zeros(len(group.rows), device=device)

@@ -143,18 +143,17 @@ def move_target(subnets: Subnets, tau: float) -> None:
         subnets.union.refresh("target")
 
 
-def optimizer(make: Callable[[Numbers, torch.device], Adam], subnets: Subnets, device: torch.device) -> Adam:
+def optimizer(make: Callable[[Numbers], Adam], subnets: Subnets) -> Adam:
     """Make what follows the gradients of a group: an optimizer of its own, or its share in that of a union.
 
     Args:
         make: Makes an optimizer of numbers.
         subnets: Of the group.
-        device: Where they lie.
     """
     if not isinstance(subnets, Copies):
-        return make(subnets, device)
+        return make(subnets)
     if subnets.leads:
-        subnets.union.adam = make(subnets.union, device)
+        subnets.union.adam = make(subnets.union)
     return Joint(subnets)
 
 

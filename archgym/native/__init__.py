@@ -9,9 +9,12 @@ bfloat16 is the same.
 import ctypes
 import functools
 import logging
-from pathlib import Path
 
 import torch
+
+from archgym import compiled
+
+VERSION = 1  # of exports.cpp
 
 # What torch found the processor to have, and the builds that run there, the fastest first (setup.py names them).
 BUILDS = {
@@ -29,16 +32,10 @@ def capability() -> str:
 
 @functools.cache
 def library() -> ctypes.CDLL | None:
-    """Load the compiled learners; None, and one line in the log, where they were not built."""
-    folder = Path(__file__).parent
-    for build in BUILDS.get(capability(), ("baseline",)):
-        for path in sorted(folder.glob(f"_learners_{build}.*so")):
-            return ctypes.CDLL(str(path))
-    logging.getLogger("archgym").warning(
-        "the compiled learner was not built (there was no C++ compiler when archgym was installed): torch trains "
-        "instead, several times slower."
-    )
-    return None
+    """Load the compiled learners; None, and one line in the log, where they were not built, or from other sources."""
+    lost = "the compiled learner was not built ({}): torch trains instead, several times slower."
+    names = (f"_learners_{build}" for build in BUILDS.get(capability(), ("baseline",)))
+    return compiled.load(names, "learners_version", VERSION, lost)
 
 
 @functools.cache

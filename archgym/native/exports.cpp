@@ -46,6 +46,9 @@ using namespace archgym;
         learners->learn(observations, actions, returns, valid, orders, epochs, ends, count, rates);          \
     }
 
+// Rises whenever what Python hands over changes, here and in archgym/native/__init__.py.
+extern "C" __attribute__((visibility("default"))) int64_t learners_version() { return 1; }
+
 typedef Dqn<float, Pair> RoundedDqn;
 typedef Pqn<float, Pair> RoundedPqn;
 

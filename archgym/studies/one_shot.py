@@ -21,7 +21,7 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from archgym import one_shot, papers, search, shortlist, study, study_stats, table_card, workers
+from archgym import papers, search, shortlist, study, study_stats, table_card, workers
 from archgym import table as tables
 from archgym.arms import parse_arm
 from archgym.comparison_stats import probability_of_improvement
@@ -174,7 +174,6 @@ class Study(study.Study):
                 f"{args.env_id}, which looks windows up; true scores are looked up in a table by themselves (--table)."
             )
         for arm in self.arms.values():
-            one_shot.check_view(arm.args, "searches with shared weights")
             if arm.args.proxy is None:
                 raise ValueError(
                     f"--agents: expected agents that rank by a proxy from shared weights (such as enas, spos, "
