@@ -312,8 +312,8 @@ class Study(ABC):
         """Give what the study took, by what it was for; of the repeats that all arms have ended."""
         runs, trains = self.taken(), any(problem.trains for problem in self.problems.values())
         steps, seconds = sum(run.steps for run in runs), sum(sum(run.seconds.values()) for run in runs)
-        looked_up = "" if trains else " looked up"
-        return {"searches": f"{steps:,} environment steps{looked_up}, {seconds:,.0f} seconds"}
+        untrained = "" if trains else " without training"
+        return {"searches": f"{steps:,} environment steps{untrained}, {seconds:,.0f} seconds"}
 
     def taken(self) -> list[Run]:
         """List the runs that the study took, of the repeats that all arms have ended."""

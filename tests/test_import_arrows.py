@@ -137,9 +137,14 @@ ROWS = {
         "arms budget claim files jobs lookup papers problem provenance run_folder scoreboard search "
         "settings study_page study_stats workers"
     ),
+    "nas_dqn_runs": "papers problem search_space stats study study_stats table table_card workers",
+    "one_shot_runs": (
+        "arms comparison_stats papers problem search search_space shortlist study study_stats table "
+        "table_card true_scores workers"
+    ),
     "studies": (
-        "arms comparison_stats evaluators inheritance lookup papers problem run_folder search search_space shortlist "
-        "stats study study_page study_stats table table_card table_stats true_scores workers"
+        "comparison_stats evaluators inheritance lookup nas_dqn_runs one_shot_runs papers problem run_folder "
+        "search shortlist stats study study_page study_stats table table_card table_stats workers"
     ),
     "__main__": (
         "arms compare compare_page doctor inner_envs launch lookup papers report study study_page "

@@ -79,7 +79,7 @@ def test_a_window_is_given_in_steps_or_in_episodes_and_not_half_by_the_paper() -
             "'Breakout-v5' or 'Freeway-v5'",
         ),
         ("ArchSearch-DQN-Tabular-v0", {"paper": "nas-dqn"}, "a recorded table has none"),
-        ("ArchSearch-DQN-v0", {"paper": 3}, "unknown paper 3"),
+        ("ArchSearch-DQN-v0", {"paper": 3}, "paper: expected a name, got 3"),
     ],
     ids=lambda value: str(value),
 )

@@ -618,7 +618,7 @@ def test_what_searches_rank_highest_is_trained_from_scratch_beside_drawn_ones(tm
     )
     machine = content["machine"]
     assert machine["device"] == "cpu"
-    assert re.fullmatch(r"[\d,]+ environment steps, [\d,]+ seconds", machine["searches"])
+    assert re.fullmatch(r"[\d,]+ environment steps without training, [\d,]+ seconds", machine["searches"])
     assert machine["from scratch"].startswith(f"{len(actions) * 6 * 5000:,} environment steps, ")
 
 
@@ -687,7 +687,7 @@ def test_what_was_looked_up_is_not_said_to_be_trained_and_the_first_task_counts_
 ) -> None:
     own, content = continued
     steps = 5 * 3 * own.args.windows * own.args.num_envs * own.problem.window_steps  # five arms, three repeats
-    assert content["machine"]["searches"].startswith(f"{steps:,} environment steps looked up, ")
+    assert content["machine"]["searches"].startswith(f"{steps:,} environment steps without training, ")
 
 
 def test_lifetimes_longer_than_a_record_are_told(continued: tuple[controller_transfer.Study, dict[str, Any]]) -> None:
