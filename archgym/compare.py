@@ -44,6 +44,6 @@ def main(specs: Sequence[str], args: Args) -> int:
         page = compare_page.write(comparison.folder)
         scoreboard.print_tables(content)
         if "table" in content:
-            scoreboard_tabular.print_regrets(content, scoreboard.LOG_WIDTH)
+            scoreboard_tabular.print_regrets(content)
     print(f"\nFiles:\n  {page}  (open this in a browser)\n  {path}  (all numbers)")
     return 1 if content["failures"] else 0

@@ -15,14 +15,12 @@ from numpy.typing import NDArray
 from archgym.compare_drawing import Curve, Interval, Look, draw_curves, draw_intervals, draw_profile, height
 from archgym.comparison import RANDOM, SEARCHES
 from archgym.comparison_stats import iqm, performance_profile, performance_profile_interval, stratified_interval
-from archgym.page import breakable, figure, number, svg, table
-from archgym.scoreboard import verdict
+from archgym.page import HALF, SIGNS, WIDE, breakable, figure, number, svg, table
+from archgym.scoreboard import pair_of, verdict
 from archgym.stats import mean_interval
 
 LEVEL = 0.05  # of the verdicts
 THRESHOLDS = 81  # scores at which a performance profile is drawn
-HALF, WIDE = 4.7, 9.4  # inches of figures
-SIGNS = {"better": "▲ better", "worse": "▼ worse", "undecided": "○ undecided"}
 TITLES = {"lifetime": "Lifetimes", "recommendation": "Recommendations"}
 QUESTIONS = {
     "lifetime": "How well did the lifetimes themselves do while the agent searched? The score of a search is the area "
@@ -252,17 +250,6 @@ def ranked(board: dict[str, Any]) -> list[str]:
 def controls_of(content: dict[str, Any]) -> list[str]:
     """Name the arms that are no agents under test."""
     return [*SEARCHES, *content["boards"]["recommendation"].get("controls", {}).values()]
-
-
-def pair_of(pairs: list[dict[str, Any]], arm: str, other: str) -> dict[str, Any] | None:
-    """Find the pair of two arms, turned so that the given one comes first."""
-    for pair in pairs:
-        if (pair["first"], pair["second"]) == (arm, other):
-            return pair
-        if (pair["second"], pair["first"]) == (arm, other):
-            turned = {"improvement": 1 - pair["improvement"], "low": 1 - pair["high"], "high": 1 - pair["low"]}
-            return {**pair, **turned, "first": arm, "second": other}
-    return None
 
 
 def mean_curve(x: NDArray[np.float64], values: NDArray[np.float64]) -> Curve:

@@ -18,23 +18,19 @@ import numpy as np
 
 from archgym import compare_tables
 from archgym.compare_board import (
-    HALF,
     LEVEL,
-    SIGNS,
     TITLES,
-    WIDE,
     bands,
     controls_of,
     mean_curve,
-    pair_of,
     present,
     ranked,
     section,
 )
 from archgym.compare_drawing import Curve, Look, draw_costs, draw_curves, height, looks
 from archgym.comparison import FIXED, RANDOM
-from archgym.page import breakable, count, document, figure, listing, number, save
-from archgym.scoreboard import verdict
+from archgym.page import HALF, SIGNS, WIDE, breakable, count, document, figure, listing, number, save
+from archgym.scoreboard import pair_of, verdict
 
 MOST_NAMED = 5  # agents that the summary names one by one
 TRANSFERS = {

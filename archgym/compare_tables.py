@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from archgym.compare_board import LEVEL, WIDE, bands
+from archgym.compare_board import LEVEL, bands
 from archgym.compare_drawing import Curve, Look, draw_curves
 from archgym.comparison import BEST_OF_K
-from archgym.page import count, figure, table
+from archgym.page import WIDE, count, figure, table
 from archgym.scoreboard_tabular import bias_said, said
 from archgym.tabular import LOOKED_UP
 

@@ -263,7 +263,7 @@ def points(windows: int) -> list[int]:
     return found
 
 
-def test_scores(comparison: TabularComparison, task: str, kind: str) -> NDArray[np.float64]:
+def scores_on_test_seeds(comparison: TabularComparison, task: str, kind: str) -> NDArray[np.float64]:
     """Score all architectures on the test seeds, (architectures, test seeds), on the scale of the comparison."""
     table, problem = comparison.table(task), comparison.problem(task)
     raw = table.returns(kind)[:, comparison.search_seeds(task) :].mean(2)

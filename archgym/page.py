@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from archgym import files
 
+HALF, WIDE = 4.7, 9.4  # inches of figures
+SIGNS = {"better": "▲ better", "worse": "▼ worse", "undecided": "○ undecided"}
 NUMERIC = (  # columns of tables that are set to the right
     *("parameters", "FLOPs", "area", "return", "difference", "by seed"),
     *("switch rate", "oscillation"),

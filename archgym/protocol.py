@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from archgym import budget, lookup, report, scratch, search, workers
+from archgym import budget, lookup, report, scratch, search, terminal, workers
 from archgym.evaluators import open_evaluator
 from archgym.files import write_json
 from archgym.problem import Problem
@@ -30,7 +29,6 @@ from archgym.stats import mean_interval
 
 CONTROL, DRAW, DEFAULT = "random-search", "drawn", "default"
 DRAWN = 3
-LOG_WIDTH = 140  # columns of the table where there is no terminal
 SELECTION_SEEDS, REPORT_SEEDS = 3, 5
 STREAM = 101  # key of the protocol's random numbers below the seed
 
@@ -253,9 +251,7 @@ def print_table(content: dict[str, Any]) -> None:
         scores = (f"{np.mean(arm['scores']):.3f}", f"{np.mean(arm['last_fifth']):.1f}")
         winner = " (selected)" if arm["arm"] == content["winner"] else ""
         table.add_row(arm["arm"] + winner, arm["architecture"], *numbers, *scores, Text(text))
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=LOG_WIDTH)
+    console = terminal.console()
     console.print(table)
     searched = ", ".join(f"{arm} {steps:,}" for arm, steps in content["search_steps"].items())
     total = sum(content["search_steps"].values()) + content["retraining_steps"]

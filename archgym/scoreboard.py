@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from archgym import terminal
 from archgym.arms import Arm
 from archgym.comparison import BEST_OF_K, FIXED, FROM_SCRATCH, RANDOM, WHOLE_BUDGET, Comparison
 from archgym.comparison_stats import holm, improvement_p_value, iqm, probability_of_improvement, stratified_interval
@@ -24,7 +24,7 @@ from archgym.problem import Problem
 from archgym.stats import ranking
 
 PREFIXES = 40  # points of a regret curve, at most
-LOG_WIDTH = 140  # columns of the tables where there is no terminal
+Searches = list[list[dict[str, Any] | None]]  # of an arm, (tasks, seeds), as `read_search` gives them
 
 
 def build(comparison: Comparison) -> dict[str, Any]:
@@ -33,7 +33,7 @@ def build(comparison: Comparison) -> dict[str, Any]:
         arm.name: [[_search(comparison, arm, task, seed) for seed in comparison.seeds] for task in comparison.tasks]
         for arm in comparison.arms
     }
-    boards = {"lifetime": _lifetime(arms), "recommendation": _recommendation(comparison)}
+    boards = {"lifetime": _lifetime(arms), "recommendation": _recommendation(comparison, arms)}
     for board in boards.values():
         board["statistics"], board["pairs"] = _statistics(board["scores"])
     return {
@@ -107,7 +107,7 @@ def _regret(problem: Problem, rows: list[dict[str, Any]]) -> dict[str, list[floa
     }
 
 
-def _lifetime(arms: dict[str, list[list[dict[str, Any] | None]]]) -> dict[str, Any]:
+def _lifetime(arms: dict[str, Searches]) -> dict[str, Any]:
     """Score the lifetimes: the area under the return curve, and the greedy return at the end."""
     return {
         "scores": {name: [[one and one["score"] for one in row] for row in rows] for name, rows in arms.items()},
@@ -117,14 +117,16 @@ def _lifetime(arms: dict[str, list[list[dict[str, Any] | None]]]) -> dict[str, A
     }
 
 
-def _recommendation(comparison: Comparison) -> dict[str, Any]:
+def _recommendation(comparison: Comparison, arms: dict[str, Searches]) -> dict[str, Any]:
     """Score the recommendations: trained from scratch, the area under the learning curve, and its last fifth."""
+    nothing: Searches = [[None] * len(comparison.seeds)] * len(comparison.tasks)  # of what is no search
     board: dict[str, Any] = {"scores": {}, "last_fifth": {}, "architectures": {}, "parameters": {}, "steps": {}}
     names = [arm.name for arm in comparison.arms] + list(FROM_SCRATCH)
     for name in names:
         parts: dict[str, list[list[Any]]] = {key: [] for key in board}
-        for task in comparison.tasks:
-            row = [_recommended(comparison, name, task, seed) for seed in comparison.seeds]
+        for task, searches in zip(comparison.tasks, arms.get(name, nothing), strict=True):
+            pairs = zip(comparison.seeds, searches, strict=True)
+            row = [_recommended(comparison, name, task, seed, searched) for seed, searched in pairs]
             for key in parts:
                 parts[key].append([one and one[key] for one in row])
         for key, rows in parts.items():
@@ -135,7 +137,9 @@ def _recommendation(comparison: Comparison) -> dict[str, Any]:
     return board
 
 
-def _recommended(comparison: Comparison, arm: str, task: str, seed: int) -> dict[str, Any] | None:
+def _recommended(
+    comparison: Comparison, arm: str, task: str, seed: int, searched: dict[str, Any] | None
+) -> dict[str, Any] | None:
     """Read what the recommendation of one search came to; None if something failed."""
     problem, space = comparison.problem(task), comparison.problem(task).space
     action = comparison.recommendation(FIXED if arm == WHOLE_BUDGET else arm, task, seed)
@@ -154,10 +158,8 @@ def _recommended(comparison: Comparison, arm: str, task: str, seed: int) -> dict
     steps = result["steps"]
     if arm == BEST_OF_K:
         steps += sum(one["steps"] for job in comparison.drawn_jobs(task, seed) if (one := job.result()))
-    elif arm != WHOLE_BUDGET:
-        own = next(one for one in comparison.arms if one.name == arm)
-        found = _search(comparison, own, task, seed)
-        steps += found["steps"] if found else 0
+    elif searched is not None:
+        steps += searched["steps"]
     return {
         "scores": float(np.mean(scores)),
         "last_fifth": float(np.mean(last)),
@@ -222,9 +224,7 @@ def _mean(values: list[float]) -> float | None:
 
 def print_tables(content: dict[str, Any]) -> None:
     """Print both scoreboards, each against random search."""
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=LOG_WIDTH)
+    console = terminal.console()
     titles = {
         "lifetime": "Lifetimes: normalised return while searching (area under the curve)",
         "recommendation": "Recommendations: trained from scratch on seeds that no search has seen",
@@ -252,7 +252,7 @@ def board_table(content: dict[str, Any], board: str, title: str) -> Table:
     for column in ("searches", "IQM", "95 %", "P(better)", "95 %", "p", "verdict", "inner steps", "ms/decision"):
         table.add_column(column, justify="right", overflow="fold")
     for name, row in own["statistics"].items():
-        pair = against_random(own["pairs"], name) or {}
+        pair = pair_of(own["pairs"], name, RANDOM) or {}
         steps, cost = own["steps"][name], content["cost"].get(name, {}).get("decision_ms")
         table.add_row(
             name,
@@ -269,14 +269,14 @@ def board_table(content: dict[str, Any], board: str, title: str) -> Table:
     return table
 
 
-def against_random(pairs: list[dict[str, Any]], arm: str) -> dict[str, Any] | None:
-    """Find the pair of an arm and random search, with the arm first; None for random search itself."""
+def pair_of(pairs: list[dict[str, Any]], arm: str, other: str) -> dict[str, Any] | None:
+    """Find the pair of two arms, turned so that the given one comes first."""
     for pair in pairs:
-        if (pair["first"], pair["second"]) == (arm, RANDOM):
+        if (pair["first"], pair["second"]) == (arm, other):
             return pair
-        if (pair["first"], pair["second"]) == (RANDOM, arm):
+        if (pair["second"], pair["first"]) == (arm, other):
             turned = {"improvement": 1 - pair["improvement"], "low": 1 - pair["high"], "high": 1 - pair["low"]}
-            return {**pair, **turned, "first": arm, "second": RANDOM}
+            return {**pair, **turned, "first": arm, "second": other}
     return None
 
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
 from rich.table import Table as Grid
 
+from archgym import terminal
 from archgym.comparison import BEST_OF_K
 from archgym.comparison_bootstrap import Resamples, around, ends, improvement_pairs, iqms, ranks
-from archgym.comparison_tabular import TabularComparison, about_tables, points, test_scores
+from archgym.comparison_tabular import TabularComparison, about_tables, points, scores_on_test_seeds
 from archgym.table_stats import maximum_bias
 
 DRAWS = 2000  # at least; more where the smallest p value could not survive Holm's correction otherwise
@@ -84,7 +84,9 @@ class _Scored:
 
     def _judge(self, task: str) -> _Judged:
         comparison, allowed = self.comparison, self.comparison.evaluators[task].rows
-        areas, last, greedy = (test_scores(comparison, task, kind) for kind in ("area", "last_fifth", "greedy"))
+        areas, last, greedy = (
+            scores_on_test_seeds(comparison, task, kind) for kind in ("area", "last_fifth", "greedy")
+        )
         area, bias = areas.mean(1), maximum_bias(areas[allowed])
         plain = _Judged(area, last.mean(1), greedy.mean(1), area[allowed].max() - area, bias)
         worlds = [comparison.world(seed) for seed in self.kept]
@@ -292,11 +294,9 @@ def _mean(rows: list[list[Any]]) -> float | None:
     return float(np.mean(values)) if values else None
 
 
-def print_regrets(content: dict[str, Any], width: int) -> None:
+def print_regrets(content: dict[str, Any]) -> None:
     """Print what the recommendations come to, the best rank first."""
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=width)
+    console = terminal.console()
     table, tasks = content["table"], content["tasks"]
     grid = Grid(title="Regret of recommendations on the test seeds (95 %), and ranks")
     grid.add_column("arm", overflow="fold")

@@ -18,16 +18,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
 from rich.table import Table
 
-from archgym import arms, budget, jobs, lookup, papers, run_folder, search, study_page, study_stats, workers
+from archgym import arms, budget, jobs, lookup, papers, run_folder, search, study_page, study_stats, terminal, workers
 from archgym.claim import Claim
 from archgym.files import write_json
 from archgym.problem import Problem
 from archgym.provenance import processor, versions
 from archgym.run_folder import Run
-from archgym.scoreboard import LOG_WIDTH
 from archgym.search import SearchArgs
 from archgym.settings import Settings
 
@@ -379,9 +377,7 @@ def main(study: Study) -> int:
 
 def print_tables(content: Mapping[str, Any]) -> None:
     """Print the tables of a study, and its answers."""
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=LOG_WIDTH)
+    console = terminal.console()
     for own in content["tables"]:
         table = Table(title=own["title"])
         for place, name in enumerate(own["header"]):

@@ -16,12 +16,10 @@ from matplotlib.axes import Axes
 
 from archgym.compare_drawing import Curve, Look, draw_curves, draw_intervals, height, looks
 from archgym.drawing import draw_differences
-from archgym.page import breakable, document, figure, listing, save, table
+from archgym.page import HALF, SIGNS, WIDE, breakable, document, figure, listing, save, table
 
-HALF, WIDE = 4.7, 9.4  # inches of figures
 LARGE = 1000  # from which on numbers are written without decimals
 WORDS = {"yes": "✓ yes", "no": "✗ no", "undecided": "○ undecided"}
-SIGNS = {"better": "▲ better", "worse": "▼ worse", "undecided": "○ undecided"}
 NEEDED = {
     "study": str,
     "title": str,

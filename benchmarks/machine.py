@@ -4,17 +4,15 @@ import os
 import platform
 import resource
 from importlib.metadata import version
-from pathlib import Path
+
+from archgym import provenance
 
 PACKAGES = ("archgym", "torch", "numpy", "gymnasium", "envpool", "stable-baselines3")
 
 
 def processor() -> str:
     """Name the processor and count its cores: runs of two machines are not held against each other."""
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    models = [line.split(":")[1].strip() for line in lines if line.startswith("model name")] or [platform.machine()]
-    return f"{models[0]}, {os.cpu_count()} cores"
+    return f"{provenance.processor()}, {os.cpu_count()} cores"
 
 
 def describe() -> str:

@@ -439,10 +439,10 @@ def test_a_verdict_needs_a_corrected_p_below_the_level() -> None:
 
 def test_a_pair_reads_the_same_from_both_sides() -> None:
     pair = {"first": "random-search", "second": "other", "improvement": 0.2, "low": 0.1, "high": 0.4, "p": 0.1}
-    turned = scoreboard.against_random([pair], "other")
+    turned = scoreboard.pair_of([pair], "other", "random-search")
     assert turned is not None
     assert (turned["improvement"], turned["low"], turned["high"]) == pytest.approx((0.8, 0.6, 0.9))
-    assert scoreboard.against_random([pair], "random-search") is None
+    assert scoreboard.pair_of([pair], "random-search", "random-search") is None
 
 
 def test_the_tables_show_both_boards_and_negative_results(

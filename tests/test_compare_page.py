@@ -118,11 +118,11 @@ def test_the_numbers_on_the_page_are_those_of_the_file(tmp_path: Path) -> None:
         board = content["boards"][name]
         for arm, row in board["statistics"].items():
             score = f"{arm} 6 of 6 {row['iqm']:.3f} ({row['low']:.3f} to {row['high']:.3f})"
-            pair = scoreboard.against_random(board["pairs"], arm)
+            pair = scoreboard.pair_of(board["pairs"], arm, "random-search")
             middle = "- - reference"
             if pair:
                 chance = f"{pair['improvement']:.3f} ({pair['low']:.3f} to {pair['high']:.3f})"
-                middle = f"{chance} {pair['holm']:.3f} {compare_board.SIGNS[scoreboard.verdict(pair)]}"
+                middle = f"{chance} {pair['holm']:.3f} {page.SIGNS[scoreboard.verdict(pair)]}"
             assert f"{score} {middle} {np.mean(board[more][arm]):.3f} {steps} " in text
     sizes = np.median(content["boards"]["recommendation"]["parameters"]["tpe"])
     assert f"tpe 6 of 6 depth=2 level=0.8 {sizes:,.0f} " in text

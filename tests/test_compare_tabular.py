@@ -357,7 +357,7 @@ def test_the_terminal_tells_regrets_and_ranks(done: dict[str, Any], capsys: pyte
     from archgym import scoreboard, scoreboard_tabular
 
     scoreboard.print_tables(done)
-    scoreboard_tabular.print_regrets(done, 140)
+    scoreboard_tabular.print_regrets(done)
     said = capsys.readouterr().out
     assert "looked up on the test seeds" in said
     assert "Regret of recommendations" in said

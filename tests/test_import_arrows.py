@@ -67,6 +67,7 @@ ROWS = {
     "evaluators": "evaluator population problem synthetic tabular",
     "export": "problem search_space supernet",
     "progress": "",
+    "terminal": "",
     "events": "",
     "checkpoint": "evaluator",
     "provenance": "",
@@ -91,7 +92,8 @@ ROWS = {
     "scratch": "evaluator evaluators export files journal problem settings",
     "claim": "files",
     "protocol": (
-        "budget evaluators files lookup problem progress report scratch search search_space settings stats workers"
+        "budget evaluators files lookup problem progress report scratch search search_space settings stats "
+        "terminal workers"
     ),
     "launch": "lookup papers protocol search",
     "jobs": "progress protocol scratch search workers",
@@ -110,7 +112,7 @@ ROWS = {
         "arms budget claim comparison_stats evaluators files jobs problem protocol provenance scratch "
         "search settings workers"
     ),
-    "scoreboard": "arms comparison comparison_stats evaluators journal problem stats",
+    "scoreboard": "arms comparison comparison_stats evaluators journal problem stats terminal",
     "compare_drawing": "drawing",
     "table_stats": "stats",
     "table_design": "search_space table_stats",
@@ -125,7 +127,7 @@ ROWS = {
     "compare_board": "compare_drawing comparison comparison_stats page scoreboard stats",
     "comparison_bootstrap": "comparison_stats stats",
     "comparison_tabular": "arms comparison files lookup search stats table table_card tabular workers",
-    "scoreboard_tabular": "comparison comparison_bootstrap comparison_tabular table_stats",
+    "scoreboard_tabular": "comparison comparison_bootstrap comparison_tabular table_stats terminal",
     "compare_tables": "compare_board compare_drawing comparison page scoreboard_tabular tabular",
     "compare_page": "compare_board compare_drawing compare_tables comparison page scoreboard",
     "compare": "arms compare_page comparison comparison_tabular files scoreboard scoreboard_tabular",
@@ -134,8 +136,8 @@ ROWS = {
     "true_scores": "problem scratch search_space shortlist table workers",
     "study_page": "compare_drawing drawing page",
     "study": (
-        "arms budget claim files jobs lookup papers problem provenance run_folder scoreboard search "
-        "settings study_page study_stats workers"
+        "arms budget claim files jobs lookup papers problem provenance run_folder search settings "
+        "study_page study_stats terminal workers"
     ),
     "nas_dqn_runs": "papers problem search_space stats study study_stats table table_card workers",
     "one_shot_runs": (
