@@ -263,8 +263,8 @@ def test_what_is_to_be_done_is_said_before_it_is(
             "one-shot: 2 arms x 6 repeats = 12 searches, nothing is trained in them; processes side by side: 1. Then "
             "at most 27 x 10 trainings from scratch, 1,350,000 steps.\n"
             "Nothing can be decided with 6 searches, 10 seeds that judge and 6 random architectures: every answer will "
-            "be 'undecided'. 10 answers that hold together with 95 % take at least --seeds 9 with --retrain-seeds 9 and "
-            "--sample 9.\n"
+            "be 'undecided'. 10 answers that hold together with 95 % take at least --seeds 9 with --retrain-seeds 9 "
+            "and --sample 9.\n"
         )
         raise Begun
 
