@@ -4,45 +4,23 @@ Half of the seeds answer searches; `best` and `regret` stand on the other half, 
 then called the best. Needs no torch.
 """
 
-import io
-import os
-import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from archgym import table_card
+from archgym import table_card, table_file
 from archgym.problem import Problem
 from archgym.search_space import Architecture, SearchSpace
 from archgym.settings import Settings
-from archgym.table_card import HALF, Card
+from archgym.table_card import Card
+from archgym.table_file import COLUMNS
 
-# What is recorded of every window, (architectures, seeds, windows): fields of `WindowResult`, and CPU-seconds. Those of
-# a batch that was trained side by side, seeds of one architecture, are shared equally among its learners. In tables
-# recorded before that was so, such as those that come with archgym, batches of 8 spanned neighbouring architectures:
-# single values are rough there.
-COLUMNS: dict[str, type[np.generic]] = {
-    "raw_return": np.float64,
-    "cut_share": np.float64,
-    "episodes": np.int32,
-    "env_steps": np.int32,
-    "gradient_steps": np.int32,
-    "diverged": np.bool_,
-    "loss": np.float32,
-    "value": np.float32,
-    "epsilon": np.float64,
-    "replay_fill": np.float64,
-    "seconds": np.float32,
-}
 SCORES = ("area", "last_fifth", "greedy")
-READINGS = 10  # of a table and its card that do not fit: somebody may just be replacing them
 
 
 @dataclass(frozen=True)
@@ -64,7 +42,7 @@ class Answer:
     env_steps: int
     """Inner environment steps that it took."""
     seconds: float
-    """CPU-seconds that it took: of a batch that was trained side by side, the equal share (see `COLUMNS`)."""
+    """CPU-seconds that it took: the equal share of a batch that was trained side by side (`table_file.COLUMNS`)."""
     parameters: int
     """Trainable parameters."""
     flops: int
@@ -87,7 +65,7 @@ class Table:
     Args:
         card: What it holds.
         architectures: (A, number of choices), canonical.
-        columns: (A, S, W) each; see `COLUMNS`.
+        columns: (A, S, W) each; see `archgym.table_file.COLUMNS`.
         evaluations: (A, S, ages), mean returns of greedy episodes.
         supernet: (seeds, ages, A), greedy returns with the weights of a supernet that was trained on uniformly drawn
             architectures; None: not recorded.
@@ -365,46 +343,9 @@ def load(path: str | Path) -> Table:
     """
     file = table_card.find(str(path), {}).resolve()
     stamp = [one.stat().st_mtime_ns for one in (file, file.with_suffix(".json")) if one.exists()]
-    card, arrays = _read(file, tuple(stamp))
+    card, arrays = table_file.read(file, tuple(stamp))
     columns = {name: arrays[name] for name in COLUMNS}
     return Table(card, arrays["architectures"], columns, arrays["evaluations"], arrays.get("supernet"))
-
-
-@lru_cache(maxsize=16)
-def _read(file: Path, stamp: tuple[int, ...]) -> tuple[Card, dict[str, NDArray[Any]]]:
-    """Read and verify both files; the arrays are shared and cannot be written."""
-    card, numbers = _fitting(file)
-    try:
-        with zipfile.ZipFile(io.BytesIO(numbers)), np.load(io.BytesIO(numbers), allow_pickle=False) as found:
-            arrays = {name: found[name] for name in found.files}
-    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(f"table: {file} holds no table of archgym ({error}).") from error
-    if missing := sorted({"architectures", "evaluations", *COLUMNS} - set(arrays)):
-        raise ValueError(f"table: {file} holds no {', '.join(missing)}: it is no table of archgym.")
-    arrays["architectures"] = arrays["architectures"].astype(np.int64)
-    for array in arrays.values():
-        array.flags.writeable = False
-    return card, arrays
-
-
-def _fitting(file: Path) -> tuple[Card, bytes]:
-    """Read numbers and the card that fits them.
-
-    Who replaces a table (`save`) may do so between two reads, or be killed between its two files: the new card then
-    still lies beside the old one.
-    """
-    half = file.with_name(f"{file.stem}.json{HALF}")
-    for _ in range(READINGS):
-        numbers = file.read_bytes()
-        if half.exists():
-            with suppress(FileNotFoundError, ValueError):  # its writer has just finished, or was killed at once
-                card = table_card.parse(half.read_bytes(), half)
-                if card.check_of(numbers) == card.checksum:
-                    return card, numbers
-        card = table_card.read(file)
-        if card.check_of(numbers) == card.checksum:
-            return card, numbers
-    raise ValueError(f"table: {file} does not fit its data card: one of the two was altered or cut.")
 
 
 def save(table: Table, path: Path) -> Card:
@@ -425,23 +366,4 @@ def save(table: Table, path: Path) -> Card:
     arrays["evaluations"] = table.evaluations
     if table.supernet is not None:
         arrays["supernet"] = table.supernet
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]  # numpy's stub takes the names for its options
-    card = replace(table.card, checksum="")
-    card = replace(card, checksum=card.check_of(buffer.getvalue()))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    contents = {path: buffer.getvalue(), path.with_suffix(".json"): card.text().encode()}
-    halves = {target: target.with_name(f"{target.name}{HALF}") for target in contents}
-    try:
-        for target, content in contents.items():
-            with halves[target].open("wb") as half:
-                half.write(content)
-                half.flush()
-                os.fsync(half.fileno())
-    except OSError:
-        for left in halves.values():
-            left.unlink(missing_ok=True)
-        raise
-    for target, left in halves.items():  # the numbers first: `_fitting` finds a card that is still to be moved
-        left.replace(target)
-    return card
+    return table_file.write(table.card, arrays, path)

@@ -26,9 +26,10 @@ from archgym.problem import Problem
 from archgym.search_space import Architecture
 from archgym.seeding import Consumer, generator
 from archgym.settings import Settings
-from archgym.table import COLUMNS, Table
+from archgym.table import Table
 from archgym.table_card import Card
 from archgym.table_computed import check_trainer, computed_with, merged
+from archgym.table_file import COLUMNS
 from archgym.table_log import SUPERNET, Cell, Log, differing
 from archgym.table_plan import DRAWS, Plan
 

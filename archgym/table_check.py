@@ -18,9 +18,10 @@ from archgym import table as tables
 from archgym import table_card
 from archgym.launch import parse
 from archgym.stats import student_t
-from archgym.table import COLUMNS, Table
+from archgym.table import Table
 from archgym.table_builder import train_curves
 from archgym.table_computed import among, check_trainer, computed_with
+from archgym.table_file import COLUMNS
 from archgym.table_log import differing
 
 LEVEL = 0.99

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from archgym import table as tables
 from archgym import table_card
 from archgym.launch import parse
-from archgym.table import COLUMNS, Table
+from archgym.table import Table
+from archgym.table_file import COLUMNS
 
 FORMATS = (".parquet", ".csv")
 Columns = dict[str, list[Any]]

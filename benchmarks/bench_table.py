@@ -29,6 +29,7 @@ import pytest
 import tyro
 
 from archgym import table as tables
+from archgym import table_file
 from archgym.envs import table_kernel
 from benchmarks import drawn_table
 from benchmarks.environment import make
@@ -132,7 +133,7 @@ def loading(args: Args) -> Contender:
     """Enter reading and verifying a table."""
 
     def begin(seed: int) -> Callable[[], object]:
-        forget = tables._read.cache_clear
+        forget = table_file.read.cache_clear
         forget()
         return lambda: tables.load(args.table)
 

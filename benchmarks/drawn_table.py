@@ -8,8 +8,9 @@ import numpy as np
 
 from archgym import table as tables
 from archgym.problem import Problem
-from archgym.table import COLUMNS, Table
+from archgym.table import Table
 from archgym.table_card import Card
+from archgym.table_file import COLUMNS
 from archgym.table_plan import settings_of
 
 

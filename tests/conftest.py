@@ -93,8 +93,9 @@ def planted_table() -> "Callable[..., Table]":
     import numpy as np
 
     from archgym.problem import Problem
-    from archgym.table import COLUMNS, Table
+    from archgym.table import Table
     from archgym.table_card import Card
+    from archgym.table_file import COLUMNS
     from archgym.table_plan import settings_of
 
     def make(

@@ -56,7 +56,8 @@ ROWS = {
     "transfer_checks": "inheritance learners problem settings supernet",
     "state": "evaluator replay supernet transfer",
     "trainers": "inner_envs learners replay supernet supernets training",
-    "table": "problem search_space settings table_card",
+    "table_file": "table_card",
+    "table": "problem search_space settings table_card table_file",
     "tabular": "evaluator problem rewards search_space table table_card window",
     "population": (
         "carried evaluator greedy host_replay inner_envs learners lookup problem replay rewards "
@@ -80,7 +81,9 @@ ROWS = {
     "table_log": "",
     "table_plan": "problem search_space settings table_log",
     "table_computed": "evaluators problem provenance",
-    "table_builder": "evaluators problem search_space settings table table_card table_computed table_log table_plan",
+    "table_builder": (
+        "evaluators problem search_space settings table table_card table_computed table_file table_log table_plan"
+    ),
     "page": "files",
     "run_folder": "files journal problem settings stats tabular",
     "report": "drawing page run_folder stats table_card tabular",
@@ -102,8 +105,8 @@ ROWS = {
     "table_build": (
         "launch problem progress search table table_builder table_card table_computed table_log table_plan workers"
     ),
-    "table_check": "launch stats table table_builder table_card table_computed table_log",
-    "table_export": "launch table table_card",
+    "table_check": "launch stats table table_builder table_card table_computed table_file table_log",
+    "table_export": "launch table table_card table_file",
     "table_command": "lookup table_card",
     "speed": "inner_envs learners problem settings supernets tasks trainers",
     "doctor": "export inner_envs population problem settings speed supernet table table_card tasks",
@@ -161,7 +164,16 @@ EVERYWHERE = {"archgym", "seeding", "observations"}
 # Imported in milliseconds, wherever they are imported: without torch, also by way of other modules.
 TORCH_FREE = {"archgym", "files", "lookup", "seeding", "search_space", "search_spaces", "stats", "episodes", "window"}
 TORCH_FREE |= {"comparison_stats", "compiled", "observations", "orchard", "pendulum", "tasks", "journal"}
-TORCH_FREE |= {"papers", "table", "table_card", "table_command", "table_export", "table_log", "table_plan"}
+TORCH_FREE |= {
+    "papers",
+    "table",
+    "table_card",
+    "table_file",
+    "table_command",
+    "table_export",
+    "table_log",
+    "table_plan",
+}
 HEAVY = ("torch", "envpool", "safetensors.torch", "stable_baselines3")
 
 

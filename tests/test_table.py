@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from archgym import table as tables
+from archgym import table_file
 from archgym.table import Counters, Table
 from archgym.tasks import TASKS
 
@@ -312,7 +313,7 @@ def test_a_table_comes_back_from_its_file_bit_for_bit(planted_table: Make, tmp_p
         assert found.architectures.dtype == np.int64
         for name, column in table.columns.items():
             assert np.array_equal(found.columns[name], column)
-            assert found.columns[name].dtype == tables.COLUMNS[name]
+            assert found.columns[name].dtype == table_file.COLUMNS[name]
         assert np.array_equal(found.evaluations, table.evaluations)
         if table.supernet is None:
             assert found.supernet is None

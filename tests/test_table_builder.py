@@ -20,10 +20,11 @@ from archgym import table_builder
 from archgym.evaluators import open_evaluator
 from archgym.problem import Problem
 from archgym.settings import Settings
-from archgym.table import COLUMNS, Table
+from archgym.table import Table
 from archgym.table_build import train
 from archgym.table_builder import Builder, write
 from archgym.table_check import Args, check
+from archgym.table_file import COLUMNS
 from archgym.table_log import SUPERNET, planned
 from archgym.table_plan import Plan, going_on, open_log, settings_of
 from archgym.trainers.dqn import PRESETS

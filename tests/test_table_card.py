@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from archgym import table as tables
-from archgym import table_card
+from archgym import table_card, table_file
 from archgym.table import Table
 from archgym.table_card import SCHEMA, Card
 
@@ -302,7 +302,7 @@ def test_who_reads_while_a_table_is_replaced_gets_one_of_the_two(planted_table: 
     try:
         seen = set()
         for _ in range(150):
-            tables._read.cache_clear()
+            table_file.read.cache_clear()
             seen.add(count_of(path))
     finally:
         over.set()

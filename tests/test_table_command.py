@@ -22,10 +22,11 @@ from pyarrow import parquet
 from archgym import doctor, table_build, table_card, table_check, table_export
 from archgym import table as tables
 from archgym.__main__ import main
-from archgym.table import COLUMNS, Table
+from archgym.table import Table
 from archgym.table_builder import Builder
 from archgym.table_check import Args, check, interval
 from archgym.table_command import COMMANDS
+from archgym.table_file import COLUMNS
 from archgym.table_plan import open_log
 from archgym.workers import Job
 

@@ -5,8 +5,9 @@ import pytest
 
 from archgym import table as tables
 from archgym import table_card
-from archgym.table import COLUMNS, Table
+from archgym.table import Table
 from archgym.table_check import Args, check
+from archgym.table_file import COLUMNS
 
 NAMES = [  # what is promised, whatever lies in the folder
     "dqn--mini-kernels--Orchard-v0",
