@@ -51,14 +51,18 @@ class TabularComparison(Comparison):
 
     @cached_property
     def evaluators(self) -> dict[str, Tabular]:
-        """The tables as they were recorded, by task."""
+        """What a search of every task looks up."""
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=LONG)
             return {task: Tabular(self.problem(task), 1) for task in self.tasks}
 
     def table(self, task: str) -> Table:
-        """The table as it was recorded."""
-        return self.evaluators[task].table
+        """The table as it was recorded, whatever the length of a window in the searches."""
+        return self._tables[task]
+
+    @cached_property
+    def _tables(self) -> dict[str, Table]:
+        return {task: tables.load(table_card.find(own.table, asdict(own))) for task, own in self.settings.items()}
 
     @property
     def worlds(self) -> int:
@@ -172,7 +176,7 @@ class TabularComparison(Comparison):
 
     def record_steps(self, task: str) -> int:
         """Count the inner steps of a whole learning curve."""
-        return self.table(task).windows * self.problem(task).window_steps
+        return self.table(task).windows * self.table(task).problem.window_steps
 
     def drawn(self, task: str) -> int:
         """Count the random architectures whose whole curves cost as much as a search."""

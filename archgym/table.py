@@ -260,6 +260,34 @@ class Table:
         """Begin to count anew."""
         self._counters = Counters()
 
+    def merged(self, count: int) -> "Table":
+        """Make a table of longer windows, of so many in a row each; with all of them a window is a whole training.
+
+        The return of a window is then the mean of theirs, the area under that part of the learning curve. Greedy
+        evaluations at the ends of longer windows stay; shared-weight scores, whose ages are windows of supernets, do
+        not.
+
+        Args:
+            count: Divides the number of windows.
+        """
+        parts = {name: column.reshape(*column.shape[:2], -1, count) for name, column in self.columns.items()}
+        rules = {
+            table_file.MEAN: lambda part: part.mean(3),
+            table_file.SUM: lambda part: part.sum(3, dtype=part.dtype),
+            table_file.ANY: lambda part: part.any(3),
+            table_file.LAST: lambda part: part[..., -1],
+        }
+        kept = [place for place, age in enumerate(self.card.ages) if age % count == 0]
+        longer = {"windows": self.windows // count, "window_steps": self.problem.window_steps * count}
+        card = replace(
+            self.card,
+            settings={**self.card.settings, **longer},
+            ages=[self.card.ages[place] // count for place in kept],
+            supernet={},
+        )
+        columns = {name: rules[table_file.AS_ONE[name]](part) for name, part in parts.items()}
+        return Table(card, self.architectures, columns, self.evaluations[:, :, kept])
+
     def best(self, score: str = "area") -> Architecture:
         """Give the recorded architecture with the highest mean score over the test seeds."""
         return np.array(self.architectures[int(self.truth(score).argmax())])

@@ -225,10 +225,29 @@ def complete(keywords: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[s
                 f"{name}: expected {defaults[name]!r} with a table, where windows are looked up and nothing is "
                 f"computed, got {keywords[name]!r}."
             )
+    bound["window_steps"] = _window_steps(card, keywords.get("window_steps"))
     for name, value in bound.items():
         if name in keywords and keywords[name] not in (None, value):
             raise ValueError(f"{name}: expected {value!r}, which the table was recorded with, got {keywords[name]!r}.")
     return {**{n: v for n, v in keywords.items() if n not in extra}, **bound, "trainer_settings": dict(trained)}
+
+
+def _window_steps(card: Card, asked: Any) -> int:
+    """Give the length of a window: the recorded one, or one of several recorded windows, by which they divide.
+
+    Raises:
+        ValueError: If another one is asked for.
+    """
+    own, windows = int(card.settings["window_steps"]), card.settings["windows"]
+    if asked is None:
+        return own
+    whole = isinstance(asked, int) and not isinstance(asked, bool) and asked > 0 and asked % own == 0
+    if not whole or windows % (asked // own):
+        raise ValueError(
+            f"window_steps: expected {own:,}, which the table was recorded with, or several of its {windows} windows "
+            f"by which they divide, up to a whole training of {own * windows:,}; got {asked!r}."
+        )
+    return int(asked)
 
 
 def _trainer(card: Card) -> dict[str, str]:

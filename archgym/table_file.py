@@ -37,6 +37,14 @@ COLUMNS: dict[str, type[np.generic]] = {
     "replay_fill": np.float64,
     "seconds": np.float32,
 }
+LAST, MEAN, SUM, ANY = "last", "mean", "sum", "any"
+# What several windows in a row are as one (`Table.merged`): its return is the area under their part of the curve.
+AS_ONE = {
+    **dict.fromkeys(("raw_return", "cut_share"), MEAN),
+    **dict.fromkeys(("episodes", "env_steps", "gradient_steps", "seconds"), SUM),
+    **dict.fromkeys(("loss", "value", "epsilon", "replay_fill"), LAST),
+    "diverged": ANY,
+}
 READINGS = 10  # of a table and its card that do not fit: somebody may just be replacing them
 
 

@@ -12,6 +12,10 @@ curves. The live environment lives it with the settings of the record, `gymnasiu
 (`horizon`), of which the first window is nearly all exploration: it tells architectures apart hardly at all (README). A
 live lifetime with `fresh` lays its schedule out for one window unless it is given that `horizon`, and is another thing.
 
+Several recorded windows in a row may be one (`window_steps`, `Table.merged`). With all of them `fresh` is the protocol
+of NAS-Bench: every visit draws a whole training of that architecture, from one of the search seeds, and its reward is
+the area under the learning curve.
+
 Where the table holds a sample of its space, an architecture off the table stands for the nearest one that is recorded
 (`Table.nearest`); `info["architecture"]` names it. With constraints, only what fulfils them is looked up.
 """
@@ -81,7 +85,9 @@ class Tabular:
     def __init__(self, problem: Problem, members: int) -> None:
         settings = problem.settings
         self.problem, self.members = problem, members
-        self.table = tables.load(table_card.find(settings.table, asdict(settings)))
+        recorded = tables.load(table_card.find(settings.table, asdict(settings)))
+        several = problem.window_steps // recorded.problem.window_steps
+        self.table = recorded.merged(several) if several > 1 else recorded
         self.learner = f"table {self.table.card.checksum[:12]}"  # another table gives other numbers
         space, rows = problem.space, range(len(self.table.architectures))
         self.rows = [row for row in rows if all(c.allows(self.table.architectures[row]) for c in space.constraints)]

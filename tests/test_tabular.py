@@ -119,6 +119,39 @@ def test_with_fresh_every_visit_is_a_first_window_of_some_seed(path: str, plante
     assert set(returns) == set(planted.columns["raw_return"][5, :5, 0].tolist())
 
 
+def test_several_recorded_windows_may_be_one(path: str, planted: Table) -> None:
+    env = make(path, window_steps=800, windows=3)
+    env.reset(seed=3)
+    curves = env._lives.evaluator.draw([env._lives._seeds.item()])[0]
+    for pair in (slice(0, 2), slice(2, 4), slice(4, 6)):
+        *_, info = env.step(planted.architectures[4])
+        own = {name: column[4, curves[4], pair] for name, column in planted.columns.items()}
+        assert info["raw_return"] == own["raw_return"].mean()
+        assert (info["episodes"], info["env_steps"]) == (own["episodes"].sum(), own["env_steps"].sum())
+        assert (info["loss"], info["epsilon"]) == (own["loss"][-1], own["epsilon"][-1])
+        assert info["diverged"] == own["diverged"].any()
+    assert env.evaluate([planted.architectures[4]])[0] == planted.evaluations[4, curves[4], 1]  # after six windows
+    with pytest.raises(ValueError, match="expected an architecture that was trained for 1 windows or more"):
+        env.evaluate([planted.architectures[5]])  # the first ones are known after two, which are one here
+
+
+@pytest.mark.filterwarnings("error")
+def test_with_fresh_a_window_of_the_whole_record_is_a_training_from_one_of_the_search_seeds(
+    path: str, planted: Table
+) -> None:
+    """As NAS-Bench answers queries: the reward is the area under the curve, and no schedule is another than live."""
+    env = make(path, window_steps=2400, transfer="fresh", windows=40, reference_return=1e6)
+    env.reset(seed=3)
+    seen = {env.step(planted.architectures[7])[-1]["raw_return"] for _ in range(40)}
+    assert seen == {float(own) for own in planted.columns["raw_return"][7, :5].mean(1)}
+    whole = planted.merged(6)
+    assert (whole.windows, whole.problem.window_steps, whole.card.ages) == (1, 2400, [1])
+    assert whole.scores("area") == pytest.approx(planted.scores("area"))
+    assert env.unwrapped.regret(planted.architectures[7]) == pytest.approx(
+        (planted.truth().max() - planted.truth()[7]) * 452.7 / (1e6 - 22.3), rel=1e-6
+    )
+
+
 def test_a_lifetime_meets_curves_of_all_search_seeds_and_other_lifetimes_meet_others(path: str) -> None:
     env = make(path)
     drawn = env._lives.evaluator.draw(list(range(400)))
@@ -219,13 +252,14 @@ def test_what_the_constraints_forbid_is_neither_looked_up_nor_the_best(path: str
         ({"reward": "evaluation"}, "reward: expected 'return' or 'improvement' with a table"),
         ({"share_weights": True}, "share_weights: expected networks that are trained, got a table"),
         ({"evaluation_steps": 5000}, "evaluation_steps: expected None or 0 with a table, .* got 5,000"),
-        ({"window_steps": 800}, "window_steps: expected 400, which the table was recorded with, got 800"),
+        ({"window_steps": 1600}, "window_steps: expected 400, .* or several of its 6 windows .* of 2,400; got 1600"),
+        ({"window_steps": 600}, "window_steps: expected 400, .* got 600"),
         ({"envs_per_member": 8}, "envs_per_member: expected 4, which the table was recorded with, got 8"),
         ({"horizon": 5}, "horizon: expected 2400, which the table was recorded with, got 5"),
         ({"task": "Acrobot-v1"}, "task: expected 'CartPole-v1', which the table was recorded with, got 'Acrobot-v1'"),
         ({"learning_rate": 1.0}, "learning_rate: the table was recorded with its default, got 1.0"),
         ({"table": ""}, "table: expected a file .* with an environment on recorded tables, got ''"),
-        ({"table": 3}, r"table: expected a file \(.npz\) or one of .*, got 3\."),
+        ({"table": 3}, r"table: expected a name, got 3\."),
         ({"table": None}, "with an environment on recorded tables, got None"),
         ({"device": "nonsense"}, "device: expected 'cpu' with a table, where .* nothing is computed, got 'nonsense'"),
         ({"learner": "native"}, "learner: expected 'auto' with a table, .* got 'native'"),
@@ -517,6 +551,8 @@ def test_with_fresh_no_lifetime_can_be_asked_for(path: str, planted: Table) -> N
         {"transfer": "fresh", "windows": 9},
         {"windows": 14, "cost_weight": 1.0, "reference_return": 100.0},
         {"max_params": 20_000},
+        {"window_steps": 800, "windows": 3},
+        {"window_steps": 2400, "transfer": "fresh", "windows": 9},
     ],
     ids=lambda keywords: "-".join(keywords) or "default",
 )
