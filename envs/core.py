@@ -55,6 +55,7 @@ class Lives:
             )
         self.evaluations = Evaluations(self.problem, self.members)
         path = _journal_path(journal)
+        self.recorded = path is not None
         if resume and path is None:
             raise ValueError("resume: expected a journal to resume (journal=...), got none.")
         if path is not None:

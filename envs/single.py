@@ -100,9 +100,11 @@ class ArchSearchEnv(core.Face, gym.Env[NDArray[Any], Any]):
 
         Raises:
             ValueError: If one of them is no such seed.
-            gymnasium.error.ClosedEnvironmentError: After `close`.
+            gymnasium.error.ClosedEnvironmentError: After `close`, if there is a journal.
         """
-        self.need_open()
+        if self._lives.recorded:
+            self.need_open()
+        self.closed = False  # what writes no journal may begin anew, as Stable-Baselines3's checker does
         seed, own = seeds.check_seed(seed), self.lifetime_asked(options)
         super().reset(seed=seed)
         if seed is not None:

@@ -7,7 +7,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -827,16 +827,20 @@ def test_what_is_no_list_of_architectures_is_not_scored(maker: Callable[..., Any
 
 @pytest.mark.parametrize("id", ["ArchSearch-Synthetic-v0", "ArchSearch-Synthetic-Sequential-v0"])
 @pytest.mark.parametrize("journal", ["", "journal.jsonl"])
-def test_a_closed_environment_refuses_to_go_on(
+def test_a_closed_environment_refuses_to_go_on_and_with_a_journal_to_begin_anew(
     id: str, journal: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     env: Any = gym.make(id, windows=3, journal=journal)
     env.reset(seed=0)
     env.close()
-    for go_on in (lambda: env.step(env.action_space.sample()), lambda: env.reset(seed=1)):
-        with pytest.raises(gym.error.ClosedEnvironmentError, match=r"expected an open environment, got one after clo"):
-            go_on()
+    refused = pytest.raises(gym.error.ClosedEnvironmentError, match=r"expected an open environment, got one after clo")
+    with refused:
+        env.step(env.action_space.sample())
+    with refused if journal else nullcontext():
+        env.reset(seed=1)
+    with refused if journal else nullcontext():
+        env.step(env.action_space.sample())
 
 
 # The record

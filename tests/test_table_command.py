@@ -570,5 +570,5 @@ def test_doctor_checks_the_tables_that_come_with_archgym(
         tables.save(planted_table(), tmp_path / f"{name}.npz")
     assert doctor.tables_load("cpu") == "2 loaded"
     (tmp_path / "b.npz").write_bytes(b"")
-    with pytest.raises(AssertionError, match=r"b\.npz does not fit its data card"):
+    with pytest.raises(doctor.Failed, match=r"b\.npz does not fit its data card"):
         doctor.tables_load("cpu")
