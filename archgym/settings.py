@@ -122,8 +122,9 @@ class Settings:
     """The trainer's settings by name; as keyword arguments of the environment they are given directly."""
     table: str = ""
     """A recorded table that windows are looked up in instead of trained: a file, a name of `archgym list`, or `auto`,
-    the one that comes with archgym for this trainer, space and task. What it was recorded with (window_steps, horizon,
-    envs_per_member, the trainer's settings) is then settled. "": networks are trained."""
+    the one that comes with archgym for this trainer, space and task. What it was recorded with (horizon,
+    envs_per_member, the trainer's settings) is then settled, and `window_steps` but for several recorded windows as one,
+    up to a whole training. "": networks are trained."""
     paper: str = ""
     """A paper's experiment (`archgym.papers`): its task, space and settings hold where they are not given. "": none."""
 
