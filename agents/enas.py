@@ -32,8 +32,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from archgym import agent_state, launch, lstm_controller, search
+from archgym import lstm_controller
 from archgym.lookup import unknown
+from archgym.runs import agent_state, launch, search
 from archgym.search_space import Architecture
 from archgym.stats import detrend
 

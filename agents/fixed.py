@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from archgym import launch, search
+from archgym.runs import launch, search
 
 
 @dataclass(frozen=True)

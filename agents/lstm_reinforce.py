@@ -28,8 +28,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from archgym import agent_state, launch, lstm_controller, search
+from archgym import lstm_controller
 from archgym.lookup import unknown
+from archgym.runs import agent_state, launch, search
 from archgym.search_space import Architecture, SearchSpace
 
 

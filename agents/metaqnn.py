@@ -28,8 +28,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from archgym import launch, search
 from archgym.lookup import unknown
+from archgym.runs import launch, search
 from archgym.search_space import Architecture, SearchSpace
 from archgym.stats import shrunken_means
 

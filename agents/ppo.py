@@ -25,8 +25,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from archgym import launch, search
 from archgym.lookup import unknown
+from archgym.runs import launch, search
 from archgym.search_space import Architecture, SearchSpace
 
 INPUTS = ("all", "draft")

@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from archgym import launch, one_shot, search
 from archgym.lookup import unknown
-from archgym.one_shot import Key
+from archgym.runs import launch, one_shot, search
+from archgym.runs.one_shot import Key
 from archgym.search_space import Architecture, SearchSpace
 
 SELECTIONS = ("incumbent", "shared")

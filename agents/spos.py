@@ -5,10 +5,10 @@
 Papers: Guo et al., arXiv 1904.00420; on reinforcement learning Mazyavkina et al., arXiv 2011.14632, whose spaces of 25
 and 32 architectures it looks through whole. Every window of every member trains an architecture drawn uniformly; its
 return is not used. After the last window architectures are scored by greedy episodes on seeds that training never uses,
-with the weights of every member (`archgym/one_shot.py`; they are paid from the search's budget of evaluations), and the
-best are recommended: all of the space where it has at most `--evaluations` of them; else those of an evolution, whose
-every generation is half crossovers (each option from one of two parents), half mutations (each option is drawn anew
-with probability 0.1) of the best P / 5 so far, and draws where these give nothing new.
+with the weights of every member (`archgym/runs/one_shot.py`; they are paid from the search's budget of evaluations),
+and the best are recommended: all of the space where it has at most `--evaluations` of them; else those of an evolution,
+whose every generation is half crossovers (each option from one of two parents), half mutations (each option is drawn
+anew with probability 0.1) of the best P / 5 so far, and draws where these give nothing new.
 
 What differs: an evolution of P = 20 and 100 evaluations instead of the paper's 50 in 20 generations, since episodes are
 dear beside windows of a few thousand steps (`--population 50 --evaluations 1000` is the paper's). The paper measures
@@ -24,8 +24,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from archgym import launch, one_shot, search
-from archgym.one_shot import Key
+from archgym.runs import launch, one_shot, search
+from archgym.runs.one_shot import Key
 from archgym.search_space import Architecture, SearchSpace
 
 MUTATED = 0.1  # probability of an option to be drawn anew

@@ -26,8 +26,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from archgym import launch, search
 from archgym.lookup import unknown
+from archgym.runs import launch, search
 from archgym.search_space import Architecture, SearchSpace
 from archgym.stats import detrend
 

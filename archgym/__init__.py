@@ -36,13 +36,13 @@ for name, needs in TRAINERS.items():
         )
 register(
     id="NASDQNPendulum-v0",
-    entry_point="archgym.pendulum:Pendulum",
-    vector_entry_point="archgym.pendulum:PendulumVector",
+    entry_point="archgym.inner.pendulum:Pendulum",
+    vector_entry_point="archgym.inner.pendulum:PendulumVector",
     max_episode_steps=500,
 )
 register(
     id="Orchard-v0",
-    entry_point="archgym.orchard:Orchard",
-    vector_entry_point="archgym.orchard:OrchardVector",
+    entry_point="archgym.inner.orchard:Orchard",
+    vector_entry_point="archgym.inner.orchard:OrchardVector",
     max_episode_steps=100,
 )

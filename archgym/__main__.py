@@ -9,8 +9,8 @@ from typing import Any
 
 import archgym
 from archgym import lookup
-from archgym.launch import main as launch
-from archgym.launch import parse, sentences
+from archgym.runs.launch import main as launch
+from archgym.runs.launch import parse, sentences
 
 USAGE = """usage: archgym COMMAND ...
 
@@ -43,7 +43,7 @@ def main(given: Sequence[str] | None = None) -> None:
             case "study":
                 sys.exit(study(words))
             case "table":
-                from archgym import table_command
+                from archgym.table_tools import command as table_command
 
                 sys.exit(table_command.main(words))
             case "report":
@@ -75,8 +75,8 @@ def search(words: list[str]) -> None:
 
 def compare(words: list[str]) -> int:
     """Compare the agents that are named before the first flag."""
-    from archgym import compare as command
-    from archgym.arms import Args, TabularArgs
+    from archgym.compare import command
+    from archgym.runs.arms import Args, TabularArgs
 
     flags = next((place for place, word in enumerate(words) if word.startswith("-")), len(words))
     if not flags and "--help" not in words and "-h" not in words:
@@ -96,7 +96,7 @@ def study(words: list[str]) -> int:
             print(f"  {name:<22} {first_line('archgym.studies', name)}")
         print("\n`archgym study NAME --help` has more.")
         return 0
-    from archgym import study as command
+    from archgym.study import study as command
 
     module = lookup.load("archgym.studies", words[0], "study")
     return command.main(module.Study(parse(module.Args, words[1:], f"archgym study {words[0]}")))
@@ -108,16 +108,16 @@ def report(words: list[str]) -> None:
         raise ValueError(f"report: expected one run folder, got {len(words)} arguments.")
     folder = Path(words[0])
     if (folder / "compare.json").exists():
-        from archgym import compare_page
+        from archgym.compare import page as compare_page
 
         print(compare_page.write(folder))
         return
     if (folder / "study.json").exists():
-        from archgym import study_page
+        from archgym.study import page as study_page
 
         print(study_page.write(folder))
         return
-    from archgym import report as page
+    from archgym.runs import report as page
 
     print(page.write(folder))
 
@@ -127,9 +127,9 @@ def list_names() -> None:
     import gymnasium as gym
 
     from archgym import papers, table_card
-    from archgym.inner_envs import dimensions
+    from archgym.inner.envs import dimensions
+    from archgym.inner.tasks import TASKS
     from archgym.observations import described
-    from archgym.tasks import TASKS
 
     print("tasks (inner problems; any other Gymnasium id works too: discrete actions, vectors or images of bytes)")
     for task in TASKS.values():

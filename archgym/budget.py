@@ -1,8 +1,8 @@
 """What a search may spend besides its windows: one budget of greedy evaluations, known before it begins.
 
 An evaluation of n episodes takes n times the task's episode limit, in inner environment steps, however well or badly
-it goes (`archgym.greedy`). So searches with equal windows and equal budgets take equally many steps, exactly, whatever
-their agents ask for: what an agent has not asked for is spent by the evaluation at the end.
+it goes (`archgym.greedy`). So searches with equal windows and equal budgets take equally many steps, exactly,
+whatever their agents ask for: what an agent has not asked for is spent by the evaluation at the end.
 """
 
 import math

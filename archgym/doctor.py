@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from archgym import table, table_card
-from archgym.inner_envs import backend, open_inner_envs
+from archgym.inner.envs import backend, open_inner_envs
+from archgym.inner.tasks import get_task
 from archgym.population import Population, find_device
 from archgym.problem import Problem
 from archgym.settings import Settings
 from archgym.supernet import FIELDS
-from archgym.tasks import get_task
 
 SETTINGS: dict[str, Any] = {"windows": 4, "window_steps": 800, "learning_starts": 200}
 STEPS = 300  # of the comparison of EnvPool with the fallback

@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from archgym.inner_envs import open_inner_envs
+from archgym.inner.envs import open_inner_envs
+from archgym.inner.tasks import Task
 from archgym.supernet import Subnets
-from archgym.tasks import Task
 
 
 @torch.no_grad()

@@ -2,7 +2,7 @@
 
 Between windows there are no live inner environments: each window opens fresh ones whose seeds derive from (seed,
 window). So the state is tensors and a few numbers, and copying it copies the lifetime. `inner_envs="carry"` keeps them
-alive instead (`archgym.carried`), and then a lifetime cannot be copied.
+alive instead (`archgym.inner.carried`), and then a lifetime cannot be copied.
 """
 
 import copy
@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from archgym import transfer_checks
-from archgym.carried import Carried, Fresh, Source
 from archgym.evaluator import State
 from archgym.greedy import play
 from archgym.host_replay import open_replay
-from archgym.inner_envs import look
+from archgym.inner.carried import Carried, Fresh, Source
+from archgym.inner.envs import look
 from archgym.learners import sharing
 from archgym.learners.precision import check_learner
 from archgym.learners.select import find_learner

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from archgym.inner_envs import dimensions
+from archgym.inner.envs import dimensions
+from archgym.inner.tasks import Task, get_task
 from archgym.lookup import load, names, unknown
 from archgym.observations import Inputs, described, kind_of
 from archgym.search_space import Network, Option, SearchSpace, max_params
 from archgym.settings import Settings
-from archgym.tasks import Task, get_task
 
 
 @dataclass(frozen=True)

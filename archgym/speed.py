@@ -17,12 +17,12 @@ import gymnasium as gym
 import numpy as np
 import torch
 
-from archgym.inner_envs import backend, open_inner_envs
+from archgym.inner.envs import backend, open_inner_envs
+from archgym.inner.tasks import get_task
 from archgym.learners.select import find_learner
 from archgym.problem import Problem
 from archgym.settings import Settings
 from archgym.supernets import mlp
-from archgym.tasks import get_task
 from archgym.trainers import dqn
 
 TASK, BATCH, TRAIN_FREQUENCY = "CartPole-v1", 128, 10

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from archgym.episodes import EpisodeCounter
+from archgym.inner.episodes import EpisodeCounter
 from archgym.supernet import Subnets
 
 

@@ -22,7 +22,8 @@ import tyro
 from numpy.typing import NDArray
 
 import archgym  # noqa: F401  (registers the environments)
-from archgym import lookup, search
+from archgym import lookup
+from archgym.runs import search
 from benchmarks.machine import describe
 from benchmarks.rounds import CLOCK, Contender, Makers, Measured, report, take_turns
 

@@ -29,8 +29,8 @@ import tyro
 from torch import nn
 from torch.nn import functional as F
 
-from archgym.inner_envs import dimensions, open_inner_envs
-from archgym.tasks import TASKS
+from archgym.inner.envs import dimensions, open_inner_envs
+from archgym.inner.tasks import TASKS
 from archgym.trainers import dqn, pqn
 from benchmarks.environment import DQN, make
 from benchmarks.rounds import Contender, Makers, seconds, show, take_turns

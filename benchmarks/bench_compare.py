@@ -20,8 +20,8 @@ from pathlib import Path
 
 import tyro
 
-from archgym import compare
-from archgym.arms import TabularArgs
+from archgym.compare import command as compare
+from archgym.runs.arms import TabularArgs
 from benchmarks import drawn_table
 from benchmarks.machine import describe, spent
 

@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 import tyro
 
-from archgym import compare
-from archgym.arms import Args as CompareArgs
+from archgym.compare import command as compare
+from archgym.runs.arms import Args as CompareArgs
 from benchmarks.machine import describe
 
 

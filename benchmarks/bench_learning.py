@@ -18,7 +18,7 @@ import torch
 import tyro
 from numpy.typing import NDArray
 
-from archgym.comparison_stats import iqm, stratified_interval
+from archgym.compare.stats import iqm, stratified_interval
 from archgym.speed import learners
 from benchmarks.environment import DQN, make
 from benchmarks.machine import describe

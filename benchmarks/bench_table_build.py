@@ -20,7 +20,7 @@ from pathlib import Path
 import tyro
 
 from archgym import table as tables
-from archgym.table_build import Build, build
+from archgym.table_tools.build import Build, build
 from benchmarks.machine import describe, spent
 
 

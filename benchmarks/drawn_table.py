@@ -11,7 +11,7 @@ from archgym.problem import Problem
 from archgym.table import Table
 from archgym.table_card import Card
 from archgym.table_file import COLUMNS
-from archgym.table_plan import settings_of
+from archgym.table_tools.plan import settings_of
 
 
 def write(path: Path, count: int = 27) -> None:

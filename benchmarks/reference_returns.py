@@ -1,4 +1,4 @@
-"""Measures the returns that archgym normalises by, those of `archgym.tasks.TASKS`.
+"""Measures the returns that archgym normalises by, those of `archgym.inner.tasks.TASKS`.
 
 Hypothesis: none; these numbers are definitions. Method: every task is played by the uniformly random policy, one whole
 episode per environment seed 0, 1, 2, ..., and the tasks for which nobody published a threshold also by the experts
@@ -16,10 +16,10 @@ import numpy as np
 import tyro
 from numpy.typing import NDArray
 
-from archgym import orchard
-from archgym.inner_envs import POLICY_SEED, backend, episode_returns, random_returns
-from archgym.pendulum import GRAVITY, LENGTH, TORQUES
-from archgym.tasks import TASKS
+from archgym.inner import orchard
+from archgym.inner.envs import POLICY_SEED, backend, episode_returns, random_returns
+from archgym.inner.pendulum import GRAVITY, LENGTH, TORQUES
+from archgym.inner.tasks import TASKS
 
 NATURAL_FREQUENCY = np.sqrt(GRAVITY / LENGTH)  # rad/s
 CATCH = 0.4  # rad: how far from falling into place the pendulum is caught; the largest torque holds 4 / 9.8 rad

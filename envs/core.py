@@ -303,7 +303,7 @@ def render_text(life: Lifetime) -> str:
 
 def render_frame(life: Lifetime) -> NDArray[np.uint8]:
     """Draw the supernet with the chosen path lit, beside the return curve, (height, width, 3)."""
-    from archgym.drawing import frame
+    from archgym.pages.drawing import frame
 
     rewards = np.array([[result.reward] for result in life.history]).reshape(-1, 1)
     architecture = np.array(life.history[-1].action, dtype=np.int64) if life.history else None

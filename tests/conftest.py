@@ -96,7 +96,7 @@ def planted_table() -> "Callable[..., Table]":
     from archgym.table import Table
     from archgym.table_card import Card
     from archgym.table_file import COLUMNS
-    from archgym.table_plan import settings_of
+    from archgym.table_tools.plan import settings_of
 
     def make(
         *,

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 import archgym  # noqa: F401  (registers the ids)
-from archgym import agent_state, lookup, protocol, search
+from archgym import lookup
+from archgym.runs import agent_state, protocol, search
 
 AGENTS = [
     name

@@ -14,7 +14,8 @@ import pytest
 from scipy.stats import wilcoxon
 
 import archgym  # noqa: F401  (registers the ids)
-from archgym import lookup, search
+from archgym import lookup
+from archgym.runs import search
 
 AGENTS = lookup.names("archgym.agents")
 CONTROLS = ("fixed", "random-search")  # do not learn

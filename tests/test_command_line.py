@@ -16,10 +16,11 @@ import tyro
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import archgym
-from archgym import agent_state, journal, lookup, search
+from archgym import journal, lookup
 from archgym.__main__ import main
+from archgym.inner.tasks import get_task
+from archgym.runs import agent_state, search
 from archgym.search_spaces.mlp import SPACE
-from archgym.tasks import get_task
 
 ROOT = Path(__file__).resolve().parent.parent
 AGENTS = lookup.names("archgym.agents")
@@ -65,7 +66,7 @@ def tiny(agent: str, out: Path, **arguments: Any) -> tuple[Any, Any]:
 
 def test_list_names_everything_that_has_a_name(capsys: pytest.CaptureFixture[str]) -> None:
     from archgym import papers, table_card
-    from archgym.tasks import TASKS
+    from archgym.inner.tasks import TASKS
 
     code, said, _ = archgym_says("list", capsys=capsys)
     assert code == 0
@@ -199,7 +200,7 @@ def test_a_search_without_flags_takes_the_defaults(capsys: pytest.CaptureFixture
     """The words of the command itself are no flags of the agent."""
     code = (
         "import sys; sys.argv = ['archgym', 'search', 'fixed']\n"
-        "from archgym import search\n"
+        "from archgym.runs import search\n"
         "search.run = lambda agent, args, name: print(args == type(args)(), name) or search.Path()\n"
         "from archgym.__main__ import main; main()\n"
     )

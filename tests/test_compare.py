@@ -14,11 +14,13 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from archgym import compare, journal, scoreboard
+from archgym import journal
 from archgym.__main__ import main
-from archgym.arms import Args
-from archgym.comparison import Comparison
+from archgym.compare import command as compare
+from archgym.compare import scoreboard
+from archgym.compare.comparison import Comparison
 from archgym.problem import Problem
+from archgym.runs.arms import Args
 from archgym.settings import Settings
 
 SMALL = {"env_id": "ArchSearch-Synthetic-v0", "space": "grid:3x3", "windows": 4, "num_envs": 2, "seeds": 3}
@@ -28,7 +30,7 @@ AGENT = """
 from dataclasses import dataclass
 import os
 import numpy as np
-from archgym import search
+from archgym.runs import search
 
 @dataclass(frozen=True)
 class Args(search.SearchArgs):

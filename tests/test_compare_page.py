@@ -13,8 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from archgym import compare_board, compare_drawing, compare_page, page, scoreboard
-from archgym.comparison_stats import iqm
+from archgym.compare import board as compare_board
+from archgym.compare import page as compare_page
+from archgym.compare import scoreboard
+from archgym.compare.stats import iqm
+from archgym.pages import charts, page
 
 NASTY = "tpe:name=<script>alert(1)</script>&'$x^2$'"
 LONG = "multi-agent:team=one_per_choice_with_comms"
@@ -292,7 +295,7 @@ def test_a_folder_without_a_comparison_is_refused_in_one_sentence(tmp_path: Path
 
 def test_only_the_best_of_many_arms_have_colours_of_their_own() -> None:
     arms = [f"arm-{place}" for place in range(9)]
-    style = compare_drawing.looks([*arms, "fixed"], ["fixed"])
+    style = charts.looks([*arms, "fixed"], ["fixed"])
     colors = [style[arm].color for arm in arms]
     assert len(set(colors[:5])) == 5
     assert len(set(colors[5:])) == 1
@@ -300,7 +303,7 @@ def test_only_the_best_of_many_arms_have_colours_of_their_own() -> None:
 
 
 def test_names_at_the_ends_of_lines_keep_their_distance_and_their_order() -> None:
-    spread = compare_drawing.spread([0.1, 0.5, 0.5, 0.51, 0.99, 1.0], 0.08)
+    spread = charts.spread([0.1, 0.5, 0.5, 0.51, 0.99, 1.0], 0.08)
     assert spread == sorted(spread)
     assert min(np.diff(spread)) >= 0.08 - 1e-9
     assert 0 <= spread[0] <= spread[-1] <= 1

@@ -9,13 +9,15 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from archgym import compare, lookup, search
+from archgym import lookup
 from archgym import table as tables
 from archgym.__main__ import main
-from archgym.arms import Args, TabularArgs
-from archgym.comparison_tabular import TabularComparison, points, search_once
+from archgym.compare import command as compare
+from archgym.compare.tabular import TabularComparison, points, search_once
+from archgym.runs import search
+from archgym.runs.arms import Args, TabularArgs
 from archgym.table import Table
-from archgym.table_stats import maximum_bias
+from archgym.table_describe.stats import maximum_bias
 from archgym.tabular import Tabular
 
 pytestmark = pytest.mark.filterwarnings("ignore:windows=.* is more than")  # the planted tables are short
@@ -26,7 +28,7 @@ AGENT = """
 from dataclasses import dataclass
 import os
 import numpy as np
-from archgym import search
+from archgym.runs import search
 
 @dataclass(frozen=True)
 class Args(search.SearchArgs):
@@ -354,7 +356,7 @@ def test_the_page_tells_of_tables_and_of_nothing_that_was_not_done(done: dict[st
 
 
 def test_the_terminal_tells_regrets_and_ranks(done: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
-    from archgym import scoreboard, scoreboard_tabular
+    from archgym.compare import scoreboard, scoreboard_tabular
 
     scoreboard.print_tables(done)
     scoreboard_tabular.print_regrets(done)

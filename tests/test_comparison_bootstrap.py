@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from archgym.comparison_bootstrap import Resamples, around, ends, improvement_pairs, improvements, iqms, ranks
-from archgym.comparison_stats import iqm, probability_of_improvement
-from archgym.table_stats import maximum_bias
+from archgym.compare.bootstrap import Resamples, around, ends, improvement_pairs, improvements, iqms, ranks
+from archgym.compare.stats import iqm, probability_of_improvement
+from archgym.table_describe.stats import maximum_bias
 
 WORLDS = np.arange(200) % 20
 

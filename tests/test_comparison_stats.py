@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats as reference
 
-from archgym.comparison_stats import (
+from archgym.compare.stats import (
     holm,
     improvement_p_value,
     iqm,

@@ -10,8 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from archgym.episodes import EpisodeCounter
-from archgym.inner_envs import open_inner_envs
+from archgym.inner.envs import open_inner_envs
+from archgym.inner.episodes import EpisodeCounter
+from archgym.inner.tasks import TASKS
 from archgym.learners.dqn import Config
 from archgym.learners.dqn_torch import DRAWS, Learner, sync_targets
 from archgym.lookup import load
@@ -21,7 +22,6 @@ from archgym.search_space import SearchSpace
 from archgym.search_spaces.mlp import MLP
 from archgym.seeding import Consumer, env_seeds, generator
 from archgym.supernet import FIELDS, Layout, Subnets, Supernet, check_in, check_out, family_of, variants
-from archgym.tasks import TASKS
 from archgym.trainers.dqn import PRESETS, Trainer
 from archgym.training import Group, Outcome, Window
 

@@ -12,8 +12,8 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
-from archgym import drawing
-from archgym.drawing import CHOSEN, DATA, Point
+from archgym.pages import drawing
+from archgym.pages.drawing import CHOSEN, DATA, Point
 from archgym.search_space import Choice, SearchSpace
 from archgym.search_spaces import mlp, mlp_wide
 
@@ -148,5 +148,5 @@ def test_a_frame_can_be_drawn_from_the_first_window_on(windows: int, members: in
 
 
 def test_drawing_leaves_pyplot_and_its_global_state_alone() -> None:
-    code = "import sys, archgym.drawing; sys.exit('matplotlib.pyplot' in sys.modules)"
+    code = "import sys, archgym.pages.drawing; sys.exit('matplotlib.pyplot' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from archgym.episodes import UNDER_WAY, EpisodeCounter
+from archgym.inner.episodes import UNDER_WAY, EpisodeCounter
 
 LIMIT = 10
 

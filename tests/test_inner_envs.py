@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from archgym import engines, inner_envs
-from archgym.inner_envs import (
+from archgym.inner import engines
+from archgym.inner import envs as inner_envs
+from archgym.inner.envs import (
     InnerEnvs,
     Step,
     backend,
@@ -22,8 +23,8 @@ from archgym.inner_envs import (
     open_inner_envs,
     random_returns,
 )
+from archgym.inner.tasks import TASKS, Task
 from archgym.observations import dtype_of, shape_of
-from archgym.tasks import TASKS, Task
 
 CARTPOLE = replace(TASKS["CartPole-v1"], episode_limit=15)
 PENDULUM = replace(TASKS["NASDQNPendulum-v0"], episode_limit=15)

@@ -8,9 +8,9 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 from numpy.typing import NDArray
 
-from archgym import orchard
-from archgym.inner_envs import Policy, episode_returns, random_returns
-from archgym.tasks import TASKS
+from archgym.inner import orchard
+from archgym.inner.envs import Policy, episode_returns, random_returns
+from archgym.inner.tasks import TASKS
 
 ID = "archgym:Orchard-v0"
 TASK = TASKS["Orchard-v0"]

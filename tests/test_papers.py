@@ -10,8 +10,8 @@ import archgym  # noqa: F401  (registers the ids)
 from archgym import lookup, papers
 from archgym.__main__ import main
 from archgym.agents import ppo, random_search
-from archgym.launch import parse
 from archgym.problem import Problem
+from archgym.runs.launch import parse
 from archgym.settings import Settings
 from archgym.studies import one_shot
 

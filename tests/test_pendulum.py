@@ -8,9 +8,9 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 from numpy.typing import NDArray
 
-from archgym import pendulum
-from archgym.inner_envs import Policy, episode_returns, open_inner_envs
-from archgym.tasks import TASKS
+from archgym.inner import pendulum
+from archgym.inner.envs import Policy, episode_returns, open_inner_envs
+from archgym.inner.tasks import TASKS
 
 ID = "archgym:NASDQNPendulum-v0"
 TASK = TASKS["NASDQNPendulum-v0"]

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 import archgym  # noqa: F401  (registers the ids)
-from archgym import search
 from archgym.agents import ppo
 from archgym.agents.ppo import Agent, Args, advantages, drafts
+from archgym.runs import search
 
 ENV_ID = "ArchSearch-Synthetic-Sequential-v0"
 pytestmark = pytest.mark.filterwarnings("ignore:window_steps=1000 is shorter")

@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from archgym import export
-from archgym.episodes import EpisodeCounter
-from archgym.inner_envs import open_inner_envs
+from archgym.inner.envs import open_inner_envs
+from archgym.inner.episodes import EpisodeCounter
+from archgym.inner.tasks import TASKS
 from archgym.learners.ppo import Config, Rollout
 from archgym.learners.ppo_torch import TorchLearners
 from archgym.learners.rollouts import lambda_returns
@@ -32,7 +33,6 @@ from archgym.search_spaces.mlp import MLP
 from archgym.seeding import Consumer, env_seeds, generator
 from archgym.settings import Settings
 from archgym.supernet import FIELDS, Layout, Subnets, Supernet, check_in, check_out, family_of, variants
-from archgym.tasks import TASKS
 from archgym.trainers.ppo import PRESETS, Trainer
 from archgym.training import Group, Outcome, Window
 

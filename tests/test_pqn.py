@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from archgym.episodes import EpisodeCounter
-from archgym.inner_envs import open_inner_envs
+from archgym.inner.envs import open_inner_envs
+from archgym.inner.episodes import EpisodeCounter
+from archgym.inner.tasks import TASKS
 from archgym.learners.pqn import Config, Rollout
 from archgym.learners.pqn_torch import Learner, TorchLearners
 from archgym.learners.rollouts import lambda_returns
@@ -26,7 +27,6 @@ from archgym.search_spaces.mlp import MLP
 from archgym.seeding import Consumer, env_seeds, generator
 from archgym.settings import Settings
 from archgym.supernet import FIELDS, Layout, Subnets, Supernet, check_in, check_out, family_of, variants
-from archgym.tasks import TASKS
 from archgym.trainers.pqn import PRESETS, Trainer
 from archgym.training import Group, Outcome, Window
 

@@ -19,9 +19,10 @@ import pytest
 import torch
 
 import archgym  # noqa: F401  (registers the ids)
-from archgym import journal, launch, protocol, scratch, stats
+from archgym import journal, stats
 from archgym.agents import dqn, lstm_reinforce
 from archgym.problem import Problem
+from archgym.runs import launch, protocol, scratch
 from archgym.search_spaces.mlp import SPACE
 from archgym.settings import Settings
 

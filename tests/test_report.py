@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from matplotlib import rcParams
 
-from archgym import report, stats
+from archgym import stats
 from archgym.problem import Problem
+from archgym.runs import report
 from archgym.settings import Settings
 
 NASTY = "archgym search --name '<script>alert(1)</script>' & \"$x^2$\""

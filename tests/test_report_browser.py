@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from archgym import report
+from archgym.runs import report
 
 CHROMIUM = shutil.which("chromium")
 FLAGS = (

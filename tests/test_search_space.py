@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from archgym.inner_envs import dimensions
+from archgym.inner.envs import dimensions
+from archgym.inner.tasks import TASKS
 from archgym.lookup import load, names
 from archgym.observations import VECTORS, Inputs, kind_of
 from archgym.search_space import Architecture, Choice, Constraint, Option, SearchSpace, max_params
-from archgym.tasks import TASKS
 
 NAMES = names("archgym.search_spaces")
 SIZES = {"mlp": 27, "mlp-wide": 4056, "nature-kernels": 25, "deep-kernels": 32, "mini-kernels": 27}

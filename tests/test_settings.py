@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from archgym.inner_envs import dimensions
+from archgym.inner.envs import dimensions
+from archgym.inner.tasks import TASKS
 from archgym.lookup import names
 from archgym.observations import kind_of
 from archgym.problem import Problem, find_space, spaces_that_take
 from archgym.settings import Settings
-from archgym.tasks import TASKS
 
 
 def problem(**keywords: Any) -> Problem:
@@ -32,7 +32,7 @@ def problem(**keywords: Any) -> Problem:
             "unknown search space 'mpl': expected one of deep-kernels, .*mlp-wide, .* Did you mean 'mlp'",
         ),
         ({"space": "no.such.place"}, "unknown search space 'no.such.place': there is no module 'no' to import"),
-        ({"space": "archgym.tasks"}, "search space 'archgym.tasks': expected a module that defines SPACE"),
+        ({"space": "archgym.inner.tasks"}, "search space 'archgym.inner.tasks': expected a module that defines SPACE"),
         (
             {"space": "nature-kernels"},
             "space: expected one of mlp, mlp-wide, for task 'CartPole-v1' gives 4 numbers; got 'nature-kernels', which "

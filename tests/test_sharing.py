@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import archgym  # noqa: F401  (registers the ids)
-from archgym import checkpoint, lookup, scratch
+from archgym import checkpoint, lookup
 from archgym.envs.editing import EditingVectorEnv
 from archgym.envs.team import Team
 from archgym.evaluator import State
@@ -21,7 +21,8 @@ from archgym.learners import adam_fused, dqn, dqn_torch, pqn, pqn_torch, sharing
 from archgym.population import Population
 from archgym.problem import Problem
 from archgym.replay import REWARD, Replay
-from archgym.search import SearchArgs
+from archgym.runs import scratch
+from archgym.runs.search import SearchArgs
 from archgym.search_spaces.mlp import MLP
 from archgym.settings import Settings
 from archgym.supernet import FIELDS, Layout, Supernet

@@ -6,8 +6,8 @@ from itertools import product
 import numpy as np
 import pytest
 
-from archgym import shortlist
-from archgym.table_stats import random_regret, seed_error
+from archgym.study import shortlist
+from archgym.table_describe.stats import random_regret, seed_error
 
 RNG = np.random.default_rng(11)
 

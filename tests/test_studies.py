@@ -14,15 +14,15 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from archgym import study, study_stats
 from archgym.__main__ import main
-from archgym.launch import parse
 from archgym.population import Population
 from archgym.problem import Problem
+from archgym.runs.launch import parse
 from archgym.settings import Settings
 from archgym.studies import controller_transfer, nas_dqn, one_shot
+from archgym.study import stats, study
+from archgym.study.true_scores import Trained
 from archgym.table import Table, load
-from archgym.true_scores import Trained
 
 TINY = ["--task", "CartPole-v1", "--windows", "4", "--window-steps", "160", "--seeds", "1", "--jobs", "1"]
 INNER = ["--inner", "envs_per_member=2", "batch_size=32", "learning_starts=40"]
@@ -59,7 +59,7 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> tuple[nas_dqn.Study, dict
     """A tiny study that really trains: one repeat of all arms."""
     folder = tmp_path_factory.mktemp("nas") / "run"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("archgym.study_page.write", lambda folder: folder)
+        patch.setattr("archgym.study.page.write", lambda folder: folder)
         own = nas_of(*TINY, "--out", str(folder), *INNER)
         assert study.main(own) == 0
     content: dict[str, Any] = json.loads((folder / "study.json").read_text())
@@ -578,9 +578,9 @@ def test_better_than_by_hand_is_answered_beside_what_random_sets_have_against_it
 
 def test_all_answers_of_a_page_hold_together(ranked: Callable[..., one_shot.Study]) -> None:
     own = ranked(lambda level, rng: level)
-    assert {one["level"] for one in own.answers()} == {study_stats.together(5)}
+    assert {one["level"] for one in own.answers()} == {stats.together(5)}
     assert len(own.answers()) == 5
-    assert one_shot_of("--agents", "enas", "spos").level == study_stats.together(10)
+    assert one_shot_of("--agents", "enas", "spos").level == stats.together(10)
     alone, together = own.of(ONE, "tau"), own.of(ONE, "tau", own.level)
     assert together["low"] < alone["low"] < alone["high"] < together["high"]  # type: ignore[operator]
 
@@ -630,7 +630,7 @@ def continued(tmp_path_factory: pytest.TempPathFactory) -> tuple[controller_tran
     """A study on the tables that ship, without training."""
     folder = tmp_path_factory.mktemp("transfer") / "run"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("archgym.study_page.write", lambda folder: folder)
+        patch.setattr("archgym.study.page.write", lambda folder: folder)
         own = transfer_of(*TABLES, "--agent", "score-keeping", "--seeds", "3", "--out", str(folder))
         assert study.main(own) == 0
     content: dict[str, Any] = json.loads((folder / "study.json").read_text())
@@ -669,7 +669,7 @@ def test_on_tables_the_regret_of_what_is_recommended_is_asked_too(
     assert set(answers_of(content).values()) == {"undecided"}  # three repeats
     assert (own.measures["new"]["regret"] >= 0).all()
     assert any("recorded tables" in text for text in content["limits"])
-    assert {one["level"] for one in content["answers"]} == {study_stats.together(3)}
+    assert {one["level"] for one in content["answers"]} == {stats.together(3)}
 
 
 def test_how_often_networks_are_exchanged_is_told(
@@ -718,7 +718,7 @@ def test_a_repeat_whose_first_search_failed_is_left_out_and_the_others_keep_thei
     (tmp_path / module / "agent.py").write_text(FAILING.replace("SEED", str(whole.sources[1])))
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
-    monkeypatch.setattr("archgym.study_page.write", lambda folder: folder)
+    monkeypatch.setattr("archgym.study.page.write", lambda folder: folder)
     own = transfer_of(*TABLES, "--agent", f"{module}.agent", "--seeds", "3", "--out", str(tmp_path / "run"))
     assert study.main(own) == 1
     assert [one["job"] for one in own.failures] == ["source, repeat 2"]
@@ -775,4 +775,4 @@ def test_a_claim_is_answered_by_the_new_controller_alone(
     answers = own.answers()
     assert [one["answer"] for one in answers] == ["yes", "yes", "no"]  # of the regret less is better
     assert "random-search: -0.400" in answers[0]["note"]
-    assert answers[0]["level"] == study_stats.together(3)
+    assert answers[0]["level"] == stats.together(3)

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from archgym import lookup, study_page
+from archgym import lookup
 from archgym.__main__ import main
-from archgym.launch import parse
+from archgym.runs.launch import parse
+from archgym.study import page as study_page
 
 NASTY = "score<script>alert(1)</script>&'$x^2$'"
 BROWSER = runpy.run_path(str(Path(__file__).with_name("test_report_browser.py")))

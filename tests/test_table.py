@@ -10,8 +10,8 @@ import pytest
 
 from archgym import table as tables
 from archgym import table_file
+from archgym.inner.tasks import TASKS
 from archgym.table import Counters, Table
-from archgym.tasks import TASKS
 
 Make = Callable[..., Table]
 

@@ -16,17 +16,17 @@ import numpy as np
 import pytest
 
 from archgym import table as tables
-from archgym import table_builder
 from archgym.evaluators import open_evaluator
 from archgym.problem import Problem
 from archgym.settings import Settings
 from archgym.table import Table
-from archgym.table_build import train
-from archgym.table_builder import Builder, write
-from archgym.table_check import Args, check
 from archgym.table_file import COLUMNS
-from archgym.table_log import SUPERNET, planned
-from archgym.table_plan import Plan, going_on, open_log, settings_of
+from archgym.table_tools import builder as table_builder
+from archgym.table_tools.build import train
+from archgym.table_tools.builder import Builder, write
+from archgym.table_tools.check import Args, check
+from archgym.table_tools.log import SUPERNET, planned
+from archgym.table_tools.plan import Plan, going_on, open_log, settings_of
 from archgym.trainers.dqn import PRESETS
 
 SHORT = {"windows": 3, "window_steps": 120, "learning_starts": 40, "batch_size": 16}
@@ -466,7 +466,7 @@ def test_what_cannot_be_built_is_refused_at_once(change: dict[str, Any], told: s
 
 
 def test_of_a_huge_space_a_sample_must_be_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("archgym.table_plan.LARGEST", 1000)
+    monkeypatch.setattr("archgym.table_tools.plan.LARGEST", 1000)
     with pytest.raises(ValueError, match="sample: expected a number, for 'mlp-wide' has 4,056 architectures"):
         plan_of({**SHORT, "space": "mlp-wide"}, sample=None)
 
@@ -515,13 +515,13 @@ WORK = """
 import os, sys, warnings
 warnings.simplefilter("ignore")
 from pathlib import Path
-from archgym import table_builder
-from archgym.table_build import train
-from archgym.table_plan import Plan, open_log, settings_of
+from archgym.table_tools import builder as making
+from archgym.table_tools.build import train
+from archgym.table_tools.plan import Plan, open_log, settings_of
 
 folder = Path(sys.argv[1])
 trained = os.open(folder / "trained", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-original = table_builder.Builder._curves
+original = making.Builder._curves
 
 
 def counted(self, cells):
@@ -530,12 +530,12 @@ def counted(self, cells):
     return records
 
 
-table_builder.Builder._curves = counted
+making.Builder._curves = counted
 plan = Plan(settings_of({keywords!r}), seeds=4, ages=(1, 3), episodes=2, sample=6)
 with open_log(plan, folder / "a.sqlite") as log:
-    builder = table_builder.Builder(plan, log)
+    builder = making.Builder(plan, log)
     train(builder, 3)
-    table_builder.write(builder, folder / "a.npz")
+    making.write(builder, folder / "a.npz")
 """
 
 
@@ -592,8 +592,8 @@ def test_a_table_is_the_same_whoever_finishes_it(straight: Table, tmp_path: Path
     code = (
         "import sys, warnings; warnings.simplefilter('ignore')\n"
         "from pathlib import Path\n"
-        "from archgym.table_builder import Builder\n"
-        "from archgym.table_plan import Plan, open_log, settings_of\n"
+        "from archgym.table_tools.builder import Builder\n"
+        "from archgym.table_tools.plan import Plan, open_log, settings_of\n"
         f"plan = Plan(settings_of({SHORT!r}), seeds=4, ages=(1, 3), episodes=2, sample=3)\n"
         f"with open_log(plan, Path({str(path.with_suffix('.sqlite'))!r})) as log:\n"
         "    Builder(plan, log).step(5)\n"

@@ -19,16 +19,18 @@ import pytest
 import scipy.stats
 from pyarrow import parquet
 
-from archgym import doctor, table_build, table_card, table_check, table_export
+from archgym import doctor, table_card
 from archgym import table as tables
 from archgym.__main__ import main
+from archgym.runs.workers import Job
 from archgym.table import Table
-from archgym.table_builder import Builder
-from archgym.table_check import Args, check, interval
-from archgym.table_command import COMMANDS
 from archgym.table_file import COLUMNS
-from archgym.table_plan import open_log
-from archgym.workers import Job
+from archgym.table_tools import build, export
+from archgym.table_tools import check as table_check
+from archgym.table_tools.builder import Builder
+from archgym.table_tools.check import Args, check, interval
+from archgym.table_tools.command import COMMANDS
+from archgym.table_tools.plan import open_log
 
 Make = Callable[..., Table]
 INNER = ("--inner", "learning_starts=40", "batch_size=16")
@@ -141,7 +143,7 @@ def test_a_worker_that_fails_ends_the_build_with_a_sentence_and_the_log_goes_on(
 ) -> None:
     words = ("build", *SHORT, "--seeds", 2, "--out", "a.npz")
     with monkeypatch.context() as patch:
-        patch.setattr(table_build, "Job", lambda name, *given: Job(name, function, arguments))
+        patch.setattr(build, "Job", lambda name, *given: Job(name, function, arguments))
         code, _, err = say(*words, "--jobs", 2)
     assert code == 2
     last = err.splitlines()[-1]
@@ -264,7 +266,7 @@ def test_a_damaged_table_is_not_overwritten(built: Path, say: Say, tmp_path: Pat
 
 
 def test_a_build_ends_with_how_long_the_rest_takes(say: Say, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("archgym.progress.LINE_SECONDS", 0.0)
+    monkeypatch.setattr("archgym.runs.progress.LINE_SECONDS", 0.0)
     code, said, _ = say("build", *SHORT, "--seeds", 4, "--members", 3, "--out", "a.npz")
     assert code == 0
     lines = [line for line in said.splitlines() if line.startswith("table of a: ")]
@@ -275,7 +277,7 @@ def test_a_build_ends_with_how_long_the_rest_takes(say: Say, monkeypatch: pytest
 
 def test_the_rest_is_told_in_windows_of_all_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A supernet takes longer than a cell: 10 windows against 3; half of the work is done in 100 s."""
-    plan = table_build.Build(
+    plan = build.Build(
         windows=3, window_steps=120, sample=2, seeds=5, supernet_seeds=3, supernet_windows=10, ages=(3,)
     ).plan("")
     told: list[tuple[float, str]] = []
@@ -287,12 +289,12 @@ def test_the_rest_is_told_in_windows_of_all_processes(tmp_path: Path, monkeypatc
     watch: Any = Told()
     with open_log(plan, tmp_path / "a.sqlite") as log:
         builder = Builder(plan, log)
-        table_build.show(builder, builder.missing(), 0.0, watch)
+        build.show(builder, builder.missing(), 0.0, watch)
         log.hand_in({cell: {} for cell in builder.cells[:3]})
-        monkeypatch.setattr("archgym.table_build.time.time", lambda: 60.0)
-        table_build.show(builder, builder.missing(), 0.0, watch)
-        monkeypatch.setattr("archgym.table_build.time.time", lambda: 600.0)
-        table_build.show(builder, builder.missing(), 0.0, watch)
+        monkeypatch.setattr("archgym.table_tools.build.time.time", lambda: 60.0)
+        build.show(builder, builder.missing(), 0.0, watch)
+        monkeypatch.setattr("archgym.table_tools.build.time.time", lambda: 600.0)
+        build.show(builder, builder.missing(), 0.0, watch)
     assert told == [(0, ""), (3, "about 60 s left"), (3, "about 10 min left")]
 
 
@@ -508,9 +510,7 @@ def test_without_pyarrow_parquet_is_refused_with_what_installs_it_and_csv_works(
     built: Path, say: Say, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     find = importlib.util.find_spec
-    monkeypatch.setattr(
-        table_export.importlib.util, "find_spec", lambda name: None if name == "pyarrow" else find(name)
-    )
+    monkeypatch.setattr(export.importlib.util, "find_spec", lambda name: None if name == "pyarrow" else find(name))
     assert "a.parquet" not in sentence(say("export", built, "a.parquet"))
     assert "needs pyarrow: pip install 'archgym[tables]'" in sentence(say("export", built, "a.parquet"))
     assert say("export", built, "a.csv")[0] == 0

@@ -2,7 +2,7 @@
 
 import pytest
 
-from archgym.table_computed import among, check_trainer, merged
+from archgym.table_tools.computed import among, check_trainer, merged
 
 ONE, TWO = {"a": "1", "b": "x"}, {"a": "2", "b": "x", "c": "z"}
 

@@ -15,12 +15,12 @@ import pytest
 from scipy import stats as reference
 
 from archgym import table as tables
-from archgym import table_page
 from archgym.__main__ import main
 from archgym.table import Table
-from archgym.table_findings import describe
-from archgym.table_layout import grids, remarks, said, seeds_said, verdict
-from archgym.table_stats import kendall
+from archgym.table_describe import page as table_page
+from archgym.table_describe.findings import describe
+from archgym.table_describe.layout import grids, remarks, said, seeds_said, verdict
+from archgym.table_describe.stats import kendall
 
 CHROMIUM = shutil.which("chromium")
 FLAGS = (

@@ -7,7 +7,7 @@ import pytest
 
 from archgym.search_spaces.mlp import SPACE as MLP
 from archgym.search_spaces.mlp_wide import SPACE as WIDE
-from archgym.table_design import Design, deciding
+from archgym.table_describe.design import Design, deciding
 
 GRID = np.array(list(product(range(3), range(4), range(2))))
 NESTED = np.array([[depth, width, kind] for depth in (0, 1) for width in range(1 + depth) for kind in range(3)])

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from archgym.table_log import SUPERNET, Log, differing
+from archgym.table_tools.log import SUPERNET, Log, differing
 
 SETTINGS: dict[str, Any] = {"windows": 3, "task": "CartPole-v1", "trainer_settings": {}}  # of an older archgym
 OLD: dict[str, Any] = {"settings": SETTINGS, "ages": [1, 3], "seed": 0}
@@ -22,7 +22,7 @@ CELLS = [(SUPERNET, 0), (SUPERNET, 1), *((a, s) for a in range(3) for s in range
 OTHER = """
 import sys
 from pathlib import Path
-from archgym.table_log import Log
+from archgym.table_tools.log import Log
 
 CELLS = {cells!r}
 log = Log(Path(sys.argv[1]), {plan!r}, {{"settings": {{"momentum": 0.0}}}})
@@ -226,7 +226,7 @@ def test_what_comes_from_elsewhere_replaces_nothing_that_is_done(path: Path) -> 
 def test_only_what_was_handed_in_since_then_counts_for_the_pace(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with opened(path) as log:
         for now in (100.0, 200.0, 300.0):
-            monkeypatch.setattr("archgym.table_log.time.time", lambda now=now: now)
+            monkeypatch.setattr("archgym.table_tools.log.time.time", lambda now=now: now)
             log.hand_in({(0, int(now) // 100): 1})
         assert log.ended(CELLS, 200.0) == [(0, 2), (0, 3)]
         assert len(log.ended(CELLS)) == 3

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from archgym.table import Table
-from archgym.table_estimates import Estimates
-from archgym.table_ranks import Ranks
-from archgym.table_stats import kendall, top_regret
+from archgym.table_describe.estimates import Estimates
+from archgym.table_describe.ranks import Ranks
+from archgym.table_describe.stats import kendall, top_regret
 
 SEEDS, SUPERNETS = 10, 8
 

@@ -5,9 +5,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from archgym import table_sample
 from archgym.table import Table
-from archgym.table_sample import left_out
+from archgym.table_describe import sample
+from archgym.table_describe.sample import left_out
 
 Make = Callable[..., Table]
 
@@ -19,7 +19,7 @@ def test_nothing_is_left_out_of_a_full_table(planted_table: Make) -> None:
 def test_distances_to_the_nearest_are_counted_choice_by_choice(
     planted_table: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(table_sample, "CHUNK", 7)  # so that there is a rest
+    monkeypatch.setattr(sample, "CHUNK", 7)  # so that there is a rest
     table = planted_table(rows=5)
     every = np.stack(list(table.space.enumerate()))
     distances = [min((one != held).sum() for held in table.architectures) for one in every]
@@ -52,7 +52,7 @@ def test_a_choice_that_only_one_of_two_has_is_one_that_they_do_not_share(planted
 def test_of_a_large_space_some_are_drawn(planted_table: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     table = planted_table(rows=9)
     exact = left_out(table)
-    monkeypatch.setattr(table_sample, "MOST_COUNTED", 26)
+    monkeypatch.setattr(sample, "MOST_COUNTED", 26)
     found = left_out(table, seed=1)
     assert exact is not None
     assert found is not None

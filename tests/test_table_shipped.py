@@ -6,8 +6,8 @@ import pytest
 from archgym import table as tables
 from archgym import table_card
 from archgym.table import Table
-from archgym.table_check import Args, check
 from archgym.table_file import COLUMNS
+from archgym.table_tools.check import Args, check
 
 NAMES = [  # what is promised, whatever lies in the folder
     "dqn--mini-kernels--Orchard-v0",

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats as reference
 
-from archgym.table_stats import (
+from archgym.table_describe.stats import (
     kendall,
     kendalls,
     maximum_bias,

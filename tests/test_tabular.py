@@ -314,7 +314,7 @@ def test_there_are_no_weights_to_take_away(path: str) -> None:
 @pytest.fixture(scope="module")
 def trained_path(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A table of real training: 2 architectures, 4 seeds, 3 windows."""
-    from archgym.table_build import Build, build
+    from archgym.table_tools.build import Build, build
 
     out = tmp_path_factory.mktemp("trained") / "own.npz"
     inner = ("learning_starts=16", "batch_size=8")

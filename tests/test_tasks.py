@@ -9,13 +9,13 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from archgym import inner_envs
-from archgym.inner_envs import dimensions, look, random_returns
+from archgym.inner import envs
+from archgym.inner.envs import dimensions, look, random_returns
+from archgym.inner.tasks import TASKS, THRESHOLD, Task, get_task
 from archgym.lookup import load
 from archgym.observations import shape_of
 from archgym.problem import Problem, trainer_config
 from archgym.settings import Settings
-from archgym.tasks import TASKS, THRESHOLD, Task, get_task
 
 
 class Toy(gym.Env[Any, Any]):
@@ -39,7 +39,7 @@ def _fresh_registry() -> Iterator[None]:
     yield
     gym.registry.clear()
     gym.registry.update(before)
-    for cached in (get_task, look, inner_envs._spaces):
+    for cached in (get_task, look, envs._spaces):
         cached.cache_clear()
 
 

@@ -18,23 +18,25 @@ import pytest
 from numpy.typing import NDArray
 
 import archgym  # noqa: F401  (registers the environments)
-from archgym import engines, journal, search
+from archgym import journal
 from archgym.__main__ import main
 from archgym.budget import FINAL_EPISODES
-from archgym.carried import Carried
 from archgym.envs.team import Team
-from archgym.episodes import UNDER_WAY, EpisodeCounter
-from archgym.inner_envs import dimensions, open_inner_envs
+from archgym.inner import engines
+from archgym.inner.carried import Carried
+from archgym.inner.envs import dimensions, open_inner_envs
+from archgym.inner.episodes import UNDER_WAY, EpisodeCounter
+from archgym.inner.tasks import TASKS, Task, get_task
 from archgym.lookup import load, names
 from archgym.native import library
 from archgym.population import Population
 from archgym.problem import Problem
 from archgym.replay import VALID
-from archgym.search import SearchArgs
+from archgym.runs import search
+from archgym.runs.search import SearchArgs
 from archgym.seeding import Consumer, env_seeds
 from archgym.settings import Settings
 from archgym.supernet import FIELDS
-from archgym.tasks import TASKS, Task, get_task
 from archgym.training import WindowTrainer
 from archgym.window import WindowResult
 

@@ -13,15 +13,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from archgym import lookup, study, study_stats, table_card, workers
+from archgym import lookup, table_card
 from archgym import table as tables
 from archgym.evaluators import open_evaluator
 from archgym.problem import Problem
-from archgym.run_folder import Run
-from archgym.search import SearchArgs
+from archgym.runs import workers
+from archgym.runs.folder import Run
+from archgym.runs.search import SearchArgs
 from archgym.stats import switch_rates
-from archgym.study import Arm, make_arm
-from archgym.study_page import interval
+from archgym.study import stats, study
+from archgym.study.page import interval
+from archgym.study.study import Arm, make_arm
 
 SOURCE, NEW, CONTINUED, RANDOM, NETWORK = "source", "new", "continued", "random-search", "source-network"
 ARMS = (CONTINUED, NEW, RANDOM, NETWORK)  # on the second task
@@ -161,7 +163,7 @@ class Study(study.Study):
             found[arm] = {
                 "area": curves.mean(1),
                 "begin": quarter.mean(1),
-                "final": np.array([study_stats.last_fifth(curve) for curve in curves]),
+                "final": np.array([stats.last_fifth(curve) for curve in curves]),
                 "switches": rates[:, 0].mean(1),
                 "oscillates": rates[:, 1].mean(1),
             }
@@ -190,12 +192,12 @@ class Study(study.Study):
         }
         found = []
         asked = [measure for measure in claims if measure in self.measures[NEW]]
-        level = study_stats.together(len(asked))
+        level = stats.together(len(asked))
         for measure in asked:
             claim, higher, measured = claims[measure]
             values = {arm: self.measures[arm][measure] for arm in ARMS}
-            against = {name: study_stats.paired(values[CONTINUED], values[name], level) for name in ARMS[1:]}
-            row = study_stats.compared(CONTINUED, NEW, against[NEW], higher=higher)
+            against = {name: stats.paired(values[CONTINUED], values[name], level) for name in ARMS[1:]}
+            row = stats.compared(CONTINUED, NEW, against[NEW], higher=higher)
             note = (
                 f"Beside {RANDOM}: {interval(against[RANDOM])}; beside {NETWORK}: {interval(against[NETWORK])}; these "
                 f"do not count for the answer. The intervals of all {len(asked)} answers hold together with 95 %, if "
@@ -203,7 +205,7 @@ class Study(study.Study):
             )
             note += "" if self.problem.trains else f" {NARROW}"
             own = {"claim": claim, "measured": measured, "level": level, "note": note}
-            found.append({**own, "answer": study_stats.answer([row]), "rows": [row]})
+            found.append({**own, "answer": stats.answer([row]), "rows": [row]})
         return found
 
     def content(self) -> dict[str, Any]:
@@ -261,7 +263,7 @@ class Study(study.Study):
         rows = [
             [
                 arm,
-                *(interval(study_stats.mean(self.measures[arm][name])) for name in names),
+                *(interval(stats.mean(self.measures[arm][name])) for name in names),
                 *(f"{100 * self.measures[arm][name].mean():.0f} %" for name in RATES),
             ]
             for arm in ARMS

@@ -5,7 +5,7 @@ shape are copied, and 25 % of the replay is kept. The paper compares with three 
 switching, on three seeds, and gives no numbers. The rule of its controller is unpublished: three are tried, and the
 answers are those of the first, which was chosen before anything was run.
 
-What is run and measured is in `archgym.nas_dqn_runs`; here are the claims, the answers and the page.
+What is run and measured is in `archgym.study.nas_dqn_runs`; here are the claims, the answers and the page.
 """
 
 from dataclasses import dataclass
@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from archgym import nas_dqn_runs, study, study_stats
-from archgym.nas_dqn_runs import BEST, LOSSLESS, LSTM, MEDIAN, PAPER, RANDOM, RESET, RULES, SIZES, Runs
-from archgym.study_page import interval
+from archgym.study import nas_dqn_runs, stats, study
+from archgym.study.nas_dqn_runs import BEST, LOSSLESS, LSTM, MEDIAN, PAPER, RANDOM, RESET, RULES, SIZES, Runs
+from archgym.study.page import interval
 
 Args = nas_dqn_runs.Args
 HINDSIGHT_SAYS = (
@@ -76,13 +76,13 @@ class Study(Runs):
         found = []
         for claim in CLAIMS:
             beside = self.beside(claim.measure)
-            level = study_stats.together(len(beside))
+            level = stats.together(len(beside))
             rows = {
                 arm: [
-                    study_stats.compared(
+                    stats.compared(
                         arm,
                         name,
-                        study_stats.paired(self.measures[arm][claim.measure], other, level),
+                        stats.paired(self.measures[arm][claim.measure], other, level),
                         higher=claim.higher,
                     )
                     for name, other in beside.items()
@@ -90,8 +90,8 @@ class Study(Runs):
                 for arm in controllers
             }
             name, values = self.oracle(claim.measure, higher=claim.higher)
-            best = study_stats.paired(self.measures[controllers[0]][claim.measure], values, level)
-            others = "; ".join(f"{arm}: {study_stats.answer(rows[arm])}" for arm in controllers[1:])
+            best = stats.paired(self.measures[controllers[0]][claim.measure], values, level)
+            others = "; ".join(f"{arm}: {stats.answer(rows[arm])}" for arm in controllers[1:])
             note = (
                 f"By the other controllers: {others}. Beside {self.called(name)}, which does not count: "
                 f"{interval(best)}. Yes: better than all four; no: worse than one of them. The four intervals hold "
@@ -99,7 +99,7 @@ class Study(Runs):
             )
             note += f" {self.censored()}" if claim.measure == "steps" else ""
             own = {"claim": claim.claim, "measured": claim.measured, "level": level, "note": note}
-            found.append({**own, "answer": study_stats.answer(rows[controllers[0]]), "rows": rows[controllers[0]]})
+            found.append({**own, "answer": stats.answer(rows[controllers[0]]), "rows": rows[controllers[0]]})
         return [*found, self.overhead_answer(controllers)]
 
     def called(self, arm: str) -> str:
@@ -119,18 +119,18 @@ class Study(Runs):
 
     def overhead_answer(self, controllers: list[str]) -> dict[str, Any]:
         """Answer the claim that the controller's overhead is negligible, by the wall-clock alone."""
-        level = study_stats.together(1)
+        level = stats.together(1)
 
         def rows(arm: str) -> list[dict[str, Any]]:
             values = self.measures[arm]["overhead"]
-            found = study_stats.paired(values, np.zeros(len(values)), level)
+            found = stats.paired(values, np.zeros(len(values)), level)
             name = f"{100 * NEGLIGIBLE:g} % of the wall-clock"
-            return [study_stats.compared(arm, name, found, higher=False, than=NEGLIGIBLE)]
+            return [stats.compared(arm, name, found, higher=False, than=NEGLIGIBLE)]
 
         said = {arm: rows(arm)[0] for arm in controllers[1:]}
-        others = "; ".join(f"{arm}: {study_stats.answer([row])}, {interval(row, 4)}" for arm, row in said.items())
+        others = "; ".join(f"{arm}: {stats.answer([row])}, {interval(row, 4)}" for arm, row in said.items())
         lost = ", ".join(
-            f"{arm} {interval(study_stats.mean(self.measures[arm]['lost']), 2)}"
+            f"{arm} {interval(stats.mean(self.measures[arm]['lost']), 2)}"
             for arm in (controllers[0], RANDOM, LOSSLESS, SIZES[1])
         )
         return {
@@ -138,7 +138,7 @@ class Study(Runs):
             "measured": "The share of the wall-clock that decisions, learning from them and exchanging networks take, "
             f"less that of {SIZES[1]} on the same seed, which decides and exchanges nothing. Negligible is less than "
             f"{100 * NEGLIGIBLE:g} %: yes, if the interval is below that; no, if it is above.",
-            "answer": study_stats.answer(rows(controllers[0])),
+            "answer": stats.answer(rows(controllers[0])),
             "level": level,
             "rows": rows(controllers[0]),
             "note": f"By the other controllers: {others}. What learning is lost by exchanges is another matter, and "
@@ -254,7 +254,7 @@ class Study(Runs):
         rows, costs = [], []
         for arm in self.arms:
             own = self.measures[arm]
-            found = {name: study_stats.mean(values) for name, values in own.items()}
+            found = {name: stats.mean(values) for name, values in own.items()}
             rows.append(
                 [
                     arm,
@@ -265,8 +265,8 @@ class Study(Runs):
                     *(f"{100 * own[name].mean():.0f} %" for name in ("switches", "oscillates")),
                 ]
             )
-            shares = [interval(study_stats.mean(100 * own[name]), 2) for name in ("decision", "switch", "overhead")]
-            lost = interval(study_stats.mean(100 * own["lost"]), 1)
+            shares = [interval(stats.mean(100 * own[name]), 2) for name in ("decision", "switch", "overhead")]
+            lost = interval(stats.mean(100 * own["lost"]), 1)
             costs.append([arm, interval(found["decision_ms"], 2), *shares, lost])
         note = (
             f"Means over {len(self.complete)} seeds with Student's 95 % intervals. Returns are normalised: random "

@@ -5,22 +5,23 @@ architectures drawn at random, and than a network that people have made, and doe
 probability, or the return with shared weights) rank architectures as training from scratch does?
 
 Half of the seeds of the true scores choose among the K and the others say what the chosen one is worth, and then the
-other way round. What is run and estimated is in `archgym.one_shot_runs`; here are the answers and the page.
+other way round. What is run and estimated is in `archgym.study.one_shot_runs`; here are the answers and the page.
 """
 
 from typing import Any
 
 import numpy as np
 
-from archgym import one_shot_runs, papers, shortlist, study_stats
-from archgym.comparison_stats import probability_of_improvement
-from archgym.one_shot_runs import ASKED, BY_HAND, DEFAULT, RANDOM, Runs
+from archgym import papers
+from archgym.compare.stats import probability_of_improvement
 from archgym.problem import Problem
-from archgym.study_page import interval
-from archgym.table_stats import random_regret
+from archgym.study import one_shot_runs, shortlist, stats
+from archgym.study.one_shot_runs import ASKED, BY_HAND, DEFAULT, RANDOM, Runs
+from archgym.study.page import interval
+from archgym.table_describe.stats import random_regret
 
 Args = one_shot_runs.Args
-SIMULATED = (  # see `archgym.shortlist`
+SIMULATED = (  # see `archgym.study.shortlist`
     "on scores like those of the recorded table of Acrobot-v1, and with a proxy that says nothing, any of an agent's "
     "five intervals, of 99 % each, missed in 12 % of simulated repeats."
 )
@@ -78,7 +79,7 @@ class Study(Runs):
             for name, claim, against, measured in claims:
                 if name not in own:
                     continue
-                row = study_stats.compared(arm, against, self.of(arm, name, self.level))
+                row = stats.compared(arm, against, self.of(arm, name, self.level))
                 note, chance = "", own["luck"].get(name)
                 if chance is not None:
                     note = (
@@ -90,11 +91,9 @@ class Study(Runs):
                 rows = [row]
                 if name == "over_usual":
                     beside = self.of(arm, "random_over_usual", self.level)
-                    rows.append(study_stats.compared(f"best of {top} random", against, beside))
+                    rows.append(stats.compared(f"best of {top} random", against, beside))
                 answer = {"claim": f"{arm} {claim.format(**words)}", "measured": measured.format(**words)}
-                found.append(
-                    {**answer, "answer": study_stats.answer([row]), "level": self.level, "rows": rows, "note": note}
-                )
+                found.append({**answer, "answer": stats.answer([row]), "level": self.level, "rows": rows, "note": note})
         return found
 
     def content(self) -> dict[str, Any]:
@@ -176,7 +175,7 @@ class Study(Runs):
         if not self.decides(len(self.complete)):
             found.append(
                 f"{self.numbers(len(self.complete))} are too few to decide anything: it takes at least "
-                f"{study_stats.fewest(self.level)} of each."
+                f"{stats.fewest(self.level)} of each."
             )
         return [*found, "Undecided does not mean equal: it says that these searches and seeds do not tell."]
 

@@ -11,7 +11,7 @@ from types import ModuleType
 
 import numpy as np
 
-from archgym.inner_envs import InnerEnvs
+from archgym.inner.envs import InnerEnvs
 from archgym.learners.dqn import Config, Learners
 from archgym.learners.dqn_captured import CapturedLearners
 from archgym.learners.dqn_native import NativeLearners

@@ -17,7 +17,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from archgym.inner_envs import InnerEnvs
+from archgym.inner.envs import InnerEnvs
 from archgym.learners.ppo import Config, Rollout
 from archgym.learners.ppo_torch import TorchLearners
 from archgym.learners.rollouts import lambda_returns

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from archgym.inner_envs import InnerEnvs
+from archgym.inner.envs import InnerEnvs
 from archgym.learners.exploration import Explorer
 from archgym.learners.pqn import Config, Learners, Rollout
 from archgym.learners.pqn_native import NativeLearners

@@ -1,0 +1,1 @@
+"""What pages are made of: their skeleton, and pictures of spaces, searches and comparisons."""

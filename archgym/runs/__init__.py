@@ -1,0 +1,1 @@
+"""Searches and trainings that a person starts: from a command line to a run folder and its report, one or many."""

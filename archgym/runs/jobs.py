@@ -1,0 +1,79 @@
+"""Work of a comparison or a study: searches on several processes, with a view of how far they are, each resumable."""
+
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from archgym.runs import protocol, scratch, workers
+from archgym.runs.progress import Progress, left
+from archgym.runs.search import SearchArgs
+
+
+def work(
+    pool: workers.Workers,
+    title: str,
+    jobs: Sequence[workers.Job],
+    keep: Callable[[Any], None] = lambda result: None,
+) -> list[dict[str, str]]:
+    """Run jobs side by side, show how far they are, and keep their results.
+
+    Args:
+        pool: The processes.
+        title: Of the progress.
+        jobs: What to do; the share that is done of a search or a training under way is read from its journal.
+        keep: Called with every result.
+
+    Returns:
+        What went wrong: `job`, `reason` and `trace` of each failure.
+    """
+    failures: list[dict[str, str]] = []
+    if not jobs:
+        return failures
+    done, begun = 0, time.monotonic()
+    with Progress(title, len(jobs), guess=False) as progress:
+
+        def show(running: list[workers.Job]) -> None:
+            shares = {job.name: share(job) for job in running}
+            reached = done + sum(shares.values())
+            words = ["; ".join(f"{name}{f' ({part:.0%})' if part else ''}" for name, part in shares.items())]
+            words += [f"{len(failures)} failed"] if failures else []
+            if 0 < done < len(jobs):  # before a job has ended, its start-up is most of what was timed
+                words += [left((time.monotonic() - begun) * (len(jobs) - reached) / reached)]
+            progress.update(reached, "; ".join(filter(None, words)))
+
+        for job, result in pool.run(jobs, show):
+            done += 1
+            if isinstance(result, workers.Failure):
+                failures.append({"job": job.name, "reason": result.reason, "trace": result.trace})
+            else:
+                keep(result)
+    return failures
+
+
+def share(job: workers.Job) -> float:
+    """Tell how much of a search or a training from scratch is done, by the lines of its journal; 0 of other jobs."""
+    if job.function is search_once:
+        args: SearchArgs = job.arguments[1]
+        assert args.out is not None, "every search of many has its folder"
+        path, windows, others = args.out / "journal.jsonl", args.windows, 2  # others: the header and the reset
+    elif job.function is scratch.train:
+        training: scratch.Job = job.arguments[0]
+        path, windows, others = training.journal, training.settings["windows"], 1
+    else:
+        return 0.0
+    lines = path.read_bytes().count(b"\n") - others if path.exists() else 0
+    return min(0.99, max(0, lines) / windows)  # what runs is not done
+
+
+def search_once(agent: str, args: SearchArgs) -> None:
+    """Run one search, or go on with it; called in a worker."""
+    assert args.out is not None
+    journal = args.out / "journal.jsonl"
+    begun = journal.exists() and b"\n" in journal.read_bytes()
+    if not begun:
+        shutil.rmtree(args.out, ignore_errors=True)
+        args.out.mkdir(parents=True)
+    protocol.search_quietly(agent, replace(args, resume=begun), args.out / "log.txt", page=False)
+    (args.out / "journal.checkpoint.safetensors").unlink(missing_ok=True)  # of no use any more, and large with images
