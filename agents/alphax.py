@@ -24,7 +24,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from archgym.runs import launch, search
+from archgym.running import launch
+from archgym.running.agent import agent_rng
+from archgym.running.arguments import SearchArgs
 from archgym.search_space import Architecture, SearchSpace
 from archgym.stats import shrunken_means
 
@@ -34,7 +36,7 @@ TREND, NOISE = 1.0, 1.0  # variances of trend and noise, relative to that of the
 
 
 @dataclass(frozen=True)
-class Args(search.SearchArgs):
+class Args(SearchArgs):
     exploration_weight: float = 0.1
     """c of the selection rule."""
     predicted: int = 10
@@ -89,7 +91,7 @@ class Agent:
         for name, least in (("predicted", 0), ("refit", 1)):
             if getattr(args, name) < least:
                 raise ValueError(f"{name}: expected an integer of at least {least}, got {getattr(args, name)}.")
-        self.args, self.rng = args, search.agent_rng(args)
+        self.args, self.rng = args, agent_rng(args)
         self.space: SearchSpace = envs.unwrapped.search_space
         self.predictor = Predictor(len(self.space.choices), args.windows)
         self.nodes: dict[tuple[int, ...], int] = {(): 0}

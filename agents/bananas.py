@@ -21,7 +21,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from archgym.runs import launch, search
+from archgym.running import launch
+from archgym.running.agent import agent_rng
+from archgym.running.arguments import SearchArgs
 from archgym.search_space import Architecture, SearchSpace
 from archgym.stats import detrend
 
@@ -30,7 +32,7 @@ BETAS, EPSILON = (0.9, 0.999), 1e-8  # of Adam
 
 
 @dataclass(frozen=True)
-class Args(search.SearchArgs):
+class Args(SearchArgs):
     ensemble: int = 5
     """Networks, M."""
     layers: int = 2
@@ -108,7 +110,7 @@ class Agent:
             raise ValueError(f"learning_rate: expected a positive number, got {args.learning_rate}.")
         if not args.weight_decay >= 0:
             raise ValueError(f"weight_decay: expected a number of at least 0, got {args.weight_decay}.")
-        self.args, self.rng = args, search.agent_rng(args)
+        self.args, self.rng = args, agent_rng(args)
         self.space: SearchSpace = envs.unwrapped.search_space
         self.actions: list[NDArray[np.int64]] = []
         self.rewards: list[NDArray[np.float64]] = []

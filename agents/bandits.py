@@ -27,7 +27,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from archgym.lookup import unknown
-from archgym.runs import launch, search
+from archgym.running import launch
+from archgym.running.agent import agent_rng
+from archgym.running.arguments import SearchArgs
 from archgym.search_space import Architecture, SearchSpace
 from archgym.stats import SHRINKAGE, detrend
 
@@ -36,7 +38,7 @@ BEAM = 32  # partial architectures that a recommendation is looked for among, at
 
 
 @dataclass(frozen=True)
-class Args(search.SearchArgs):
+class Args(SearchArgs):
     bandit: str = "exp3"
     """How options are chosen: exp3, ucb or ultho."""
     exploration_weight: float = 1.0
@@ -89,7 +91,7 @@ class Agent:
             raise ValueError(f"rate: expected a positive number or None, got {args.rate}.")
         if args.recent < 1:
             raise ValueError(f"recent: expected a positive number of scores, got {args.recent}.")
-        self.args, self.rng = args, search.agent_rng(args)
+        self.args, self.rng = args, agent_rng(args)
         self.space: SearchSpace = envs.unwrapped.search_space
         self.arms = [Arms(count, args.recent) for count in self.space.counts]
         self.choices = Arms(len(self.arms), args.recent)  # of ultho

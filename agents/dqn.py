@@ -30,7 +30,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from archgym.lookup import unknown
-from archgym.runs import launch, search
+from archgym.running import launch
+from archgym.running.agent import agent_rng
+from archgym.running.arguments import SearchArgs
 from archgym.search_space import Architecture, SearchSpace
 from archgym.stats import detrend
 
@@ -39,7 +41,7 @@ BEAM = 16  # prefixes that the search for the highest Q keeps
 
 
 @dataclass(frozen=True)
-class Args(search.SearchArgs):
+class Args(SearchArgs):
     env_id: str = "ArchSearch-DQN-Sequential-v0"
     """The environment, a sequential one."""
     learning_rate: float = 1e-3
@@ -96,7 +98,7 @@ class Agent:
         members, self.choices, self.options = self.envs.num_envs, len(self.space.choices), max(self.space.counts)
         self.draft = self.choices + sum(self.space.counts) + self.options  # numbers of a draft
         size = self.draft if args.inputs == "draft" else self.envs.single_observation_space.shape[0]
-        self.rng = search.agent_rng(args)
+        self.rng = agent_rng(args)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(self.rng.integers(2**31)))
             self.q_network, self.target_network = network(size, self.options), network(size, self.options)

@@ -34,13 +34,15 @@ from numpy.typing import NDArray
 
 from archgym import lstm_controller
 from archgym.lookup import unknown
-from archgym.runs import agent_state, launch, search
+from archgym.running import agent_state, launch
+from archgym.running.agent import agent_rng
+from archgym.running.arguments import SearchArgs
 from archgym.search_space import Architecture
 from archgym.stats import detrend
 
 
 @dataclass(frozen=True)
-class Args(search.SearchArgs):
+class Args(SearchArgs):
     controller: str = "default"
     """`default`, or the settings of a paper in place of those below: `mazyavkina` or `enas`."""
     update_every: int = 10
@@ -117,7 +119,7 @@ class Agent:
         if not 0 <= args.warmup < 1:
             raise ValueError(f"warmup: expected a share of the windows from 0 to less than 1, got {args.warmup}.")
         self.args = replace(args, **PRESETS[args.controller])
-        self.rng = search.agent_rng(args)
+        self.rng = agent_rng(args)
         self.controller = lstm_controller.drawn(
             envs.unwrapped.search_space, args.hidden_size, self.args.temperature, self.args.tanh_constant, self.rng
         )

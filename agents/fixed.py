@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from archgym.runs import launch, search
+from archgym.running import launch
+from archgym.running.arguments import SearchArgs
 
 
 @dataclass(frozen=True)
-class Args(search.SearchArgs):
+class Args(SearchArgs):
     architecture: str = "default"
     """The architecture, as the report writes it ("depth=2 width=64 activation=relu"), or `default`."""
 

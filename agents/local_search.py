@@ -33,7 +33,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from archgym.lookup import unknown
-from archgym.runs import launch, search
+from archgym.running import launch
+from archgym.running.agent import agent_rng, incumbents
+from archgym.running.arguments import SearchArgs
 from archgym.search_space import Architecture, SearchSpace
 from archgym.stats import detrend, shrunken_means
 
@@ -43,7 +45,7 @@ REMEASURE = 4  # every so many-th measurement is of the present architecture
 
 
 @dataclass(frozen=True)
-class Args(search.SearchArgs):
+class Args(SearchArgs):
     move: str = "first"
     """When to move: to the `first` neighbour that is better, or to the `best` once all are measured."""
     confirm: int = 3
@@ -59,7 +61,7 @@ class Agent:
         for name in ("confirm", "passes"):
             if getattr(args, name) < 1:
                 raise ValueError(f"{name}: expected a positive integer, got {getattr(args, name)}.")
-        self.envs, self.args, self.rng = envs, args, search.agent_rng(args)
+        self.envs, self.args, self.rng = envs, args, agent_rng(args)
         self.space: SearchSpace = envs.unwrapped.search_space
         self.climbs = 0
         self.heights: dict[Key, int] = {}  # moves that it took to reach an architecture
@@ -123,7 +125,7 @@ class Agent:
         """The highest that any climb came, later ones first, and then the incumbents."""
         climbed = [key for key in reversed(self.heights) if self.heights[key]]
         climbed.sort(key=lambda key: -self.heights[key])
-        others = [tuple(one.tolist()) for one in search.incumbents(self.envs.unwrapped.histories, k)]
+        others = [tuple(one.tolist()) for one in incumbents(self.envs.unwrapped.histories, k)]
         return [np.array(key, dtype=np.int64) for key in list(dict.fromkeys(climbed + others))[:k]]
 
 

@@ -30,12 +30,14 @@ from torch import Tensor
 
 from archgym import lstm_controller
 from archgym.lookup import unknown
-from archgym.runs import agent_state, launch, search
+from archgym.running import agent_state, launch
+from archgym.running.agent import agent_rng
+from archgym.running.arguments import SearchArgs
 from archgym.search_space import Architecture, SearchSpace
 
 
 @dataclass(frozen=True)
-class Args(search.SearchArgs):
+class Args(SearchArgs):
     update: str = "reinforce"
     """`reinforce`: one step per window; `ppo`: several, clipped."""
     update_epochs: int = 4
@@ -83,7 +85,7 @@ class Agent:
             raise ValueError(f"warmup: expected a share of the windows from 0 to less than 1, got {args.warmup}.")
         self.args, self.seen = args, 0
         self.space: SearchSpace = envs.unwrapped.search_space
-        self.rng = search.agent_rng(args)
+        self.rng = agent_rng(args)
         self.controller = lstm_controller.drawn(
             self.space, args.hidden_size, args.temperature, args.tanh_constant, self.rng
         )

@@ -29,7 +29,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from archgym.lookup import unknown
-from archgym.runs import launch, search
+from archgym.running import launch
+from archgym.running.agent import agent_rng
+from archgym.running.arguments import SearchArgs
 from archgym.search_space import Architecture, SearchSpace
 from archgym.stats import shrunken_means
 
@@ -42,7 +44,7 @@ TREND_PENALTY, OPTION_PENALTY = 10.0, 0.3  # of the squared coefficients
 
 
 @dataclass(frozen=True)
-class Args(search.SearchArgs):
+class Args(SearchArgs):
     env_id: str = "ArchSearch-DQN-Sequential-v0"
     """The environment, a sequential view."""
     controller: str = "default"
@@ -119,7 +121,7 @@ class Agent:
             raise ValueError(f"initial_q: expected a finite number, got {args.initial_q}.")
         self.settings = {**vars(args), **(PAPER if args.controller == "paper" else {})}
         self.space: SearchSpace = envs.unwrapped.search_space
-        self.rng = search.agent_rng(args)
+        self.rng = agent_rng(args)
         self.q: dict[tuple[int, ...], list[float]] = {}  # by prefix; -inf: illegal
         self.trend = Trend(sum(self.space.counts), args.windows)
         self.trained: list[tuple[int, ...]] = []

@@ -26,7 +26,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from archgym.lookup import unknown
-from archgym.runs import launch, search
+from archgym.running import launch
+from archgym.running.agent import agent_rng
+from archgym.running.arguments import SearchArgs
 from archgym.search_space import Architecture, SearchSpace
 
 INPUTS = ("all", "draft")
@@ -36,7 +38,7 @@ SMALL = 1e-8
 
 
 @dataclass(frozen=True)
-class Args(search.SearchArgs):
+class Args(SearchArgs):
     env_id: str = "ArchSearch-DQN-Sequential-v0"
     """The environment, a sequential one."""
     learning_rate: float = 5e-3
@@ -120,7 +122,7 @@ class Agent:
         check(args, self.num_steps, members, choices)
         self.draft = choices + sum(self.space.counts) + max(self.space.counts)  # numbers of a draft
         size = self.draft if args.inputs == "draft" else self.envs.single_observation_space.shape[0]
-        self.rng = search.agent_rng(args)
+        self.rng = agent_rng(args)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(self.rng.integers(2**31)))
             self.actor = network(size, max(self.space.counts), 0.01)

@@ -22,15 +22,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from archgym.lookup import unknown
-from archgym.runs import launch, one_shot, search
-from archgym.runs.one_shot import Key
+from archgym.running import launch, one_shot
+from archgym.running.agent import agent_rng, incumbents
+from archgym.running.arguments import SearchArgs
+from archgym.running.one_shot import Key
 from archgym.search_space import Architecture, SearchSpace
 
 SELECTIONS = ("incumbent", "shared")
 
 
 @dataclass(frozen=True)
-class Args(search.SearchArgs):
+class Args(SearchArgs):
     selection: str = "incumbent"
     """What is recommended: `incumbent` (by the rewards of the windows) or `shared` (by scores with the shared weights
     after the last window)."""
@@ -56,7 +58,7 @@ class Agent:
             check(envs, args)
         self.envs, self.args = envs, args
         self.space: SearchSpace = envs.unwrapped.search_space
-        self.rng = search.agent_rng(args)
+        self.rng = agent_rng(args)
         self.asked_episodes = episodes(args) if args.selection == "shared" else 0
 
     def act(self, observations: NDArray[np.float32]) -> NDArray[np.int64]:
@@ -68,7 +70,7 @@ class Agent:
     def recommend(self, k: int) -> list[Architecture]:
         """By the incumbent's rule, or the best k of M finalists of N draws (k finalists where M is less)."""
         if self.args.selection == "incumbent":
-            return search.incumbents(self.envs.unwrapped.histories, k)
+            return incumbents(self.envs.unwrapped.histories, k)
         first = self.first_scores()
         finalists = sorted(first, key=lambda key: -first[key])[: max(k, self.args.finalists)]
         second = one_shot.score_by_all(self.envs, finalists, self.args.final_episodes)

@@ -25,13 +25,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from archgym.runs import launch, search
+from archgym.running import launch
+from archgym.running.agent import agent_rng
+from archgym.running.arguments import SearchArgs
 from archgym.search_space import Architecture, SearchSpace
 from archgym.stats import detrend
 
 
 @dataclass(frozen=True)
-class Args(search.SearchArgs):
+class Args(SearchArgs):
     population: int = 30
     """Architectures that are alive, P."""
     sample_size: int = 10
@@ -48,7 +50,7 @@ class Agent:
                 f"got {args.sample_size}."
             )
         self.space: SearchSpace = envs.unwrapped.search_space
-        self.rng = search.agent_rng(args)
+        self.rng = agent_rng(args)
         self.sample_size = args.sample_size
         self.population: deque[Architecture] = deque(maxlen=args.population)  # appending drops the oldest
         self.rewards: list[NDArray[np.float64]] = []  # per window, (K,)

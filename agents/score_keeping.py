@@ -32,7 +32,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from archgym.lookup import unknown
-from archgym.runs import launch, search
+from archgym.running import launch
+from archgym.running.agent import agent_rng
+from archgym.running.arguments import SearchArgs
 from archgym.search_space import SearchSpace
 
 Key = tuple[int, ...]  # an architecture
@@ -42,7 +44,7 @@ FLAT = 1e-8  # deviation of rewards below which they count as equal
 
 
 @dataclass(frozen=True)
-class Args(search.SearchArgs):
+class Args(SearchArgs):
     rule: str = "ucb"
     """How scores choose: softmax, epsilon-greedy or ucb."""
     temperature: float = 0.25
@@ -116,7 +118,7 @@ class Agent:
             raise ValueError(f"exploration_weight: expected a number of at least 0, got {args.exploration_weight}.")
         if args.unseen < 1:
             raise ValueError(f"unseen: expected a positive integer, got {args.unseen}.")
-        self.args, self.rng = args, search.agent_rng(args)
+        self.args, self.rng = args, agent_rng(args)
         self.space: SearchSpace = envs.unwrapped.search_space
         first = [tuple(one.tolist()) for one in islice(self.space.enumerate(), args.unseen + 1)]
         self.everything = first if len(first) <= args.unseen else []

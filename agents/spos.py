@@ -5,7 +5,7 @@
 Papers: Guo et al., arXiv 1904.00420; on reinforcement learning Mazyavkina et al., arXiv 2011.14632, whose spaces of 25
 and 32 architectures it looks through whole. Every window of every member trains an architecture drawn uniformly; its
 return is not used. After the last window architectures are scored by greedy episodes on seeds that training never uses,
-with the weights of every member (`archgym/runs/one_shot.py`; they are paid from the search's budget of evaluations),
+with the weights of every member (`archgym/running/one_shot.py`; they are paid from the search's budget of evaluations),
 and the best are recommended: all of the space where it has at most `--evaluations` of them; else those of an evolution,
 whose every generation is half crossovers (each option from one of two parents), half mutations (each option is drawn
 anew with probability 0.1) of the best P / 5 so far, and draws where these give nothing new.
@@ -24,8 +24,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from archgym.runs import launch, one_shot, search
-from archgym.runs.one_shot import Key
+from archgym.running import launch, one_shot
+from archgym.running.agent import agent_rng
+from archgym.running.arguments import SearchArgs
+from archgym.running.one_shot import Key
 from archgym.search_space import Architecture, SearchSpace
 
 MUTATED = 0.1  # probability of an option to be drawn anew
@@ -34,7 +36,7 @@ TRIES = 100  # to breed what has no score yet, before one is drawn
 
 
 @dataclass(frozen=True)
-class Args(search.SearchArgs):
+class Args(SearchArgs):
     evaluations: int = 100
     """Architectures that are scored at most; a space of no more is scored whole."""
     episodes: int = 2
@@ -55,7 +57,7 @@ class Agent:
                 raise ValueError(f"{name}: expected a positive integer, got {getattr(args, name)}.")
         self.envs, self.args = envs, args
         self.space: SearchSpace = envs.unwrapped.search_space
-        self.rng = search.agent_rng(args)
+        self.rng = agent_rng(args)
         first = [tuple(one.tolist()) for one in islice(self.space.enumerate(), args.evaluations + 1)]
         self.everything = first if len(first) <= args.evaluations else []
         self.asked_episodes = (len(self.everything) or args.evaluations) * args.num_envs * args.episodes

@@ -40,7 +40,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from archgym.lookup import unknown
-from archgym.runs import launch, search
+from archgym.running import launch
+from archgym.running.agent import agent_rng
+from archgym.running.arguments import SearchArgs
 from archgym.search_space import Architecture, SearchSpace
 from archgym.settings import SEPARATE
 
@@ -54,7 +56,7 @@ SMOOTHING = 0.15  # deviation of the trend's kernel, as a share of the lifetime
 
 
 @dataclass(frozen=True)
-class Args(search.SearchArgs):
+class Args(SearchArgs):
     scheduler: str = "asha"
     """asha, halving or hyperband."""
     sampler: str = "model"
@@ -107,7 +109,7 @@ class Agent:
                 raise ValueError(f"{name}: expected an integer of at least {least}, got {getattr(args, name)}.")
         if args.min_resource > args.windows:
             raise ValueError(f"min_resource: expected at most the {args.windows} windows, got {args.min_resource}.")
-        self.envs, self.args, self.rng = envs, args, search.agent_rng(args)
+        self.envs, self.args, self.rng = envs, args, agent_rng(args)
         self.space: SearchSpace = envs.unwrapped.search_space
         self.rungs = [args.min_resource]
         while self.rungs[-1] * args.eta <= min(args.max_resource, args.windows):

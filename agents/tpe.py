@@ -27,7 +27,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from archgym.lookup import unknown
-from archgym.runs import launch, search
+from archgym.running import launch
+from archgym.running.agent import agent_rng
+from archgym.running.arguments import SearchArgs
 from archgym.search_space import Architecture, SearchSpace
 from archgym.stats import detrend
 
@@ -40,7 +42,7 @@ TRIES = 20  # proposals per member before the space is sampled
 
 
 @dataclass(frozen=True)
-class Args(search.SearchArgs):
+class Args(SearchArgs):
     sampler: str = "tpe"
     """Optuna's sampler: tpe, random, nsga2, nsga3, gp or qmc."""
     startup: int = 10
@@ -66,7 +68,7 @@ class Agent:
             raise ValueError(f"startup: expected a positive number of trials, got {args.startup}.")
         if args.population < 2:
             raise ValueError(f"population: expected at least 2 individuals, got {args.population}.")
-        self.args, self.rng = args, search.agent_rng(args)
+        self.args, self.rng = args, agent_rng(args)
         self.space: SearchSpace = envs.unwrapped.search_space
         self.study = make_study(args, int(self.rng.integers(2**31)))
         self.trials: list[optuna.Trial] = []  # of the window under way, one per member

@@ -9,8 +9,8 @@ from typing import Any
 
 import archgym
 from archgym import lookup
-from archgym.runs.launch import main as launch
-from archgym.runs.launch import parse, sentences
+from archgym.running.launch import main as launch
+from archgym.running.launch import parse, sentences
 
 USAGE = """usage: archgym COMMAND ...
 
@@ -76,7 +76,7 @@ def search(words: list[str]) -> None:
 def compare(words: list[str]) -> int:
     """Compare the agents that are named before the first flag."""
     from archgym.compare import command
-    from archgym.runs.arms import Args, TabularArgs
+    from archgym.running.arms import Args, TabularArgs
 
     flags = next((place for place, word in enumerate(words) if word.startswith("-")), len(words))
     if not flags and "--help" not in words and "-h" not in words:
@@ -117,7 +117,7 @@ def report(words: list[str]) -> None:
 
         print(study_page.write(folder))
         return
-    from archgym.runs import report as page
+    from archgym.running import report as page
 
     print(page.write(folder))
 

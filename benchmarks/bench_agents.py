@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 
 import archgym  # noqa: F401  (registers the environments)
 from archgym import lookup
-from archgym.runs import search
+from archgym.running import search
+from archgym.running.agent import view
 from benchmarks.machine import describe
 from benchmarks.rounds import CLOCK, Contender, Makers, Measured, report, take_turns
 
@@ -58,7 +59,7 @@ class Searches:
 
     def __init__(self, name: str, choices: int, args: Args) -> None:
         self.module = lookup.load("archgym.agents", name, "agent")
-        self.env_id = search.view("ArchSearch-Synthetic-v0", self.module.Args)
+        self.env_id = view("ArchSearch-Synthetic-v0", self.module.Args)
         self.choices, self.args, self.largest = choices, args, list[float]()
 
     def contender(self) -> Contender:

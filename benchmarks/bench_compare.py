@@ -21,7 +21,7 @@ from pathlib import Path
 import tyro
 
 from archgym.compare import command as compare
-from archgym.runs.arms import TabularArgs
+from archgym.running.arms import TabularArgs
 from benchmarks import drawn_table
 from benchmarks.machine import describe, spent
 

@@ -20,7 +20,7 @@ import numpy as np
 import tyro
 
 from archgym.compare import command as compare
-from archgym.runs.arms import Args as CompareArgs
+from archgym.running.arms import Args as CompareArgs
 from benchmarks.machine import describe
 
 

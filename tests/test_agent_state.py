@@ -11,7 +11,9 @@ import pytest
 
 import archgym  # noqa: F401  (registers the ids)
 from archgym import lookup
-from archgym.runs import agent_state, protocol, search
+from archgym.running import agent_state, protocol, search
+from archgym.running.agent import view
+from archgym.running.arguments import SearchArgs
 
 AGENTS = [
     name
@@ -26,7 +28,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:window_steps=1000 is shorter")
 def asked(name: str, **arguments: Any) -> tuple[Any, Any]:
     """Give the class of an agent, and arguments on a planted landscape."""
     module = lookup.load("archgym.agents", name, "agent")
-    env_id = search.view("ArchSearch-Synthetic-v0", module.Args)
+    env_id = view("ArchSearch-Synthetic-v0", module.Args)
     given = {"env_id": env_id, "space": "grid:4x4", "windows": WINDOWS, "num_envs": MEMBERS, "window_steps": 1000}
     return module.Agent, module.Args(**{**given, **arguments})
 
@@ -164,10 +166,10 @@ def test_an_agent_that_learns_nothing_leaves_no_file(tmp_path: Path) -> None:
 def test_random_search_the_control_does_not_start_from_the_agents_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given: list[search.SearchArgs] = []
+    given: list[SearchArgs] = []
 
     class Context:
-        def Process(self, target: Any, args: tuple[search.SearchArgs, Path]) -> Any:
+        def Process(self, target: Any, args: tuple[SearchArgs, Path]) -> Any:
             given.append(args[0])
             return SimpleNamespace(start=lambda: None)
 

@@ -15,7 +15,8 @@ from scipy.stats import wilcoxon
 
 import archgym  # noqa: F401  (registers the ids)
 from archgym import lookup
-from archgym.runs import search
+from archgym.running import search
+from archgym.running.agent import incumbents
 
 AGENTS = lookup.names("archgym.agents")
 CONTROLS = ("fixed", "random-search")  # do not learn
@@ -51,7 +52,7 @@ def live(name: str, landscape: int, **arguments: Any) -> tuple[Any, list[list[li
         pass
     histories = envs.unwrapped.histories
     actions = [[result.action for result in history] for history in histories]
-    chosen = agent.recommend(1) if hasattr(agent, "recommend") else search.incumbents(histories, 1)
+    chosen = agent.recommend(1) if hasattr(agent, "recommend") else incumbents(histories, 1)
     return envs.unwrapped, actions, [list(map(int, one)) for one in chosen]
 
 
@@ -107,7 +108,7 @@ def test_it_copes_with_one_member_constraints_and_inactive_choices(name: str) ->
     agent = agent_class(envs, args)
     assert sum(1 for _ in search.windows(envs, agent, args.seed)) == 6
     assert all(result.parameters <= 3_000 for result in envs.unwrapped.histories[0])
-    chosen = agent.recommend(3) if hasattr(agent, "recommend") else search.incumbents(envs.unwrapped.histories, 3)
+    chosen = agent.recommend(3) if hasattr(agent, "recommend") else incumbents(envs.unwrapped.histories, 3)
     for architecture in chosen:
         envs.unwrapped.search_space.canonical(architecture)
 

@@ -12,7 +12,7 @@ import archgym  # noqa: F401  (registers the ids)
 from archgym import budget, journal
 from archgym.agents import random_search, regularized_evolution
 from archgym.problem import Problem
-from archgym.runs import search
+from archgym.running import search
 from archgym.settings import Settings
 
 SHORT = {"windows": 2, "window_steps": 60, "envs_per_member": 2, "learning_starts": 16, "batch_size": 8}

@@ -19,7 +19,9 @@ import archgym
 from archgym import journal, lookup
 from archgym.__main__ import main
 from archgym.inner.tasks import get_task
-from archgym.runs import agent_state, search
+from archgym.running import agent_state, search
+from archgym.running.arguments import RECOMMENDATIONS, SearchArgs, flags
+from archgym.running.outcome import switches
 from archgym.search_spaces.mlp import SPACE
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -129,7 +131,7 @@ def test_an_agent_runs_repeats_under_its_seed_and_leaves_a_whole_folder(agent: s
         folder = search.run(module.Agent, args, agent)
         assert folder == tmp_path / name
         told.append(rewards_of(folder))
-    assert issubclass(module.Args, search.SearchArgs)
+    assert issubclass(module.Args, SearchArgs)
     assert module.__doc__
     assert [len(rewards) for rewards in told[0]] == [2, 2]
     assert told[0] == told[1] != told[2]
@@ -145,7 +147,7 @@ def test_an_agent_runs_repeats_under_its_seed_and_leaves_a_whole_folder(agent: s
     assert config["settings"]["windows"] == 2
     assert config["command"].startswith(f"archgym search {agent} --windows 2")
     recommended = json.loads((folder / "recommendation.json").read_text())
-    assert 1 <= len(recommended["architectures"]) <= search.RECOMMENDATIONS
+    assert 1 <= len(recommended["architectures"]) <= RECOMMENDATIONS
     assert recommended["search_steps"] >= 2 * 2 * 60
     best = json.loads((folder / "best.json").read_text())
     assert best["architecture"] == SPACE.label(SPACE.canonical(best["action"]))
@@ -161,18 +163,18 @@ def test_an_agent_runs_repeats_under_its_seed_and_leaves_a_whole_folder(agent: s
 def test_the_command_in_the_configuration_gives_the_same_arguments_again(agent: str, tmp_path: Path) -> None:
     module, args = tiny(agent, tmp_path, seed=9, task="Acrobot-v1", cost_weight=0.25, max_params=9000, retrain=7)
     given = dataclasses.replace(args, out=None)
-    assert tyro.cli(module.Args, args=search.flags(args)) == given
+    assert tyro.cli(module.Args, args=flags(args)) == given
 
 
 def test_flags_of_true_and_false_are_written_as_they_are_read() -> None:
     @dataclasses.dataclass(frozen=True)
-    class Args(search.SearchArgs):
+    class Args(SearchArgs):
         eager: bool = False
         careful: bool = True
 
     args = Args(eager=True, careful=False)
-    assert search.flags(args) == ["--eager", "--no-careful"]
-    assert tyro.cli(Args, args=search.flags(args)) == args
+    assert flags(args) == ["--eager", "--no-careful"]
+    assert tyro.cli(Args, args=flags(args)) == args
 
 
 def test_a_script_a_module_and_the_command_do_the_same(tmp_path: Path) -> None:
@@ -200,7 +202,7 @@ def test_a_search_without_flags_takes_the_defaults(capsys: pytest.CaptureFixture
     """The words of the command itself are no flags of the agent."""
     code = (
         "import sys; sys.argv = ['archgym', 'search', 'fixed']\n"
-        "from archgym.runs import search\n"
+        "from archgym.running import search\n"
         "search.run = lambda agent, args, name: print(args == type(args)(), name) or search.Path()\n"
         "from archgym.__main__ import main; main()\n"
     )
@@ -400,11 +402,11 @@ def test_wrong_input_is_the_same_for_a_process_of_its_own(tmp_path: Path) -> Non
 def test_rates_of_many_members_are_summarised() -> None:
     # (windows, members, choices): none, a half and all of the windows change the architecture; the last one goes back
     three = np.array([[[0], [0], [0]], [[0], [0], [1]], [[0], [1], [0]]])
-    one = search.switches(three[:, 2:])
+    one = switches(three[:, 2:])
     assert one == "Switch rate 100.0 %, oscillation (A, B, A) 100.0 %."
-    each = search.switches(three)
+    each = switches(three)
     assert each == "Switch rate 50.0 % (by member 0, 50, 100), oscillation (A, B, A) 33.3 % (by member 0, 0, 100)."
-    many = search.switches(np.concatenate([three, *[three[:, 1:2]] * 61], axis=1))
+    many = switches(np.concatenate([three, *[three[:, 1:2]] * 61], axis=1))
     assert many == (
         "Switch rate 50.0 % (of the 64 members: median 50, range 0 to 100), "
         "oscillation (A, B, A) 1.6 % (of the 64 members: median 0, range 0 to 100)."

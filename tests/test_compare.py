@@ -20,7 +20,7 @@ from archgym.compare import command as compare
 from archgym.compare import scoreboard
 from archgym.compare.comparison import Comparison
 from archgym.problem import Problem
-from archgym.runs.arms import Args
+from archgym.running.arms import Args
 from archgym.settings import Settings
 
 SMALL = {"env_id": "ArchSearch-Synthetic-v0", "space": "grid:3x3", "windows": 4, "num_envs": 2, "seeds": 3}
@@ -30,10 +30,10 @@ AGENT = """
 from dataclasses import dataclass
 import os
 import numpy as np
-from archgym.runs import search
+from archgym.running.arguments import SearchArgs
 
 @dataclass(frozen=True)
-class Args(search.SearchArgs):
+class Args(SearchArgs):
     fault: str = "raises"
     \"\"\"What goes wrong.\"\"\"
 

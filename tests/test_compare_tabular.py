@@ -14,8 +14,8 @@ from archgym import table as tables
 from archgym.__main__ import main
 from archgym.compare import command as compare
 from archgym.compare.tabular import TabularComparison, points, search_once
-from archgym.runs import search
-from archgym.runs.arms import Args, TabularArgs
+from archgym.running import search
+from archgym.running.arms import Args, TabularArgs
 from archgym.table import Table
 from archgym.table_describe.stats import maximum_bias
 from archgym.tabular import Tabular
@@ -28,10 +28,10 @@ AGENT = """
 from dataclasses import dataclass
 import os
 import numpy as np
-from archgym.runs import search
+from archgym.running.arguments import SearchArgs
 
 @dataclass(frozen=True)
-class Args(search.SearchArgs):
+class Args(SearchArgs):
     fault: str = "raises"
     \"\"\"What goes wrong.\"\"\"
 

@@ -9,7 +9,7 @@ import torch
 
 import archgym  # noqa: F401  (registers the ids)
 from archgym.agents.dqn import Agent, Args, best, drafts, linear_schedule
-from archgym.runs import search
+from archgym.running import search
 from archgym.stats import detrend
 
 ENV_ID = "ArchSearch-Synthetic-Sequential-v0"

@@ -6,6 +6,7 @@ only, so nothing but themselves may import `archgym.envs` and `archgym.agents`, 
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -68,28 +69,29 @@ ROWS = {
         "budget compiled envs evaluator evaluators export journal lookup pages problem rewards search_space settings "
         "stats tabular window"
     ),
-    "runs": (
-        "budget evaluator evaluators export files journal lookup pages papers problem provenance runs search_space "
+    "running": (
+        "budget evaluator evaluators export files journal lookup pages papers problem provenance running search_space "
         "settings stats table_card tabular window"
     ),
     "lstm_controller": "search_space",
-    "agents": "lookup lstm_controller runs search_space settings stats",
+    "agents": "lookup lstm_controller running search_space settings stats",
     "table_tools": (
-        "evaluators lookup problem provenance runs search_space settings stats table table_card table_file table_tools"
+        "evaluators lookup problem provenance running search_space settings stats table table_card table_file "
+        "table_tools"
     ),
-    "table_describe": "files pages runs search_space stats table table_describe",
+    "table_describe": "files pages running search_space stats table table_describe",
     "compare": (
-        "budget compare evaluators files journal lookup pages problem provenance runs settings stats table "
+        "budget compare evaluators files journal lookup pages problem provenance running settings stats table "
         "table_card table_describe tabular"
     ),
     "study": (
-        "budget compare files lookup pages papers problem provenance runs search_space settings stats study table "
+        "budget compare files lookup pages papers problem provenance running search_space settings stats study table "
         "table_card table_describe"
     ),
     "studies": (
-        "compare evaluators inheritance lookup papers problem runs stats study table table_card table_describe"
+        "compare evaluators inheritance lookup papers problem running stats study table table_card table_describe"
     ),
-    "__main__": "compare doctor inner lookup papers runs study table_card table_tools",
+    "__main__": "compare doctor inner lookup papers running study table_card table_tools",
 }
 # Importing archgym registers the ids; every consumer of random numbers needs seeds; what an observation is, is a type.
 EVERYWHERE = {"archgym", "seeding", "observations"}
@@ -179,6 +181,7 @@ def imports(source: str, module: str, *, package: bool = False, loading: bool = 
     return names
 
 
+@cache
 def imports_of(module: str, *, loading: bool = False) -> set[str]:
     path = MODULES[module]
     return imports(path.read_text(encoding="utf-8"), module, package=path.stem == "__init__", loading=loading)
@@ -256,12 +259,12 @@ def test_the_table_allows_no_more_than_is_used() -> None:
         ("import archgym.population", "archgym.trainers.dqn", ["archgym.population"]),
         ("from archgym import replay, lookup", "archgym.supernet", ["archgym.replay"]),
         ("def f():\n    from archgym.replay import Replay", "archgym.stats", ["archgym.replay"]),
-        ("if True:\n    import archgym.envs.single as s", "archgym.runs.search", ["archgym.envs.single"]),
+        ("if True:\n    import archgym.envs.single as s", "archgym.running.search", ["archgym.envs.single"]),
         ("from .. import envs", "archgym.supernets.mlp", ["archgym.envs"]),
         ("from ..search_spaces.mlp import MLP", "archgym.supernets.mlp", []),
         ("from .enas import Args", "archgym.agents.evolution", ["archgym.agents.enas"]),
         ("import archgym.__main__", "archgym.doctor", ["archgym.__main__"]),
-        ("ENTRY = 'archgym.envs.single:Single'", "archgym.runs.search", []),
+        ("ENTRY = 'archgym.envs.single:Single'", "archgym.running.search", []),
     ],
 )
 def test_the_checker_sees_every_form_of_import(source: str, module: str, wrong: list[str]) -> None:

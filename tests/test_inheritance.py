@@ -13,7 +13,7 @@ from archgym.inheritance import blocks, copied, counterparts, layers, switches
 from archgym.population import Population
 from archgym.problem import Problem
 from archgym.replay import Replay
-from archgym.runs.search import SearchArgs
+from archgym.running.arguments import SearchArgs
 from archgym.seeding import Consumer, generator
 from archgym.settings import SEPARATE, TRANSFERS, Settings
 from archgym.supernet import FIELDS

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from archgym import journal, lookup
-from archgym.runs import search
+from archgym.running import search
 
 INNER = ("envs_per_member=2", "batch_size=32", "learning_starts=40")
 SEARCH = {"num_envs": 2, "windows": 60, "window_steps": 160, "seed": 3, "transfer": "shared", "inner": INNER}

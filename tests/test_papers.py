@@ -11,7 +11,7 @@ from archgym import lookup, papers
 from archgym.__main__ import main
 from archgym.agents import ppo, random_search
 from archgym.problem import Problem
-from archgym.runs.launch import parse
+from archgym.running.launch import parse
 from archgym.settings import Settings
 from archgym.studies import one_shot
 

@@ -10,7 +10,7 @@ import torch
 import archgym  # noqa: F401  (registers the ids)
 from archgym.agents import ppo
 from archgym.agents.ppo import Agent, Args, advantages, drafts
-from archgym.runs import search
+from archgym.running import search
 
 ENV_ID = "ArchSearch-Synthetic-Sequential-v0"
 pytestmark = pytest.mark.filterwarnings("ignore:window_steps=1000 is shorter")

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from archgym.runs.progress import Progress, left
+from archgym.running.progress import Progress, left
 
 CLOCK = r"\d:\d\d:\d\d|-:--:--"  # the time that has passed, and the bar's own guess of the time left
 

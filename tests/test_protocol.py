@@ -22,7 +22,7 @@ import archgym  # noqa: F401  (registers the ids)
 from archgym import journal, stats
 from archgym.agents import dqn, lstm_reinforce
 from archgym.problem import Problem
-from archgym.runs import launch, protocol, scratch
+from archgym.running import launch, protocol, scratch
 from archgym.search_spaces.mlp import SPACE
 from archgym.settings import Settings
 

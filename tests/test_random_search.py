@@ -11,7 +11,8 @@ from scipy.stats import chisquare
 
 import archgym  # noqa: F401  (registers the ids)
 from archgym.agents.random_search import Agent, Args
-from archgym.runs import search
+from archgym.running import search
+from archgym.running.agent import incumbents
 from archgym.search_space import SearchSpace, max_params
 from archgym.search_spaces.grid import sized
 from archgym.search_spaces.mlp import SPACE
@@ -75,7 +76,7 @@ def test_it_recommends_by_the_incumbents_rule_unless_told_otherwise() -> None:
     envs = gym.make_vec("ArchSearch-Synthetic-v0", num_envs=2, journal="", space="grid:2x3", **SHORT)
     agent = agent_on(envs)
     assert sum(1 for _ in search.windows(envs, agent, 1)) == 2
-    expected = search.incumbents(envs.unwrapped.histories, 3)
+    expected = incumbents(envs.unwrapped.histories, 3)
     assert [one.tolist() for one in agent.recommend(3)] == [one.tolist() for one in expected]
 
 

@@ -9,8 +9,8 @@ import pytest
 
 import archgym  # noqa: F401  (registers the ids)
 from archgym import lookup
-from archgym.runs.arms import Args
-from archgym.runs.search import SearchArgs
+from archgym.running.arguments import SearchArgs
+from archgym.running.arms import Args
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()

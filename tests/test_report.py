@@ -14,7 +14,7 @@ from matplotlib import rcParams
 
 from archgym import stats
 from archgym.problem import Problem
-from archgym.runs import report
+from archgym.running import report
 from archgym.settings import Settings
 
 NASTY = "archgym search --name '<script>alert(1)</script>' & \"$x^2$\""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from archgym.runs import report
+from archgym.running import report
 
 CHROMIUM = shutil.which("chromium")
 FLAGS = (

@@ -14,8 +14,8 @@ from archgym import journal
 from archgym.compare.comparison import Comparison
 from archgym.population import Population
 from archgym.problem import Problem
-from archgym.runs import jobs, scratch, workers
-from archgym.runs.arms import Args
+from archgym.running import jobs, scratch, workers
+from archgym.running.arms import Args
 from archgym.settings import Settings
 
 INNER = {"learning_starts": 40, "batch_size": 16, "train_frequency": 4}
@@ -113,7 +113,9 @@ def test_a_training_from_scratch_that_is_killed_goes_on_from_its_checkpoint(
     )
     for job in (whole, killed):
         job.folder.mkdir()
-    code = "from pathlib import PosixPath\nfrom archgym import journal\nfrom archgym.runs.scratch import Job, train\n"
+    code = (
+        "from pathlib import PosixPath\nfrom archgym import journal\nfrom archgym.running.scratch import Job, train\n"
+    )
     code += f"journal.CHECKPOINT_SECONDS = 0\ntrain({killed!r})"
     process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
     while not killed.journal.exists() or killed.journal.read_bytes().count(b"\n") < 8:

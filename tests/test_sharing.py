@@ -21,8 +21,8 @@ from archgym.learners import adam_fused, dqn, dqn_torch, pqn, pqn_torch, sharing
 from archgym.population import Population
 from archgym.problem import Problem
 from archgym.replay import REWARD, Replay
-from archgym.runs import scratch
-from archgym.runs.search import SearchArgs
+from archgym.running import scratch
+from archgym.running.arguments import SearchArgs
 from archgym.search_spaces.mlp import MLP
 from archgym.settings import Settings
 from archgym.supernet import FIELDS, Layout, Supernet

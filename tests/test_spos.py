@@ -11,7 +11,7 @@ import torch
 
 import archgym  # noqa: F401  (registers the ids)
 from archgym.agents.spos import Agent, Args
-from archgym.runs import search
+from archgym.running import search
 from archgym.search_space import SearchSpace, max_params
 from archgym.search_spaces.grid import sized
 from archgym.search_spaces.mlp import SPACE

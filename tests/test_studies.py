@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from archgym.__main__ import main
 from archgym.population import Population
 from archgym.problem import Problem
-from archgym.runs.launch import parse
+from archgym.running.launch import parse
 from archgym.settings import Settings
 from archgym.studies import controller_transfer, nas_dqn, one_shot
 from archgym.study import stats, study

@@ -16,9 +16,9 @@ import pytest
 
 from archgym import journal, lookup
 from archgym.__main__ import main
-from archgym.runs import jobs, workers
-from archgym.runs.claim import Claim
-from archgym.runs.launch import parse
+from archgym.running import jobs, workers
+from archgym.running.claim import Claim
+from archgym.running.launch import parse
 from archgym.studies import one_shot
 from archgym.study import study
 
@@ -287,8 +287,8 @@ def test_the_time_that_is_left_is_told_as_soon_as_one_job_has_ended(monkeypatch:
                 clock[0] += 100
                 yield job, None
 
-    monkeypatch.setattr("archgym.runs.jobs.time.monotonic", lambda: clock[0])
-    monkeypatch.setattr("archgym.runs.jobs.Progress.update", lambda self, done, text: told.append(text))
+    monkeypatch.setattr("archgym.running.jobs.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("archgym.running.jobs.Progress.update", lambda self, done, text: told.append(text))
     assert jobs.work(Pool(1), "study", work) == []
     assert told == ["job 0", "job 1; about 5 min left", "job 2; about 3 min left", "job 3; about 2 min left"]
 

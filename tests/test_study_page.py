@@ -13,7 +13,7 @@ import pytest
 
 from archgym import lookup
 from archgym.__main__ import main
-from archgym.runs.launch import parse
+from archgym.running.launch import parse
 from archgym.study import page as study_page
 
 NASTY = "score<script>alert(1)</script>&'$x^2$'"

@@ -22,7 +22,7 @@ from pyarrow import parquet
 from archgym import doctor, table_card
 from archgym import table as tables
 from archgym.__main__ import main
-from archgym.runs.workers import Job
+from archgym.running.workers import Job
 from archgym.table import Table
 from archgym.table_file import COLUMNS
 from archgym.table_tools import build, export
@@ -266,7 +266,7 @@ def test_a_damaged_table_is_not_overwritten(built: Path, say: Say, tmp_path: Pat
 
 
 def test_a_build_ends_with_how_long_the_rest_takes(say: Say, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("archgym.runs.progress.LINE_SECONDS", 0.0)
+    monkeypatch.setattr("archgym.running.progress.LINE_SECONDS", 0.0)
     code, said, _ = say("build", *SHORT, "--seeds", 4, "--members", 3, "--out", "a.npz")
     assert code == 0
     lines = [line for line in said.splitlines() if line.startswith("table of a: ")]

@@ -32,8 +32,9 @@ from archgym.native import library
 from archgym.population import Population
 from archgym.problem import Problem
 from archgym.replay import VALID
-from archgym.runs import search
-from archgym.runs.search import SearchArgs
+from archgym.running import search
+from archgym.running.arguments import SearchArgs
+from archgym.running.outcome import reached
 from archgym.seeding import Consumer, env_seeds
 from archgym.settings import Settings
 from archgym.supernet import FIELDS
@@ -295,8 +296,8 @@ def test_a_search_says_after_how_many_true_steps_the_reference_was_reached(tmp_p
     windows = [replace(row[0], normalised_return=value) for row, value in zip(run(made, [A, B]), (0.5, 1), strict=True)]
     evaluated = Problem(replace(args.settings(), reward="evaluation", evaluation_episodes=2))
     own = sum(window.env_steps for window in windows)
-    assert search.reached(problem, [windows]).endswith(f"after {own:,} steps.")
-    assert search.reached(evaluated, [windows, windows[:1]]).endswith(f"after {own - 4 * 500:,} steps.")
+    assert reached(problem, [windows]).endswith(f"after {own:,} steps.")
+    assert reached(evaluated, [windows, windows[:1]]).endswith(f"after {own - 4 * 500:,} steps.")
 
 
 # Inner environments that are kept alive.

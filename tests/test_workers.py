@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from archgym.runs import workers
-from archgym.runs.workers import Failure, Job, Workers
+from archgym.running import workers
+from archgym.running.workers import Failure, Job, Workers
 
 
 # Jobs are functions of this module's neighbours: workers import them by name.
@@ -100,7 +100,7 @@ def test_whoever_stops_asking_ends_all_processes() -> None:
 
 def test_a_parent_that_is_killed_leaves_no_worker_behind() -> None:
     code = (
-        "import os, time\nfrom archgym.runs.workers import Job, Workers\n"
+        "import os, time\nfrom archgym.running.workers import Job, Workers\n"
         "if __name__ == '__main__':\n"
         "    jobs = [Job('pid', os.getpid, ()), Job('long', time.sleep, (600,))]\n"
         "    for job, result in Workers(1).run(jobs): print(result, flush=True)\n"

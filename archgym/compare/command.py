@@ -7,7 +7,7 @@ from archgym.compare import scoreboard, scoreboard_tabular
 from archgym.compare.comparison import Comparison
 from archgym.compare.tabular import TabularComparison
 from archgym.files import write_json
-from archgym.runs.arms import Args, TabularArgs
+from archgym.running.arms import Args, TabularArgs
 
 
 def main(specs: Sequence[str], args: Args) -> int:

@@ -34,11 +34,12 @@ from archgym.evaluators import open_evaluator
 from archgym.files import stem
 from archgym.problem import Problem
 from archgym.provenance import versions
-from archgym.runs import jobs, protocol, scratch, search, workers
-from archgym.runs.arms import Args, Arm, parse_arm
-from archgym.runs.claim import Claim
-from archgym.runs.scratch import Job
-from archgym.runs.search import SearchArgs
+from archgym.running import jobs, protocol, scratch, search, workers
+from archgym.running.agent import view
+from archgym.running.arguments import SearchArgs, check_arguments
+from archgym.running.arms import Args, Arm, parse_arm
+from archgym.running.claim import Claim
+from archgym.running.scratch import Job
 from archgym.settings import Settings
 
 RANDOM, FIXED, BEST_OF_K, WHOLE_BUDGET = "random-search", "fixed", "best-of-k-random", "fixed-whole-budget"
@@ -108,7 +109,7 @@ class Comparison:
                 raise ValueError(f"--{name.replace('_', '-')}: expected a positive number, got {value}.")
         if len(set(self.tasks)) < len(self.tasks):
             raise ValueError(f"--task: expected each once, got {args.task}.")
-        search.check(args)
+        check_arguments(args)
         lengths = {task: self.problem(task).window_steps for task in self.tasks}
         if len(set(lengths.values())) > 1:
             listed = ", ".join(f"{task} {steps}" for task, steps in lengths.items())
@@ -135,7 +136,7 @@ class Comparison:
         """Give the arguments of one search, with the evaluations that were asked for on the command line."""
         shared = {name: getattr(self.args, name) for name in SearchArgs.__dataclass_fields__}
         out = self.folder / "searches" / stem(task) / arm.slug / str(seed)
-        env_id = search.view(self.args.env_id, type(arm.args))
+        env_id = view(self.args.env_id, type(arm.args))
         own = {"env_id": env_id, "task": task, "seed": seed, "out": out, "resume": False, "retrain": None}
         return replace(arm.args, **{**shared, **own})
 

@@ -19,8 +19,8 @@ from archgym.compare.stats import holm, improvement_p_value, iqm, probability_of
 from archgym.evaluators import open_evaluator
 from archgym.journal import read_rows
 from archgym.problem import Problem
-from archgym.runs import terminal
-from archgym.runs.arms import Arm
+from archgym.running import terminal
+from archgym.running.arms import Arm
 from archgym.stats import ranking
 
 PREFIXES = 40  # points of a regret curve, at most

@@ -13,7 +13,7 @@ from rich.table import Table as Grid
 from archgym.compare.bootstrap import Resamples, around, ends, improvement_pairs, iqms, ranks
 from archgym.compare.comparison import BEST_OF_K
 from archgym.compare.tabular import TabularComparison, about_tables, points, scores_on_test_seeds
-from archgym.runs import terminal
+from archgym.running import terminal
 from archgym.table_describe.stats import maximum_bias
 
 DRAWS = 2000  # at least; more where the smallest p value could not survive Holm's correction otherwise

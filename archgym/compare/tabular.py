@@ -23,9 +23,9 @@ from archgym import lookup, table_card
 from archgym import table as tables
 from archgym.compare.comparison import BEST_OF_K, DRAWN, STREAM, Comparison
 from archgym.files import stem
-from archgym.runs import search, workers
-from archgym.runs.arms import Arm, TabularArgs
-from archgym.runs.search import SearchArgs
+from archgym.running import search, workers
+from archgym.running.arguments import RECOMMENDATIONS, SearchArgs, check_arguments
+from archgym.running.arms import Arm, TabularArgs
 from archgym.stats import ranking
 from archgym.table import Table
 from archgym.tabular import Tabular
@@ -89,7 +89,7 @@ class TabularComparison(Comparison):
                 raise ValueError(f"--{name}: expected at least {lowest} on a recorded table, got {value}.")
         if len(set(self.tasks)) < len(self.tasks):
             raise ValueError(f"--task: expected each once, got {args.task}.")
-        search.check(args)
+        check_arguments(args)
         for task in self.tasks:
             card = self.table(task).card
             if min(card.search_seeds, len(card.seeds) - card.search_seeds) < 2:
@@ -249,7 +249,7 @@ def search_once(agent: str, args: SearchArgs, envs: Any) -> dict[str, Any]:
     ends = points(len(curve))
     best = [ranking(actions[:end], rewards[:end])[0] for end in ends]
     if hasattr(own, "recommend"):
-        chosen = envs.unwrapped.search_space.canonical(own.recommend(search.RECOMMENDATIONS)[0]).tolist()
+        chosen = envs.unwrapped.search_space.canonical(own.recommend(RECOMMENDATIONS)[0]).tolist()
     else:
         chosen = list(best[-1])
     return {

@@ -17,9 +17,9 @@ from archgym import lookup, table_card
 from archgym import table as tables
 from archgym.evaluators import open_evaluator
 from archgym.problem import Problem
-from archgym.runs import workers
-from archgym.runs.folder import Run
-from archgym.runs.search import SearchArgs
+from archgym.running import workers
+from archgym.running.arguments import SearchArgs
+from archgym.running.folder import Run
 from archgym.stats import switch_rates
 from archgym.study import stats, study
 from archgym.study.page import interval

@@ -16,7 +16,7 @@ from archgym import table as tables
 from archgym import table_card
 from archgym.papers import PAPERS
 from archgym.problem import Problem
-from archgym.runs import workers
+from archgym.running import workers
 from archgym.search_space import Architecture
 from archgym.stats import switch_rates
 from archgym.study import stats, study

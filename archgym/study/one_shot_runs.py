@@ -19,8 +19,9 @@ from archgym import papers, table_card
 from archgym import table as tables
 from archgym.compare.stats import probability_of_improvement
 from archgym.problem import Problem
-from archgym.runs import search, workers
-from archgym.runs.arms import parse_arm
+from archgym.running import workers
+from archgym.running.arguments import SearchArgs
+from archgym.running.arms import parse_arm
 from archgym.search_space import Architecture
 from archgym.study import shortlist, stats, study
 from archgym.study.shortlist import Scores
@@ -94,7 +95,7 @@ class Runs(study.Study):
             options = {
                 item.name: getattr(given.args, item.name)
                 for item in fields(given.args)
-                if item.name not in search.SearchArgs.__dataclass_fields__
+                if item.name not in SearchArgs.__dataclass_fields__
             }
             told = ", ".join(f"{name}={value}" for name, value in options.items() if _tells(given.args, name))
             words = f"Searches with shared weights, and ranks by {given.args.proxy}. Settings of its own: " + (

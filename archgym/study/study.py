@@ -24,10 +24,11 @@ from archgym import budget, lookup, papers
 from archgym.files import write_json
 from archgym.problem import Problem
 from archgym.provenance import processor, versions
-from archgym.runs import arms, folder, jobs, search, terminal, workers
-from archgym.runs.claim import Claim
-from archgym.runs.folder import Run
-from archgym.runs.search import SearchArgs
+from archgym.running import arms, folder, jobs, search, terminal, workers
+from archgym.running.agent import view
+from archgym.running.arguments import SearchArgs, check_arguments, flags, parse_settings
+from archgym.running.claim import Claim
+from archgym.running.folder import Run
 from archgym.settings import Settings
 from archgym.study import page as study_page
 from archgym.study import stats
@@ -77,7 +78,7 @@ class Arm(arms.Arm):
     @property
     def command(self) -> str:
         """The search that one of its runs is, without seed and folder."""
-        return shlex.join(["archgym", "search", self.agent, *search.flags(replace(self.args, seed=SearchArgs.seed))])
+        return shlex.join(["archgym", "search", self.agent, *flags(replace(self.args, seed=SearchArgs.seed))])
 
 
 def make_arm(
@@ -105,7 +106,7 @@ def make_arm(
     pairs = tuple(f"{name}={json.dumps(value)}" for name, value in settings.items() if name not in known)
     if "paper" in own:
         own = {**papers.flags(own["paper"], known), **own}
-    env_id = search.view(str(own.get("env_id", SearchArgs.env_id)), args_class)
+    env_id = view(str(own.get("env_id", SearchArgs.env_id)), args_class)
     return Arm(name, agent, args_class(**{**own, **options, "env_id": env_id, "inner": pairs}), text, control)
 
 
@@ -203,7 +204,7 @@ class Study(ABC):
         """
         found: dict[tuple[str, str], int] = {}
         for arm in self.arms.values():
-            search.check(arm.args)
+            check_arguments(arm.args)
             steps = search.planned(arm.args, search.rehearse(arm.module.Agent, arm.args, arm.agent))
             found[_place(arm)] = max(steps, found.get(_place(arm), 0))
         return found
@@ -256,7 +257,7 @@ class Study(ABC):
         Raises:
             ValueError: If one has a flag of its own, or is for the study to set.
         """
-        found = search.parse_settings(self.args.inner)
+        found = parse_settings(self.args.inner)
         for name in found:
             if name in {item.name for item in fields(self.args)}:
                 raise ValueError(f"--inner: expected settings without a flag of their own, got {name}.")
@@ -340,7 +341,7 @@ class Study(ABC):
     @property
     def command(self) -> str:
         """What makes the study again."""
-        return shlex.join(["archgym", "study", self.name, *search.flags(replace(self.args, jobs=None))])
+        return shlex.join(["archgym", "study", self.name, *flags(replace(self.args, jobs=None))])
 
 
 def main(study: Study) -> int:

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from archgym.problem import Problem
-from archgym.runs import scratch
-from archgym.runs.workers import Job
+from archgym.running import scratch
+from archgym.running.workers import Job
 from archgym.search_space import Architecture
 from archgym.study.shortlist import Scores
 from archgym.table import Table

@@ -10,7 +10,7 @@ from rich.table import Table as Grid
 
 from archgym import table as tables
 from archgym.files import write_json
-from archgym.runs.launch import parse
+from archgym.running.launch import parse
 from archgym.table_describe.findings import describe
 from archgym.table_describe.layout import grids, remarks, verdict
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from archgym import TRAINERS, table_card
 from archgym import table as tables
 from archgym.problem import Problem
-from archgym.runs.launch import parse
-from archgym.runs.progress import Progress, left
-from archgym.runs.search import parse_settings
-from archgym.runs.workers import Failure, Job, Workers
+from archgym.running.arguments import parse_settings
+from archgym.running.launch import parse
+from archgym.running.progress import Progress, left
+from archgym.running.workers import Failure, Job, Workers
 from archgym.table_tools.builder import Builder, write
 from archgym.table_tools.computed import computed_with
 from archgym.table_tools.log import Cell

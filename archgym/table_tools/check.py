@@ -16,7 +16,7 @@ import numpy as np
 
 from archgym import table as tables
 from archgym import table_card
-from archgym.runs.launch import parse
+from archgym.running.launch import parse
 from archgym.stats import student_t
 from archgym.table import Table
 from archgym.table_file import COLUMNS

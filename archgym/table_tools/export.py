@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from archgym import table as tables
 from archgym import table_card
-from archgym.runs.launch import parse
+from archgym.running.launch import parse
 from archgym.table import Table
 from archgym.table_file import COLUMNS
 

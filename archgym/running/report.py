@@ -20,7 +20,7 @@ from archgym import table_card
 from archgym.pages import drawing
 from archgym.pages.drawing import Point
 from archgym.pages.page import BROAD, count, document, figure, listing, number, percent, save, svg, table
-from archgym.runs.folder import Key, Run, incumbents, read
+from archgym.running.folder import Key, Run, incumbents, read
 from archgym.stats import mean_interval, switch_rates
 from archgym.tabular import LOOKED_UP
 

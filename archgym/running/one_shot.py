@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from archgym.runs.search import SearchArgs
+from archgym.running.arguments import SearchArgs
 from archgym.settings import SEPARATE
 
 Key = tuple[int, ...]  # an architecture

@@ -21,9 +21,10 @@ from archgym import budget, lookup
 from archgym.evaluators import open_evaluator
 from archgym.files import write_json
 from archgym.problem import Problem
-from archgym.runs import report, scratch, search, terminal, workers
-from archgym.runs.progress import Progress
-from archgym.runs.search import SearchArgs
+from archgym.running import report, scratch, search, terminal, workers
+from archgym.running.agent import view
+from archgym.running.arguments import SearchArgs
+from archgym.running.progress import Progress
 from archgym.search_space import Architecture, SearchSpace
 from archgym.settings import Settings
 from archgym.stats import mean_interval
@@ -62,7 +63,7 @@ class Control:
         begun = journal.exists() and journal.stat().st_size > 0
         own = {name: getattr(self.args, name) for name in SearchArgs.__dataclass_fields__}
         spent = json.loads((folder / "config.json").read_text())["settings"]["evaluation_steps"]  # the same budget
-        changed = {"env_id": search.view(self.args.env_id, SearchArgs), "evaluation_steps": spent}
+        changed = {"env_id": view(self.args.env_id, SearchArgs), "evaluation_steps": spent}
         changed |= {"retrain": None, "start_from": None, "out": folder / CONTROL, "resume": begun}
         args = SearchArgs(**{**own, **changed})
         log = folder / f"{CONTROL}.log"

@@ -7,8 +7,8 @@ from types import ModuleType
 import gymnasium as gym
 
 from archgym import lookup
-from archgym.runs import launch
-from archgym.runs.search import SearchArgs, check
+from archgym.running import launch
+from archgym.running.arguments import SearchArgs, check_arguments
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Args(SearchArgs):
         Raises:
             ValueError: If there is no such environment.
         """
-        check(self)
+        check_arguments(self)
         return bool(self.table or gym.spec(self.env_id).kwargs.get("table"))
 
 

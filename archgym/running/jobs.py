@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from archgym.runs import protocol, scratch, workers
-from archgym.runs.progress import Progress, left
-from archgym.runs.search import SearchArgs
+from archgym.running import protocol, scratch, workers
+from archgym.running.arguments import SearchArgs
+from archgym.running.progress import Progress, left
 
 
 def work(

@@ -15,7 +15,9 @@ import tyro
 
 from archgym import papers
 from archgym.lookup import unknown
-from archgym.runs import protocol, search
+from archgym.running import protocol, search
+from archgym.running.agent import view
+from archgym.running.arguments import trains
 
 BROKEN_PIPE, INTERRUPTED, WRONG_INPUT = 141, 130, 2  # exit codes; 141 is what shells say of SIGPIPE
 
@@ -26,14 +28,14 @@ def main(
     """Run an agent's search from the command line.
 
     Args:
-        agent_class: The agent, see `search.Agent`.
-        args_class: Its arguments, a subclass of `search.SearchArgs`.
+        agent_class: The agent, see `Agent`.
+        args_class: Its arguments, a subclass of `SearchArgs`.
         name: Of the agent.
         given: The arguments; None: those of the process.
     """
     with sentences():
         args = parse(args_class, sys.argv[1:] if given is None else given, f"archgym search {name}")
-        if "torch" in sys.modules or search.trains(args):  # else nothing has networks, neither search nor agent
+        if "torch" in sys.modules or trains(args):  # else nothing has networks, neither search nor agent
             import torch
 
             torch.set_num_threads(1)  # more threads make small networks ten times slower on a busy machine
@@ -80,7 +82,7 @@ def _of_paper(args_class: type[Any], words: Sequence[str]) -> dict[str, Any]:
     if "paper" not in known or not named:
         return {}
     own = papers.flags(named[-1], known)
-    return {"default": args_class(**{**own, "env_id": search.view(own["env_id"], args_class)})}
+    return {"default": args_class(**{**own, "env_id": view(own["env_id"], args_class)})}
 
 
 def _wrong_value(args_class: type[Any], words: list[str], said: str) -> str:

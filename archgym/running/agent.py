@@ -1,0 +1,78 @@
+"""What an agent is to a search: what it is asked, on which view it acts, its random numbers, the incumbent's rule."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+
+from archgym.running.arguments import SEQUENTIAL, SearchArgs
+from archgym.search_space import Architecture
+from archgym.stats import ranking
+from archgym.window import WindowResult
+
+AGENT_STREAM = 100  # key of the agent's own random numbers below the seed
+
+
+class Agent(Protocol):
+    """What acts on the vector environment. `recommend(k)` is optional: the incumbent's rule stands in for it.
+
+    An agent that scores architectures by `envs.unwrapped.evaluate` has an attribute `asked_episodes`: how many greedy
+    episodes it will ask for at most, all of them together, the selection in `recommend` included. The budget of a
+    search has room for these, and what is not asked for is spent by the evaluation at the end.
+
+    An agent acts on one kind of view, that of its default `--env-id`. On a sequential one an action decides one choice
+    and most rewards are 0; the infos of a step that trained windows hold `env_steps`. `envs.unwrapped.action_masks()`
+    tells what is legal there.
+
+    An agent whose learning another search may go on with has `state` and `load_state` (`archgym.running.agent_state`).
+    """
+
+    def act(self, observations: NDArray[np.float32]) -> NDArray[np.int64]:
+        """Choose actions, (K, choices) or (K,) on a sequential view, on observations (K, observation size)."""
+
+    def learn(self, rewards: NDArray[np.float64], infos: dict[str, Any]) -> dict[str, float]:
+        """Learn from the rewards (K,) of the last actions; gives numbers to log, by tag."""
+
+
+def incumbents(histories: Sequence[Sequence[WindowResult]], count: int) -> list[Architecture]:
+    """Rank by the incumbent's rule (`stats.scores`), pooled over members.
+
+    Args:
+        histories: Windows of every member; what some members are ahead of the others does not count yet.
+        count: How many to give.
+    """
+    windows = list(zip(*histories, strict=False))
+    actions = np.array([[result.action for result in window] for window in windows])
+    rewards = np.array([[result.reward for result in window] for window in windows])
+    return [np.array(vector, dtype=np.int64) for vector in ranking(actions, rewards)[:count]]
+
+
+def agent_rng(args: SearchArgs) -> np.random.Generator:
+    """Build the agent's own generator, apart from everything the environment draws."""
+    return np.random.default_rng(np.random.SeedSequence(args.seed, spawn_key=(AGENT_STREAM,)))
+
+
+def view(env_id: str, args_class: type[SearchArgs]) -> str:
+    """Give the view of an environment that an agent acts on: the one that its own default is."""
+    whole = env_id.removesuffix(SEQUENTIAL) + "-v0" if env_id.endswith(SEQUENTIAL) else env_id
+    return whole.removesuffix("-v0") + SEQUENTIAL if _by_choices(args_class) else whole
+
+
+def check_view(envs: Any, args: SearchArgs) -> None:
+    """Refuse the view that an agent does not act on.
+
+    Raises:
+        ValueError: If it asks for single choices of an agent whose default asks for whole architectures, or the
+            reverse.
+    """
+    by_choices = _by_choices(type(args))
+    if hasattr(envs.unwrapped, "action_masks") != by_choices:
+        kind, near = "single choices" if by_choices else "whole architectures", view(args.env_id, type(args))
+        hint = f" ({near})" if near in gym.registry else ""
+        raise ValueError(f"--env-id: expected a view whose actions are {kind}{hint}, got {args.env_id}.")
+
+
+def _by_choices(args_class: type[SearchArgs]) -> bool:
+    return str(args_class.__dataclass_fields__["env_id"].default).endswith(SEQUENTIAL)
