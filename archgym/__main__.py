@@ -96,7 +96,7 @@ def study(words: list[str]) -> int:
             print(f"  {name:<22} {first_line('archgym.studies', name)}")
         print("\n`archgym study NAME --help` has more.")
         return 0
-    from archgym.study import study as command
+    from archgym.study import command
 
     module = lookup.load("archgym.studies", words[0], "study")
     return command.main(module.Study(parse(module.Args, words[1:], f"archgym study {words[0]}")))

@@ -20,7 +20,7 @@ from archgym.problem import Problem
 from archgym.running.launch import parse
 from archgym.settings import Settings
 from archgym.studies import controller_transfer, nas_dqn, one_shot
-from archgym.study import stats, study
+from archgym.study import command, stats
 from archgym.study.true_scores import Trained
 from archgym.table import Table, load
 
@@ -61,7 +61,7 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> tuple[nas_dqn.Study, dict
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("archgym.study.page.write", lambda folder: folder)
         own = nas_of(*TINY, "--out", str(folder), *INNER)
-        assert study.main(own) == 0
+        assert command.main(own) == 0
     content: dict[str, Any] = json.loads((folder / "study.json").read_text())
     return own, content
 
@@ -601,7 +601,7 @@ def test_what_searches_rank_highest_is_trained_from_scratch_beside_drawn_ones(tm
     words = ["--env-id", "ArchSearch-Synthetic-v0", "--space", "grid:3x3", "--windows", "4", "--window-steps", "2500"]
     words += ["--agents", ONE, "--seeds", "2", "--retrain", "5000", "--retrain-seeds", "6", "--sample", "5"]
     own = one_shot_of(*words, "--jobs", "1", "--draws", "20", "--out", str(folder))
-    assert study.main(own) == 0
+    assert command.main(own) == 0
     orders = [json.loads(path.read_text())["order"] for path in (folder / "scratch").glob("*.json")]
     actions = {tuple(order["action"]) for order in orders}
     wanted = {tuple(one) for seed in own.seeds for one in (own.recommended(own.arms[ONE], seed) or [])[:3]}
@@ -632,7 +632,7 @@ def continued(tmp_path_factory: pytest.TempPathFactory) -> tuple[controller_tran
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("archgym.study.page.write", lambda folder: folder)
         own = transfer_of(*TABLES, "--agent", "score-keeping", "--seeds", "3", "--out", str(folder))
-        assert study.main(own) == 0
+        assert command.main(own) == 0
     content: dict[str, Any] = json.loads((folder / "study.json").read_text())
     return own, content
 
@@ -720,7 +720,7 @@ def test_a_repeat_whose_first_search_failed_is_left_out_and_the_others_keep_thei
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
     monkeypatch.setattr("archgym.study.page.write", lambda folder: folder)
     own = transfer_of(*TABLES, "--agent", f"{module}.agent", "--seeds", "3", "--out", str(tmp_path / "run"))
-    assert study.main(own) == 1
+    assert command.main(own) == 1
     assert [one["job"] for one in own.failures] == ["source, repeat 2"]
     assert not list((tmp_path / "run" / "searches" / "new").glob(str(own.seeds[1]))), "nothing goes on without it"
     assert own.complete == [own.seeds[0], own.seeds[2]]

@@ -20,7 +20,8 @@ from archgym.running import jobs, workers
 from archgym.running.claim import Claim
 from archgym.running.launch import parse
 from archgym.studies import one_shot
-from archgym.study import study
+from archgym.study import command, study
+from archgym.study.arm import make_arm
 
 AGENTS = ("spos", "spos:episodes=1")
 FLAGS = ["--env-id", "ArchSearch-Synthetic-v0", "--space", "grid:3x3", "--window-steps", "2500", "--retrain", "5000"]
@@ -48,7 +49,7 @@ def args_of(words: list[str]) -> one_shot.Args:
 def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     """One study, and what it wrote."""
     folder = tmp_path_factory.mktemp("study") / "run"
-    assert study.main(one_shot.Study(args_of([*SHORT, "--out", str(folder)]))) == 0
+    assert command.main(one_shot.Study(args_of([*SHORT, "--out", str(folder)]))) == 0
     content: dict[str, Any] = json.loads((folder / "study.json").read_text())
     return folder, content
 
@@ -125,7 +126,7 @@ def test_the_same_command_gives_the_same_numbers_killed_or_not(
     assert resumed.returncode == 0, resumed.stderr
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
     alone = tmp_path / "alone"
-    assert study.main(one_shot.Study(args_of([*FLAGS, "--windows", "60", "--out", str(alone)]))) == 0
+    assert command.main(one_shot.Study(args_of([*FLAGS, "--windows", "60", "--out", str(alone)]))) == 0
     numbers = [json.loads((one / "study.json").read_text()) for one in (folder, alone)]
     pages = [SECONDS.sub("", (one / "report.html").read_text()) for one in (folder, alone)]
     for content in numbers:
@@ -244,7 +245,7 @@ def test_a_run_that_fails_is_reported_and_its_repeat_is_left_out(
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
     own = one_shot.Study(args_of(words))
-    assert study.main(own) == 1
+    assert command.main(own) == 1
     content = json.loads((tmp_path / "study" / "study.json").read_text())
     assert [one["job"] for one in content["failures"]] == [f"{module}.agent, repeat {place}" for place in (2, 3)]
     assert own.complete == [seed for seed in own.seeds if seed not in seeds]
@@ -272,7 +273,7 @@ def test_what_is_to_be_done_is_said_before_it_is(
 
     monkeypatch.setattr(study.Study, "run", begin)
     with pytest.raises(Begun):
-        study.main(own)
+        command.main(own)
 
 
 def test_the_time_that_is_left_is_told_as_soon_as_one_job_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -302,7 +303,7 @@ def test_every_study_has_what_the_command_line_needs() -> None:
 
 
 def test_settings_without_a_flag_become_inner_ones_and_those_with_one_do_not() -> None:
-    arm = study.make_arm("a", "fixed", "", {"transfer": "shared", "envs_per_member": 2, "learning_rate": 0.1})
+    arm = make_arm("a", "fixed", "", {"transfer": "shared", "envs_per_member": 2, "learning_rate": 0.1})
     assert arm.args.transfer == "shared"
     assert arm.args.inner == ("envs_per_member=2", "learning_rate=0.1")
     assert arm.args.settings().envs_per_member == 2

@@ -22,8 +22,9 @@ from archgym.running.arguments import SearchArgs
 from archgym.running.folder import Run
 from archgym.stats import switch_rates
 from archgym.study import stats, study
+from archgym.study.arm import Arm, make_arm
+from archgym.study.figures import mean_lines, value_row
 from archgym.study.page import interval
-from archgym.study.study import Arm, make_arm
 
 SOURCE, NEW, CONTINUED, RANDOM, NETWORK = "source", "new", "continued", "random-search", "source-network"
 ARMS = (CONTINUED, NEW, RANDOM, NETWORK)  # on the second task
@@ -281,8 +282,8 @@ class Study(study.Study):
         """Curves over the windows, and the return while searching by arm."""
         curves, values = {}, {}
         for arm in ARMS:
-            curves[arm] = study.mean_lines(np.arange(1.0, self.args.windows + 1), self.curves(arm))
-            values[arm] = study.value_row(self.measures[arm]["area"])
+            curves[arm] = mean_lines(np.arange(1.0, self.args.windows + 1), self.curves(arm))
+            values[arm] = value_row(self.measures[arm]["area"])
         return [
             {
                 "kind": "curves",

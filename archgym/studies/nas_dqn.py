@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from archgym.study import nas_dqn_runs, stats, study
+from archgym.study import nas_dqn_runs, stats
+from archgym.study.figures import mean_lines, value_row
 from archgym.study.nas_dqn_runs import BEST, LOSSLESS, LSTM, MEDIAN, PAPER, RANDOM, RESET, RULES, SIZES, Runs
 from archgym.study.page import interval
 
@@ -304,8 +305,8 @@ class Study(Runs):
         curves, values = {}, {}
         for arm in self.arms:
             steps = np.mean([run.columns["env_steps"][:, 0] for run in self.runs[arm]], axis=0).cumsum()
-            curves[arm] = study.mean_lines(steps, self.curves(arm))
-            values[arm] = study.value_row(self.measures[arm]["final"])
+            curves[arm] = mean_lines(steps, self.curves(arm))
+            values[arm] = value_row(self.measures[arm]["final"])
         figures = [
             {
                 "kind": "curves",

@@ -20,7 +20,7 @@ from archgym.running import workers
 from archgym.search_space import Architecture
 from archgym.stats import switch_rates
 from archgym.study import stats, study
-from archgym.study.study import Arm, make_arm
+from archgym.study.arm import Arm, make_arm
 
 PAPER = PAPERS["nas-dqn"]
 RULES = ("softmax", "epsilon-greedy", "ucb")  # of the score-keeping controller; the first one answers

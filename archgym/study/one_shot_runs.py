@@ -24,8 +24,8 @@ from archgym.running.arguments import SearchArgs
 from archgym.running.arms import parse_arm
 from archgym.search_space import Architecture
 from archgym.study import shortlist, stats, study
+from archgym.study.arm import Arm, make_arm
 from archgym.study.shortlist import Scores
-from archgym.study.study import Arm, make_arm
 from archgym.study.true_scores import Recorded, Trained, TrueScores
 from archgym.table import SCORES, Table
 

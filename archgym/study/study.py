@@ -9,29 +9,22 @@ import json
 import os
 import shlex
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from rich.table import Table
 
-from archgym import budget, lookup, papers
-from archgym.files import write_json
+from archgym import budget
 from archgym.problem import Problem
 from archgym.provenance import processor, versions
-from archgym.running import arms, folder, jobs, search, terminal, workers
-from archgym.running.agent import view
+from archgym.running import folder, jobs, search, workers
 from archgym.running.arguments import SearchArgs, check_arguments, flags, parse_settings
-from archgym.running.claim import Claim
 from archgym.running.folder import Run
 from archgym.settings import Settings
-from archgym.study import page as study_page
-from archgym.study import stats
+from archgym.study.arm import Arm
 
 STREAM = 103  # key of a study's random numbers below the seed
 SET = {*SearchArgs.__dataclass_fields__} - {*Settings.__dataclass_fields__}  # of a search, and every study sets them
@@ -61,53 +54,6 @@ class Args:
     """Folder of the study; None: runs/study__<name>__<seed>."""
     resume: bool = False
     """Go on with the study in the folder."""
-
-
-@dataclass(frozen=True)
-class Arm(arms.Arm):
-    """An agent with its options and an environment of its own.
-
-    Args:
-        text: What it is, for the page.
-        control: Whether it is what the method is judged beside.
-    """
-
-    text: str = ""
-    control: bool = False
-
-    @property
-    def command(self) -> str:
-        """The search that one of its runs is, without seed and folder."""
-        return shlex.join(["archgym", "search", self.agent, *flags(replace(self.args, seed=SearchArgs.seed))])
-
-
-def make_arm(
-    name: str,
-    agent: str,
-    text: str,
-    settings: Mapping[str, Any],
-    *,
-    options: Mapping[str, Any] = MappingProxyType({}),
-    control: bool = False,
-) -> Arm:
-    """Build an arm.
-
-    Args:
-        name: Of the arm.
-        agent: Of the agent.
-        text: What it is.
-        settings: Of the environment and the search, by name; those without a flag of every search become `--inner`.
-        options: Of the agent, by name; some are called as settings of the inner trainer are.
-        control: See `Arm`.
-    """
-    args_class = lookup.load("archgym.agents", agent, "agent").Args
-    known = {item.name: item.default for item in fields(SearchArgs)}
-    own = {name: value for name, value in settings.items() if name in known}
-    pairs = tuple(f"{name}={json.dumps(value)}" for name, value in settings.items() if name not in known)
-    if "paper" in own:
-        own = {**papers.flags(own["paper"], known), **own}
-    env_id = view(str(own.get("env_id", SearchArgs.env_id)), args_class)
-    return Arm(name, agent, args_class(**{**own, **options, "env_id": env_id, "inner": pairs}), text, control)
 
 
 class Study(ABC):
@@ -342,81 +288,6 @@ class Study(ABC):
     def command(self) -> str:
         """What makes the study again."""
         return shlex.join(["archgym", "study", self.name, *flags(replace(self.args, jobs=None))])
-
-
-def main(study: Study) -> int:
-    """Run a study, and say what came of it.
-
-    Returns:
-        The exit code: 1 if a run failed.
-
-    Raises:
-        ValueError: If something was asked for wrongly; nothing has been trained or written then.
-    """
-    study.check()
-    with Claim(study.folder, study.plan(), resume=study.args.resume, kind="study"):
-        print("\n".join([study.amount(), *study.forewarned()]), flush=True)
-        study.run()
-        content = {
-            "study": study.name,
-            "arms": [
-                {"name": arm.name, "text": arm.text, "command": study.command_of(arm), "control": arm.control}
-                for arm in study.arms.values()
-            ],
-            **study.content(),
-            "seeds": study.seeds,
-            "command": study.command,
-            "args": study.plan()["args"],
-            "machine": study.machine(),
-            "versions": versions(),
-            "failures": study.failures,
-        }
-        path = study.folder / "study.json"
-        write_json(path, content)
-        page = study_page.write(study.folder)
-    print_tables(content)
-    print(f"\nFiles:\n  {page}  (open this in a browser)\n  {path}  (all numbers)")
-    return 1 if study.failures else 0
-
-
-def print_tables(content: Mapping[str, Any]) -> None:
-    """Print the tables of a study, and its answers."""
-    console = terminal.console()
-    for own in content["tables"]:
-        table = Table(title=own["title"])
-        for place, name in enumerate(own["header"]):
-            table.add_column(name, overflow="fold", justify="left" if place == 0 else "right")
-        for row in own["rows"]:
-            table.add_row(*(cell.replace("[", r"\[") for cell in row))
-        console.print(table)
-    for one in content["answers"]:
-        console.print(f"{one['claim']}: {one['answer'].upper()}", markup=False, highlight=False)
-        for row in one["rows"]:
-            console.print(f"  {study_page.comparison_said(row)}", markup=False, highlight=False)
-    for failure in content["failures"]:
-        console.print(f"failed: {failure['job']}: {failure['reason']}", markup=False)
-
-
-def mean_lines(x: NDArray[np.float64], curves: NDArray[np.float64]) -> list[Any]:
-    """Give a line of a figure: x, the mean over repeats, and the ends of Student's 95 % interval where there are some.
-
-    Args:
-        x: (points,).
-        curves: (repeats, points).
-    """
-    found = [stats.mean(column) for column in curves.T]
-    lines = [[one[name] for one in found] for name in ("value", "low", "high")]
-    return [_rounded(x.tolist()), *(None if line[0] is None else _rounded(line) for line in lines)]
-
-
-def value_row(values: NDArray[np.float64]) -> list[Any]:
-    """Give a row of a figure: the ends of an interval around the mean, and the single values."""
-    found = stats.mean(values)
-    return [found["low"], found["value"], found["high"], _rounded(values.tolist())]
-
-
-def _rounded(values: Sequence[Any]) -> list[float]:
-    return [round(float(value), 4) for value in values]
 
 
 def _place(arm: Arm) -> tuple[str, str]:
