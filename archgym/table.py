@@ -296,7 +296,7 @@ class Table:
         """Give the distance of an architecture to the best one, in mean score over the test seeds.
 
         The best of many noisy means is too high by chance, and this distance with it, by as much for every
-        architecture; `table_stats.maximum_bias` estimates by how much.
+        architecture; `archgym.table_describe.stats.maximum_bias` estimates by how much.
         """
         truth = self.truth(score)
         return float(truth.max() - truth[self.index(architecture)])

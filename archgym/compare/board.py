@@ -1,6 +1,6 @@
 """One scoreboard of a comparison's page: its table, intervals, performance profiles, pairs, and returns over windows.
 
-The two boards answer different questions: they share no table and no figure. `compare_drawing` draws.
+The two boards answer different questions: they share no table and no figure. `archgym.pages.charts` draws.
 """
 
 from collections import Counter

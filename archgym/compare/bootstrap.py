@@ -13,7 +13,8 @@ Five simulated tables, three of them with the means and spreads of the shipped o
 searches of the best of nine rows, 20 worlds; 400 trials each. Intervals made for 95 % cover the mean score of what is
 recommended in 84 to 99 % of the trials (like Acrobot-v1: 84, the others: 96 or more), the mean over a lifetime in 87 to
 98 %, the probability of improvement in 98 % or more, and regrets, less the bias of the best
-(`table_stats.maximum_bias`), in 95 to 99 %. That bias is estimated well where noise is small beside the spread of the
+(`archgym.table_describe.stats.maximum_bias`), in 95 to 99 %. That bias is estimated well where noise is small beside
+the spread of the
 architectures: on a table like that of CartPole-v1 a mean regret of 0.083 became 0.065, and the truth is 0.068. Where
 noise swamps the spread, 0.484 became 0.380 instead of 0.331. tests/test_comparison_bootstrap.py repeats two of these.
 """
@@ -91,7 +92,7 @@ class Resamples:
 
 
 def iqms(scores: Scores) -> Scores:
-    """Give interquartile means along the last axis (`comparison_stats.iqm`)."""
+    """Give interquartile means along the last axis (`archgym.compare.stats.iqm`)."""
     ordered = np.sort(scores, axis=-1)
     cut = ordered.shape[-1] // 4
     return np.asarray(ordered[..., cut : ordered.shape[-1] - cut].mean(-1))
@@ -104,7 +105,7 @@ def improvements(scores: Scores) -> Scores:
         scores: (arms, searches).
 
     Returns:
-        (arms, arms): the row's arm is higher, ties count half (`comparison_stats.probability_of_improvement`).
+        (arms, arms): the row's arm is higher, ties count half (`archgym.compare.stats.probability_of_improvement`).
     """
     arms, searches = scores.shape
     kinds, codes = np.unique(scores, return_inverse=True)

@@ -1,11 +1,10 @@
 """One self-contained HTML page about a comparison: no scripts, no fonts and no pictures from elsewhere.
 
 Everything on it comes from `compare.json` alone, and the same file gives the same bytes. One function per section, in
-the order of the page; the two scoreboards are in `compare_board`, what is drawn in `compare_drawing`. It is longer than
-other files since it holds the words that explain the numbers.
+the order of the page; the two scoreboards are in `archgym.compare.board`, what is drawn in `archgym.pages.charts`. It
+is longer than other files since it holds the words that explain the numbers.
 """
 
-import json
 import shlex
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -28,6 +27,7 @@ from archgym.compare.board import (
     section,
 )
 from archgym.compare.comparison import FIXED, RANDOM
+from archgym.compare.content import read
 from archgym.compare.scoreboard import pair_of, verdict
 from archgym.pages.charts import Curve, Look, draw_costs, draw_curves, height, looks
 from archgym.pages.page import HALF, SIGNS, WIDE, breakable, count, document, figure, listing, number, save
@@ -40,11 +40,6 @@ TRANSFERS = {
     "distil": "a new architecture inherits the layers whose shape matches, and is taught what the one before it knew",
     "own": "every architecture keeps weights of its own and goes on with them when it comes back",
     "fresh": "nothing is carried over",
-}
-NEEDED = ("space", "env_id", "num_envs", "windows", "window_steps", "transfer", "retrain", "retrain_seeds")  # of args
-PARTS = {  # of the boards, by arm, task and seed
-    "lifetime": ("scores", "final", "curves"),
-    "recommendation": ("scores", "last_fifth", "architectures", "parameters"),
 }
 STYLE = """
 .failed { border: 2px solid var(--chosen); border-radius: 8px; padding: 10px 14px; margin: 16px 0 }
@@ -83,25 +78,6 @@ def write(folder: Path) -> Path:
         ValueError: If `compare.json` is missing or damaged.
     """
     return save(folder, render(read(folder)))
-
-
-def read(folder: Path) -> dict[str, Any]:
-    """Read the numbers of a comparison.
-
-    Raises:
-        ValueError: As `write`.
-    """
-    path = folder / "compare.json"
-    if not path.exists():
-        raise ValueError(f"report: expected a compare.json in {folder}, found none.")
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"report: expected the numbers of a comparison in {path}, found no JSON: {error}.") from None
-    if missing := _missing(content):
-        raise ValueError(f"report: {path} is damaged: expected {missing}.")
-    whole: dict[str, Any] = content
-    return whole
 
 
 def render(content: dict[str, Any]) -> str:
@@ -328,38 +304,6 @@ def _again(plan: dict[str, Any]) -> str:
             words += [flag, *map(str, value if isinstance(value, list) else [] if value is True else [value])]
     command = f"<h2>To do it again</h2><pre>{escape(shlex.join(words))}</pre>"
     return command + listing("Settings", plan["args"]) + listing("Versions", plan.get("versions", {}))
-
-
-def _missing(content: Any) -> str:
-    """Name what a damaged file lacks; empty if it lacks nothing."""
-    kinds = {
-        "trains": bool,
-        "tasks": list,
-        "seeds": list,
-        "plan": dict,
-        "boards": dict,
-        "regret": dict,
-        "cost": dict,
-        "failures": list,
-    }
-    for name, kind in {**kinds, "best_of_k": int}.items():
-        if not isinstance(content, dict) or not isinstance(content.get(name), kind):
-            return f"{name!r}, a {kind.__name__}"
-    plan = content["plan"]
-    if not plan.get("arms") or not set(NEEDED) <= set(plan.get("args", {})):
-        return "'plan' with the arms and their args"
-    arms, shape = set(plan["arms"]), (len(content["tasks"]), len(content["seeds"]))
-    if not arms <= set(content["cost"]) or not arms <= set(content["regret"]):
-        return "'cost' and 'regret' of every arm"
-    for name, parts in PARTS.items():
-        board = content["boards"].get(name, {})
-        if not set(parts) | {"steps", "statistics", "pairs"} <= set(board) or not arms <= set(board["statistics"]):
-            return f"the board {name!r} with all its parts and arms"
-        for part in parts:
-            rows = [board[part].get(arm, []) for arm in board["statistics"]]
-            if any(len(own) != shape[0] or {len(row) for row in own} != {shape[1]} for own in rows):
-                return f"{part!r} of every arm, task and seed on the board {name!r}"
-    return ""
 
 
 def _best_first(content: dict[str, Any]) -> list[str]:

@@ -1,6 +1,6 @@
 """The scoreboards of a comparison on recorded tables, with regrets and ranks; intervals draw the table's seeds anew.
 
-The content has the form of `scoreboard`'s, and more below `table`.
+The content has the form of `archgym.compare.scoreboard`'s, and more below `table`.
 """
 
 from dataclasses import dataclass, replace

@@ -2,7 +2,8 @@
 
 Searches look windows up, and leave a line each instead of a run folder. What a search recommends is looked up on the
 table's test seeds, which no search sees, with all windows that are recorded. Every search lives in a world, a table
-whose search seeds were drawn anew (`comparison_bootstrap` says why); arms share the worlds as they share the seeds.
+whose search seeds were drawn anew (`archgym.compare.bootstrap` says why); arms share the worlds as they share the
+seeds.
 
 The control that spends a search's whole budget on one training is missing: it would need longer curves than recorded.
 """

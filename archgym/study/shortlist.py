@@ -5,9 +5,9 @@ of the seeds, (architectures, seeds) each: one chooses the best of the K, the ot
 change places, and the mean of both counts: every seed judges, and none what it chose.
 
 Intervals are Student's, on what searches and both halves of the seeds make a number vary, each drawn anew on its own
-(`table_stats.seed_error`); so is the pool of random architectures, where it is not the whole space. Where sets of K are
-of skewed worth, searches that met none of the bad ones vary too little: a difference from drawn sets is also asked
-whether it is luck (`luck`).
+(`archgym.table_describe.stats.seed_error`); so is the pool of random architectures, where it is not the whole space.
+Where sets of K are of skewed worth, searches that met none of the bad ones vary too little: a difference from drawn
+sets is also asked whether it is luck (`luck`).
 
 Simulated at the default sizes (10 searches, 10 seeds, five claims about one agent, so 99 % each; 250 repeats, on the
 scores of two recorded tables whose seeds' deviations are drawn anew), with a proxy that says nothing: any of the five

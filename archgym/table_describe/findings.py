@@ -1,10 +1,10 @@
 """What a recorded table tells, in numbers.
 
 Whether architectures differ by more than their seeds, which choices matter, how well short budgets and shared weights
-rank (`table_ranks`), and how many seeds it takes to see a difference. Whatever is chosen (the best architecture, the
-one in the middle) is chosen on the search seeds and judged on the test seeds. Intervals draw the seeds of the table
-anew (`table_stats.seed_interval`) and keep its architectures; those of differences between two named architectures, and
-of single architectures, are Student's over the seeds, which both have in common.
+rank (`archgym.table_describe.ranks`), and how many seeds it takes to see a difference. Whatever is chosen (the best
+architecture, the one in the middle) is chosen on the search seeds and judged on the test seeds. Intervals draw the
+seeds of the table anew (`archgym.table_describe.stats.seed_interval`) and keep its architectures; those of differences
+between two named architectures, and of single architectures, are Student's over the seeds, which both have in common.
 """
 
 from itertools import combinations
