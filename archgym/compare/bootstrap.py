@@ -14,9 +14,9 @@ searches of the best of nine rows, 20 worlds; 400 trials each. Intervals made fo
 recommended in 84 to 99 % of the trials (like Acrobot-v1: 84, the others: 96 or more), the mean over a lifetime in 87 to
 98 %, the probability of improvement in 98 % or more, and regrets, less the bias of the best
 (`archgym.table_describe.stats.maximum_bias`), in 95 to 99 %. That bias is estimated well where noise is small beside
-the spread of the
-architectures: on a table like that of CartPole-v1 a mean regret of 0.083 became 0.065, and the truth is 0.068. Where
-noise swamps the spread, 0.484 became 0.380 instead of 0.331. tests/test_comparison_bootstrap.py repeats two of these.
+the spread of the architectures: on a table like that of CartPole-v1 a mean regret of 0.083 became 0.065, and the truth
+is 0.068. Where noise swamps the spread, 0.484 became 0.380 instead of 0.331. tests/test_compare_bootstrap.py repeats
+two of these.
 """
 
 from collections.abc import Sequence
