@@ -186,7 +186,7 @@ def test_they_are_made_in_a_fresh_process_without_an_import(first: str) -> None:
     assert all("num_envs=2" in line for line in told)
 
 
-@pytest.mark.parametrize("id", filter(without_a_table, IDS))
+@pytest.mark.parametrize("id", list(filter(without_a_table, IDS)))
 def test_the_command_that_builds_a_missing_table_is_said(id: str) -> None:
     assert f"archgym table build --trainer {trainer_of(id)} --space mlp --task CartPole-v1" in fresh_process([id])[1]
 

@@ -111,9 +111,9 @@ def test_the_same_command_gives_the_same_numbers_killed_or_not(
 ) -> None:
     """Killed at a random instant, with searches done and under way, it goes on and ends with the very same file."""
     folder = tmp_path / "killed"
-    words = [*FLAGS, "--windows", "60", "--out", str(folder)]
-    command = [sys.executable, "-m", "archgym", "study", "one-shot", *words]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ)
+    given = [*FLAGS, "--windows", "60", "--out", str(folder)]
+    words = [sys.executable, "-m", "archgym", "study", "one-shot", *given]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ)
     ended = lambda: list(folder.glob("searches/*/*/recommendation.json"))  # noqa: E731
     while not ended():
         assert process.poll() is None, process.communicate()
@@ -122,7 +122,7 @@ def test_the_same_command_gives_the_same_numbers_killed_or_not(
     assert not (folder / "study.json").exists()
     kept = {path: path.stat().st_mtime_ns for path in ended()}
     assert 0 < len(kept) < 12
-    resumed = subprocess.run([*command, "--resume"], capture_output=True, text=True, check=False, env=os.environ)
+    resumed = subprocess.run([*words, "--resume"], capture_output=True, text=True, check=False, env=os.environ)
     assert resumed.returncode == 0, resumed.stderr
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
     alone = tmp_path / "alone"
