@@ -8,10 +8,11 @@ the architectures with the best predictions among those seen, these themselves, 
 
 What differs: rewards are less their trend (`archgym.stats.detrend`), because they rise while the inner learner learns,
 and standardised, and the loss is the squared error with weight decay, because they are noisy (the paper's is a relative
-absolute error on accuracies of up to 100). For the same reason an architecture may be tried again, parents are the
-best predicted and not the best measured, and the recommendation is the best predicted of what was seen. The encoding
-is one-hot, since paths mean nothing for a list of choices. The paper's networks have 10 layers of 20 units, trained for
-150 epochs at a step size of 0.01, M = 5; here two layers do (`--layers 10` takes the paper's), in 150 full-batch steps.
+absolute error on accuracies of up to 100). For the same reason an architecture may be tried again, parents are the best
+predicted and not the best measured, and the recommendation is the best predicted of what was seen, by a last fit to all
+of it (with fewer rewards than the first fit takes, by the incumbent's rule). The encoding is one-hot, since paths mean
+nothing for a list of choices. The paper's networks have 10 layers of 20 units, trained for 150 epochs at a step size of
+0.01, M = 5; here two layers do (`--layers 10` takes the paper's), in 150 full-batch steps.
 """
 
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from archgym.running import launch
-from archgym.running.agent import agent_rng
+from archgym.running.agent import agent_rng, check_finite, incumbents
 from archgym.running.arguments import SearchArgs
 from archgym.search_space import Architecture, SearchSpace
 from archgym.stats import detrend
@@ -108,9 +109,10 @@ class Agent:
                 raise ValueError(f"{name}: expected an integer of at least {least}, got {getattr(args, name)}.")
         if not args.learning_rate > 0:
             raise ValueError(f"learning_rate: expected a positive number, got {args.learning_rate}.")
+        check_finite(args, "learning_rate", "weight_decay")
         if not args.weight_decay >= 0:
             raise ValueError(f"weight_decay: expected a number of at least 0, got {args.weight_decay}.")
-        self.args, self.rng = args, agent_rng(args)
+        self.envs, self.args, self.rng = envs, args, agent_rng(args)
         self.space: SearchSpace = envs.unwrapped.search_space
         self.actions: list[NDArray[np.int64]] = []
         self.rewards: list[NDArray[np.float64]] = []
@@ -160,7 +162,11 @@ class Agent:
         seen = sum(map(len, self.rewards))
         if seen < max(self.args.initial, self.fitted + self.args.refit * (self.fitted > 0)):
             return {}
-        self.fitted = seen
+        return {"losses/ensemble": self.update()}
+
+    def update(self) -> float:
+        """Fit the ensemble to all that was seen, and rank it; gives the mean squared error."""
+        self.fitted = sum(map(len, self.rewards))
         scores = detrend(self.rewards).ravel()
         targets = scores / (scores.std() + 1e-8)
         tried = list(np.concatenate(self.actions))
@@ -169,11 +175,15 @@ class Agent:
         predicted = self.predict(distinct).mean(0)
         self.ranked = [distinct[index] for index in np.argsort(-predicted, kind="stable")]
         error = self.predict(tried).mean(0) - targets
-        return {"losses/ensemble": float((error**2).mean())}
+        return float((error**2).mean())
 
     def recommend(self, k: int) -> list[Architecture]:
-        """The best predicted of what was seen by the last fit; before the first fit, what was tried first."""
-        return (self.ranked or list(np.concatenate(self.actions)))[:k]
+        """The best predicted of what was seen, by a fit to all of it; before the first fit, the incumbents."""
+        if not self.fitted:
+            return incumbents(self.envs.unwrapped.histories, k)
+        if self.fitted < sum(map(len, self.rewards)):
+            self.update()
+        return self.ranked[:k]
 
 
 if __name__ == "__main__":

@@ -7,9 +7,11 @@
 Papers: MANAS, arXiv 1909.01051 (exp3: a team of agents, one per decision, that all get the same reward); UCB1, Auer et
 al. (2002); ULTHO, arXiv 2503.06101. A score is a reward less its trend (`archgym.stats.detrend`, as known then), since
 rewards rise while the inner learner learns, over the spread of all such scores so far. The members of a window act one
-after the other: a pull counts as an average one, score 0, until its reward is known, so that ucb and ultho spread.
-Ties, options without a pull among them, are broken at random. Inactive choices are neither pulled nor credited.
-The recommendation has the highest sum over the choices of log p, or of the options' shrunken means.
+after the other. With ucb a pull counts as an average one, score 0, until its reward is known, so that members spread;
+with ultho, where a pull alone hardly moves a bound, a member picks among the choices, and then the options, that were
+pulled least in this window (the option that stands already is one of them). Ties, options without a pull among them,
+are broken at random. Inactive choices are neither pulled nor credited. The recommendation has the highest sum over the
+choices of log p, or of the options' shrunken means.
 
 What differs: eta and g of MANAS are not known to this project; eta is the textbook's sqrt(2 ln n / (n T)) for a search
 of T rewards, g is 0.1, and the paper's second variant, by least squares, is not here. UCB1s that move in step cannot
@@ -26,14 +28,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from archgym import drafts
 from archgym.lookup import unknown
 from archgym.running import launch
-from archgym.running.agent import agent_rng
+from archgym.running.agent import agent_rng, check_finite, check_idle
 from archgym.running.arguments import SearchArgs
 from archgym.search_space import Architecture, SearchSpace
 from archgym.stats import SHRINKAGE, detrend
 
 BANDITS = ("exp3", "ucb", "ultho")
+OF_BANDITS = {
+    "exploration_weight": ("ucb", "ultho"),
+    "mixing": ("exp3", "ucb"),
+    "rate": ("exp3",),
+    "recent": ("ultho",),
+}
 BEAM = 32  # partial architectures that a recommendation is looked for among, at least
 
 
@@ -56,12 +65,13 @@ class Arms:
 
     Attributes:
         pulls: (arms,), those under way among them.
+        under_way: Pulls of the window under way, (arms,).
         sums: Sums of the scores, (arms,); for exp3 each over its probability.
         last: The last scores of each arm.
     """
 
     def __init__(self, count: int, recent: int) -> None:
-        self.pulls, self.sums = np.zeros(count), np.zeros(count)
+        self.pulls, self.under_way, self.sums = np.zeros(count), np.zeros(count), np.zeros(count)
         self.last: list[deque[float]] = [deque(maxlen=recent) for _ in range(count)]
 
     def upper(self, allowed: NDArray[np.int64], means: NDArray[np.float64], scale: float, total: float) -> NDArray[Any]:
@@ -69,6 +79,11 @@ class Arms:
         pulls = self.pulls[allowed]
         bonus = scale * np.sqrt(math.log(max(1.0, total)) / np.maximum(1.0, pulls))
         return np.where(pulls > 0, means[allowed] + bonus, np.inf)
+
+    def least_under_way(self, allowed: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Keep the allowed arms that were pulled least in the window under way."""
+        pulls = self.under_way[allowed]
+        return np.asarray(allowed[pulls == pulls.min()])
 
     def recent_means(self) -> NDArray[np.float64]:
         return np.array([sum(scores) / max(1, len(scores)) for scores in self.last])
@@ -83,6 +98,9 @@ class Agent:
     def __init__(self, envs: Any, args: Args) -> None:
         if args.bandit not in BANDITS:
             raise unknown("bandit", args.bandit, BANDITS)
+        idle = [name for name, bandits in OF_BANDITS.items() if args.bandit not in bandits]
+        check_idle(args, idle, f"bandit {args.bandit!r}")
+        check_finite(args, "exploration_weight", "rate")
         if not args.exploration_weight >= 0:
             raise ValueError(f"exploration_weight: expected a number of at least 0, got {args.exploration_weight}.")
         if not 0 < args.mixing <= 1:
@@ -100,6 +118,8 @@ class Agent:
 
     def act(self, observations: NDArray[np.float32]) -> NDArray[np.int64]:
         self.taken = [[] for _ in observations]
+        for arms in (*self.arms, self.choices):
+            arms.under_way[:] = 0
         if self.args.bandit == "ultho":
             return np.stack([self.change(member) for member in range(len(observations))])
         return np.stack([self.compose(member) for member in range(len(observations))])
@@ -148,8 +168,10 @@ class Agent:
         free = np.array([choice for choice, allowed in enumerate(options) if len(allowed) > 1], dtype=np.int64)
         if not len(free):
             return np.array(base, dtype=np.int64)
+        free = level.least_under_way(free)
         choice = self.best(free, level.upper(free, level.recent_means(), scale, level.pulls.sum()))
-        arms, allowed = self.arms[choice], options[choice]
+        arms = self.arms[choice]
+        allowed = arms.least_under_way(options[choice])
         option = self.best(allowed, arms.upper(allowed, arms.recent_means(), scale, arms.pulls.sum()))
         self.pull(member, level, choice)
         self.pull(member, arms, option)
@@ -168,6 +190,7 @@ class Agent:
 
     def pull(self, member: int, arms: Arms, arm: int, weight: float = 1.0) -> None:
         arms.pulls[arm] += 1
+        arms.under_way[arm] += 1
         self.taken[member].append((arms, arm, weight))
 
     def learn(self, rewards: NDArray[np.float64], infos: dict[str, Any]) -> dict[str, float]:
@@ -181,19 +204,19 @@ class Agent:
 
     def recommend(self, k: int) -> list[Architecture]:
         """The k highest sums over the choices, by a beam search: exact where all options are always allowed."""
-        beam: list[tuple[float, tuple[int, ...]]] = [(0.0, ())]
-        for choice, arms in enumerate(self.arms):
-            merits = arms.sums / (arms.pulls + SHRINKAGE)
-            if self.args.bandit == "ultho":
-                merits = np.array([sum(scores) / (len(scores) + SHRINKAGE) for scores in arms.last])
-            elif self.args.bandit == "exp3":
-                merits = np.log(self.probabilities(choice) * len(merits))
-            longer = []
-            for total, prefix in beam:
-                allowed = np.flatnonzero(self.space.mask(prefix)).tolist()
-                longer += [(total + merits[one] * (len(allowed) > 1), (*prefix, one)) for one in allowed]
-            beam = sorted(longer, key=lambda one: -one[0])[: max(k, BEAM)]
-        return [np.array(prefix, dtype=np.int64) for _, prefix in beam[:k]]
+        return drafts.beam_search(self.space, max(k, BEAM), self.totals)[:k]
+
+    def totals(self, prefixes: NDArray[np.int64], before: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Add the merits of the next choice's options (N, options) to those before; what is forced has none."""
+        choice = prefixes.shape[1]
+        arms, legal = self.arms[choice], drafts.masks(self.space, prefixes)[:, : self.space.counts[choice]] > 0
+        merits = arms.sums / (arms.pulls + SHRINKAGE)
+        if self.args.bandit == "ultho":
+            merits = np.array([sum(scores) / (len(scores) + SHRINKAGE) for scores in arms.last])
+        elif self.args.bandit == "exp3":
+            merits = np.log(self.probabilities(choice) * len(merits))
+        free = legal.sum(1, keepdims=True) > 1
+        return np.where(legal, before[:, None] + merits * free, -np.inf)
 
 
 if __name__ == "__main__":

@@ -29,9 +29,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from archgym import drafts
 from archgym.lookup import unknown
 from archgym.running import launch
-from archgym.running.agent import agent_rng
+from archgym.running.agent import agent_rng, check_finite, check_learns
 from archgym.running.arguments import SearchArgs
 from archgym.search_space import Architecture, SearchSpace
 from archgym.stats import detrend
@@ -74,18 +75,6 @@ def network(inputs: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(inputs, 120), nn.ReLU(), nn.Linear(120, 84), nn.ReLU(), nn.Linear(84, outputs))
 
 
-def drafts(space: SearchSpace, prefixes: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Write architectures under construction (N, choices decided) as the sequential view's observations end."""
-    count, decided = prefixes.shape
-    asked = np.zeros((count, len(space.choices)), dtype=np.float32)
-    asked[:, decided] = 1.0
-    options = np.zeros((count, sum(space.counts)), dtype=np.float32)
-    np.put_along_axis(options, np.cumsum([0, *space.counts])[:decided] + prefixes, 1.0, axis=1)
-    masks = np.zeros((count, max(space.counts)), dtype=np.float32)
-    masks[:, : space.counts[decided]] = [space.mask(prefix) for prefix in prefixes.tolist()]
-    return np.concatenate([asked, options, masks], axis=1)
-
-
 def linear_schedule(start_e: float, end_e: float, duration: float, t: int) -> float:
     return max(start_e + (end_e - start_e) / duration * t, end_e)
 
@@ -96,7 +85,7 @@ class Agent:
         check(args)
         self.space: SearchSpace = self.envs.search_space
         members, self.choices, self.options = self.envs.num_envs, len(self.space.choices), max(self.space.counts)
-        self.draft = self.choices + sum(self.space.counts) + self.options  # numbers of a draft
+        self.draft = drafts.size(self.space)
         size = self.draft if args.inputs == "draft" else self.envs.single_observation_space.shape[0]
         self.rng = agent_rng(args)
         with torch.random.fork_rng(devices=[]):
@@ -107,6 +96,7 @@ class Agent:
         self.total = args.windows * self.choices  # decisions of one member in a lifetime
         tenth = -(-args.windows // 10) * self.choices
         self.learning_starts = tenth if args.learning_starts is None else args.learning_starts
+        check_reached(args, self.learning_starts, self.total)
         # Decision t of the lifetimes; row `total` stands for what follows the last one.
         self.inputs = np.zeros((self.total + 1, members, size), dtype=np.float32)
         self.masks = np.ones((self.total + 1, members, self.options), dtype=np.bool_)
@@ -179,19 +169,17 @@ class Agent:
     @torch.no_grad()
     def recommend(self, k: int) -> list[Architecture]:
         """Search with a beam for the highest Q; on the whole observation, of the members' mean."""
-        prefixes = np.zeros((1, 0), dtype=np.int64)
-        for _ in self.space.choices:
-            rows = drafts(self.space, prefixes)
-            lives = self.lives if self.args.inputs == "all" else self.lives[:1, :0]
+        lives = self.lives if self.args.inputs == "all" else self.lives[:1, :0]
+
+        def values(prefixes: NDArray[np.int64], before: NDArray[np.float64]) -> NDArray[np.float64]:
+            """Q of the last decision says all: it tells what the best completion will earn."""
+            rows = drafts.encode(self.space, prefixes)
             found = [
                 self.q_network(torch.from_numpy(np.hstack([np.tile(life, (len(rows), 1)), rows]))) for life in lives
             ]
-            values = np.where(rows[:, -self.options :] > 0, torch.stack(found).mean(0).numpy(), -np.inf)
-            order = np.argsort(-values, axis=None, kind="stable")[: max(k, BEAM)]
-            order = order[np.isfinite(values.ravel()[order])]
-            parents, options = np.unravel_index(order, values.shape)
-            prefixes = np.hstack([prefixes[parents], options[:, None]])
-        return list(prefixes[:k])
+            return np.where(rows[:, -self.options :] > 0, torch.stack(found).mean(0).numpy(), -np.inf)
+
+        return drafts.beam_search(self.space, max(k, BEAM), values)[:k]
 
 
 def best(values: Tensor, masks: NDArray[np.bool_]) -> tuple[Tensor, Tensor]:
@@ -207,12 +195,29 @@ def check(args: Args) -> None:
     for name in ("learning_rate", "batch_size", "buffer_size", "train_frequency", "target_network_frequency"):
         if not getattr(args, name) > 0:
             raise ValueError(f"{name}: expected a positive number, got {getattr(args, name)}.")
+    check_finite(args, "learning_rate")
     if args.learning_starts is not None and args.learning_starts < 0:
         raise ValueError(f"learning_starts: expected a number of at least 0, got {args.learning_starts}.")
     for name in ("gamma", "tau", "start_e", "end_e", "exploration_fraction"):
         least = "more than 0" if name in ("tau", "exploration_fraction") else "0"
         if not 0 <= getattr(args, name) <= 1 or (least != "0" and not getattr(args, name)):
             raise ValueError(f"{name}: expected a number from {least} to 1, got {getattr(args, name)}.")
+
+
+def check_reached(args: Args, learning_starts: int, total: int) -> None:
+    """Refuse settings under which the decisions of a search end before its first gradient step.
+
+    Args:
+        args: Of the agent.
+        learning_starts: Decisions before the first gradient step.
+        total: Decisions of one member in the search.
+    """
+    said = "a member's decisions in this search"
+    frequent = args.train_frequency <= total
+    check_learns(args, "train_frequency", frequent, f"at most {total} ({said})", args.train_frequency)
+    last = total - total % args.train_frequency  # the last gradient step
+    begins = learning_starts <= last or not frequent
+    check_learns(args, "learning_starts", begins, f"at most {last} ({said})", learning_starts)
 
 
 if __name__ == "__main__":

@@ -2,13 +2,14 @@
 
     grad J = mean_k [ A_k sum_t grad log P(a_t | a_<t) ] + c grad H        (a_t: option of choice t, H: entropy)
 
-Papers: arXiv 1611.01578, 1802.03268; NASNet 1707.07012 (`--update ppo`). The LSTM reads the option that it
-chose last and gives the logits of the next choice; options that lead to no architecture are masked.
+Papers: arXiv 1611.01578, 1802.03268; NASNet 1707.07012 (`--update ppo`). The LSTM reads the option that it chose last
+and gives the logits of the next choice; options that lead to no architecture are masked.
 
 What differs: with K lifetimes the advantage A_k is the reward less the mean of the other members at the same window,
-over their spread, because rewards rise while the inner learner learns and a moving average lags behind them (it is used
-at K = 1); nothing is learned in the first fifth of the windows, whose rewards say little; and the learning rate is
-higher, because a search is a few hundred samples and not 12,800. ENAS's own settings are those of the agent `enas`.
+over the spread of all members (at K = 2 that is 2 or -2, however large the difference), because rewards rise while the
+inner learner learns and a moving average lags behind them (it is used at K = 1, where A_k is not scaled); nothing is
+learned in the first fifth of the windows, whose rewards say little; and the learning rate is higher, because a search
+is a few hundred samples and not 12,800. ENAS's own settings are those of the agent `enas`.
 
 `--update ppo` takes `update_epochs` steps on PPO's clipped surrogate (arXiv 1707.06347) over the window's K
 architectures,
@@ -31,7 +32,7 @@ from torch import Tensor
 from archgym import lstm_controller
 from archgym.lookup import unknown
 from archgym.running import agent_state, launch
-from archgym.running.agent import agent_rng
+from archgym.running.agent import agent_rng, check_finite, check_idle
 from archgym.running.arguments import SearchArgs
 from archgym.search_space import Architecture, SearchSpace
 
@@ -71,12 +72,14 @@ class Agent:
     def __init__(self, envs: Any, args: Args) -> None:
         if args.update not in UPDATES:
             raise unknown("update", args.update, UPDATES)
-        for name in ("update_epochs", "clip_coef") if args.update == "reinforce" else ():
-            if getattr(args, name) != getattr(Args, name):
-                raise ValueError(f"{name}: expected no value beside update 'reinforce', got {getattr(args, name)}.")
+        if args.update == "reinforce":
+            check_idle(args, ("update_epochs", "clip_coef"), "update 'reinforce'")
+        if args.num_envs > 1:
+            check_idle(args, ["baseline_decay"], f"num_envs {args.num_envs}")
         for name in ("learning_rate", "hidden_size", "temperature", "update_epochs", "clip_coef", "tanh_constant"):
             if getattr(args, name) is not None and not getattr(args, name) > 0:
                 raise ValueError(f"{name}: expected a positive number, got {getattr(args, name)}.")
+        check_finite(args, "learning_rate", "entropy_coefficient", "temperature", "tanh_constant")
         if not args.entropy_coefficient >= 0:
             raise ValueError(f"entropy_coefficient: expected a number of at least 0, got {args.entropy_coefficient}.")
         if not 0 <= args.baseline_decay <= 1:
@@ -138,13 +141,11 @@ class Agent:
         return lstm_controller.most_probable(self.controller, k, self.rng)
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """Give weights, Adam's moments and the baseline."""
-        baseline = np.array([] if self.baseline is None else [self.baseline])
-        return {**agent_state.of_network(self.controller, self.optimizer), "baseline": baseline}
+        """Give weights and Adam's moments; the baseline is none of it, for it is the level of a task's rewards."""
+        return agent_state.of_network(self.controller, self.optimizer, self.controller.settings)
 
     def load_state(self, state: dict[str, NDArray[Any]]) -> None:
-        agent_state.into_network(self.controller, self.optimizer, state)
-        self.baseline = float(state["baseline"][0]) if len(state["baseline"]) else None
+        agent_state.into_network(self.controller, self.optimizer, self.controller.settings, state)
 
 
 if __name__ == "__main__":

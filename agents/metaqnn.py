@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from archgym.lookup import unknown
 from archgym.running import launch
-from archgym.running.agent import agent_rng
+from archgym.running.agent import agent_rng, check_finite, check_idle
 from archgym.running.arguments import SearchArgs
 from archgym.search_space import Architecture, SearchSpace
 from archgym.stats import shrunken_means
@@ -106,9 +106,8 @@ class Agent:
     def __init__(self, envs: Any, args: Args) -> None:
         if args.controller not in ("default", "paper"):
             raise unknown("controller", args.controller, ("default", "paper"))
-        for name in PAPER if args.controller == "paper" else ():
-            if getattr(args, name) != getattr(Args, name):
-                raise ValueError(f"{name}: expected no value beside controller 'paper', got {getattr(args, name)}.")
+        if args.controller == "paper":
+            check_idle(args, PAPER, "controller 'paper'")
         if args.known not in KNOWN:
             raise unknown("known", args.known, KNOWN)
         if not 0 < args.alpha <= 1:
@@ -117,8 +116,7 @@ class Agent:
             raise ValueError(f"uniform: expected a share from 0 to 1, got {args.uniform}.")
         if args.replays < 0:
             raise ValueError(f"replays: expected an integer of at least 0, got {args.replays}.")
-        if not np.isfinite(args.initial_q):
-            raise ValueError(f"initial_q: expected a finite number, got {args.initial_q}.")
+        check_finite(args, "initial_q")
         self.settings = {**vars(args), **(PAPER if args.controller == "paper" else {})}
         self.space: SearchSpace = envs.unwrapped.search_space
         self.rng = agent_rng(args)

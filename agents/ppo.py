@@ -6,12 +6,13 @@ Paper: arXiv 1707.06347; advantages by GAE, arXiv 1506.02438. Names, losses, ini
 normalised advantages and annealing are those of CleanRL's `ppo.py`.
 
 What differs: illegal options are masked (their logits are minus infinity). A rollout is a few architectures and not 128
-steps, each one batch, and the learning rate is 20 times higher, because a search is a few hundred architectures.
-Gamma is 1, and credit ends with the architecture: a window's reward belongs to the decisions that led to it, and what
-comes after a window belongs to the next architecture (a lifetime's carry-over is thus not planned for). The reward
-learned from is the window's less the mean of the other members at the same window, over their spread, because rewards
-rise while the inner learner learns; at K = 1 less a moving average. Policy and value read the architecture under
-construction alone: the fields about the lifetime say more, but in a search of this size they mislead (`--inputs all`).
+steps, each one batch, and the learning rate is 20 times higher, because a search is a few hundred architectures. Gamma
+is 1, and credit ends with the architecture: a window's reward belongs to the decisions that led to it, and what comes
+after a window belongs to the next architecture (a lifetime's carry-over is thus not planned for). The reward learned
+from is the window's less the mean of the other members at the same window, over the spread of all members (at K = 2
+that is 2 or -2, however large the difference), because rewards rise while the inner learner learns; at K = 1 less a
+moving average, not scaled. Policy and value read the architecture under construction alone: the fields about the
+lifetime say more, but in a search of this size they mislead (`--inputs all`).
 
 It recommends by beam search the architectures that the policy finds most probable: that averages over all that was
 learned.
@@ -25,9 +26,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from archgym import drafts
 from archgym.lookup import unknown
 from archgym.running import launch
-from archgym.running.agent import agent_rng
+from archgym.running.agent import agent_rng, check_finite, check_idle, check_learns
 from archgym.running.arguments import SearchArgs
 from archgym.search_space import Architecture, SearchSpace
 
@@ -87,18 +89,6 @@ def network(inputs: int, outputs: int, deviation: float) -> nn.Sequential:
     return nn.Sequential(layer(inputs, 64), nn.Tanh(), layer(64, 64), nn.Tanh(), layer(64, outputs, deviation))
 
 
-def drafts(space: SearchSpace, prefixes: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Write architectures under construction (N, choices decided) as the sequential view's observations end."""
-    count, decided = prefixes.shape
-    asked = np.zeros((count, len(space.choices)), dtype=np.float32)
-    asked[:, decided] = 1.0
-    options = np.zeros((count, sum(space.counts)), dtype=np.float32)
-    np.put_along_axis(options, np.cumsum([0, *space.counts])[:decided] + prefixes, 1.0, axis=1)
-    masks = np.zeros((count, max(space.counts)), dtype=np.float32)
-    masks[:, : space.counts[decided]] = [space.mask(prefix) for prefix in prefixes.tolist()]
-    return np.concatenate([asked, options, masks], axis=1)
-
-
 def advantages(
     rewards: NDArray[np.float64], values: NDArray[np.float64], last: NDArray[np.bool_], gamma: float, gae_lambda: float
 ) -> NDArray[np.float64]:
@@ -120,7 +110,7 @@ class Agent:
         members, choices = self.envs.num_envs, len(self.space.choices)
         self.num_steps = choices * -(-ROLLOUT // members) if args.num_steps is None else args.num_steps
         check(args, self.num_steps, members, choices)
-        self.draft = choices + sum(self.space.counts) + max(self.space.counts)  # numbers of a draft
+        self.draft = drafts.size(self.space)
         size = self.draft if args.inputs == "draft" else self.envs.single_observation_space.shape[0]
         self.rng = agent_rng(args)
         with torch.random.fork_rng(devices=[]):
@@ -215,25 +205,22 @@ class Agent:
     @torch.no_grad()
     def recommend(self, k: int) -> list[Architecture]:
         """Search with a beam for the most probable architectures; on the whole observation, of the members' mean."""
-        prefixes, scores = np.zeros((1, 0), dtype=np.int64), np.zeros(1)
-        for _ in self.space.choices:
-            rows = drafts(self.space, prefixes)
+        lives = self.lives if self.args.inputs == "all" else self.lives[:1, :0]
+
+        def totals(prefixes: NDArray[np.int64], before: NDArray[np.float64]) -> NDArray[np.float64]:
+            rows = drafts.encode(self.space, prefixes)
             masks = torch.from_numpy(rows[:, -max(self.space.counts) :] > 0)
-            lives = self.lives if self.args.inputs == "all" else self.lives[:1, :0]
             logs = [
                 self.log_probabilities(torch.from_numpy(np.hstack([np.tile(life, (len(rows), 1)), rows])), masks)
                 for life in lives
             ]
-            totals = scores[:, None] + torch.stack(logs).mean(0).double().numpy()
-            order = np.argsort(-totals, axis=None, kind="stable")[: max(k, BEAM)]
-            order = order[np.isfinite(totals.ravel()[order])]
-            parents, options = np.unravel_index(order, totals.shape)
-            prefixes, scores = np.hstack([prefixes[parents], options[:, None]]), totals.ravel()[order]
-        return list(prefixes[:k])
+            return np.asarray(before[:, None] + torch.stack(logs).mean(0).double().numpy())
+
+        return drafts.beam_search(self.space, max(k, BEAM), totals)[:k]
 
 
 def check(args: Args, num_steps: int, members: int, choices: int) -> None:
-    """Refuse settings that cannot work."""
+    """Refuse settings that cannot work, or with which nothing would be learned."""
     if args.inputs not in INPUTS:
         raise unknown("inputs", args.inputs, INPUTS)
     if num_steps < 1 or num_steps % choices:
@@ -243,16 +230,27 @@ def check(args: Args, num_steps: int, members: int, choices: int) -> None:
             f"num_steps: expected at least {2 * choices} for one member alone (normalised advantages compare "
             f"architectures), got {num_steps}."
         )
-    if not 1 <= args.num_minibatches <= num_steps * members:
+    least = 2 if args.norm_adv else 1  # one decision alone has the normalised advantage 0
+    most, each = num_steps * members // least, ", two in each to be normalised" if args.norm_adv else ""
+    if not 1 <= args.num_minibatches <= most:
         raise ValueError(
-            f"num_minibatches: expected 1 to {num_steps * members} (a rollout's decisions), got {args.num_minibatches}."
+            f"num_minibatches: expected 1 to {most} (a rollout's decisions{each}), got {args.num_minibatches}."
         )
-    for name in ("learning_rate", "update_epochs", "clip_coef", "max_grad_norm"):
-        if not getattr(args, name) > 0:
+    for name in ("learning_rate", "update_epochs", "clip_coef", "max_grad_norm", "target_kl"):
+        if getattr(args, name) is not None and not getattr(args, name) > 0:
             raise ValueError(f"{name}: expected a positive number, got {getattr(args, name)}.")
+    for name in ("ent_coef", "vf_coef"):
+        if not getattr(args, name) >= 0:
+            raise ValueError(f"{name}: expected a number of at least 0, got {getattr(args, name)}.")
+    check_finite(args, "learning_rate", "ent_coef", "vf_coef", "target_kl")
+    if members > 1:
+        check_idle(args, ["baseline_decay"], f"num_envs {members}")
     for name in ("gamma", "gae_lambda", "baseline_decay"):
         if not 0 <= getattr(args, name) <= 1:
             raise ValueError(f"{name}: expected a number from 0 to 1, got {getattr(args, name)}.")
+    most = args.windows * choices
+    expected = f"at most {most} (a member's decisions in this search)"
+    check_learns(args, "num_steps", num_steps <= most, expected, num_steps)
 
 
 if __name__ == "__main__":

@@ -23,12 +23,13 @@ from numpy.typing import NDArray
 
 from archgym.lookup import unknown
 from archgym.running import launch, one_shot
-from archgym.running.agent import agent_rng, incumbents
+from archgym.running.agent import agent_rng, check_idle, incumbents
 from archgym.running.arguments import SearchArgs
 from archgym.running.one_shot import Key
 from archgym.search_space import Architecture, SearchSpace
 
 SELECTIONS = ("incumbent", "shared")
+OF_SHARED = ("draws", "finalists", "draw_episodes", "final_episodes")
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,8 @@ class Agent:
             raise unknown("selection", args.selection, SELECTIONS)
         if args.selection == "shared":
             check(envs, args)
+        else:
+            check_idle(args, OF_SHARED, f"selection {args.selection!r}")
         self.envs, self.args = envs, args
         self.space: SearchSpace = envs.unwrapped.search_space
         self.rng = agent_rng(args)

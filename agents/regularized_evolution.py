@@ -14,10 +14,11 @@ windows); that also takes away what the population itself gains from window to w
 too favourably with the young. A mutation picks an active choice and then one of the neighbours that differ there; what
 becomes active takes any option. P = 30 and S = 10 are the settings of the BANANAS repository for searches of 150
 evaluations; the paper's P = 100 and S = 25 are for some 20,000 (as remembered, not checked in its text), and would
-leave little of a search of a few hundred. A search that has no more than P windows in all is random search. Recommended
-is by the incumbent's rule.
+leave little of a search of a few hundred. A search whose population is not full before its last window is random
+search, and a warning says so. Recommended is by the incumbent's rule.
 """
 
+import warnings
 from collections import deque
 from dataclasses import dataclass
 from typing import Any
@@ -48,6 +49,13 @@ class Agent:
             raise ValueError(
                 f"sample_size: expected an integer from 1 to the population ({args.population}), "
                 f"got {args.sample_size}."
+            )
+        before = (args.windows - 1) * args.num_envs
+        if before < args.population:
+            warnings.warn(
+                f"population: expected at most {before} (architectures before the last window of this search), got "
+                f"{args.population}; nothing is bred, and the search is random search.",
+                stacklevel=2,
             )
         self.space: SearchSpace = envs.unwrapped.search_space
         self.rng = agent_rng(args)

@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 
 from archgym.lookup import unknown
 from archgym.running import launch
-from archgym.running.agent import agent_rng
+from archgym.running.agent import agent_rng, check_finite, check_idle
 from archgym.running.arguments import SearchArgs
 from archgym.search_space import SearchSpace
 
@@ -107,9 +107,8 @@ class Agent:
     def __init__(self, envs: Any, args: Args) -> None:
         if args.rule not in RULES:
             raise unknown("rule", args.rule, RULES)
-        for name, rule in OF_A_RULE.items():
-            if args.rule != rule and getattr(args, name) != getattr(Args, name):
-                raise ValueError(f"{name}: expected no value beside rule {args.rule!r}, got {getattr(args, name)}.")
+        check_idle(args, [name for name, rule in OF_A_RULE.items() if args.rule != rule], f"rule {args.rule!r}")
+        check_finite(args, "temperature", "exploration_weight")
         if not args.temperature > 0:
             raise ValueError(f"temperature: expected a positive number, got {args.temperature}.")
         if not 0 <= args.epsilon <= 1:
@@ -175,6 +174,7 @@ class Agent:
         }
 
     def load_state(self, state: dict[str, NDArray[Any]]) -> None:
+        """Take tables back, without the architectures that the space has no more (another limit, or another task's)."""
         if len(state["moments"]) != len(self.tables):
             raise ValueError(
                 f"--start-from: expected {len(self.tables)} tables of scores, one of each member or a common one, got "
@@ -188,8 +188,9 @@ class Agent:
             state["sums"].tolist(),
             strict=True,
         ):
-            key = tuple(self.space.canonical(vector).tolist())
-            self.tables[place].windows[key], self.tables[place].sums[key] = windows, total
+            key = tuple(vector.tolist())
+            if self.space.mask(key[:-1])[key[-1]]:
+                self.tables[place].windows[key], self.tables[place].sums[key] = windows, total
         for scores, moments in zip(self.tables, state["moments"], strict=True):
             scores.moments = moments.copy()
 

@@ -41,7 +41,7 @@ from numpy.typing import NDArray
 
 from archgym.lookup import unknown
 from archgym.running import launch
-from archgym.running.agent import agent_rng
+from archgym.running.agent import agent_rng, check_idle
 from archgym.running.arguments import SearchArgs
 from archgym.search_space import Architecture, SearchSpace
 from archgym.settings import SEPARATE
@@ -104,6 +104,8 @@ class Agent:
         for name, known in (("scheduler", SCHEDULERS), ("sampler", SAMPLERS), ("promotion", PROMOTIONS)):
             if getattr(args, name) not in known:
                 raise unknown(name, getattr(args, name), known)
+        if args.transfer_rule != "own":
+            check_idle(args, ["promotion"], f"transfer {args.transfer_rule!r}")
         for name, least in (("eta", 2), ("min_resource", 1), ("max_resource", args.min_resource)):
             if getattr(args, name) < least:
                 raise ValueError(f"{name}: expected an integer of at least {least}, got {getattr(args, name)}.")

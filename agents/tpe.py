@@ -1,21 +1,23 @@
 """Optuna's samplers, of which the tree-structured Parzen estimator (TPE) is the default, through ask and tell.
 
-    argmax over 24 draws a ~ l of  l(a) / g(a)     (l: density of the best tenth of the trials, g: of all others)
+    argmax over 24 draws a ~ l of  l(a) / g(a)     (l: density of the best trials, g: of all others)
 
 Papers: Bergstra et al., Algorithms for Hyper-Parameter Optimization (2011), and arXiv 2304.11127. The code is Optuna's
-(`pip install 'archgym[optuna]'`). One trial per member and window, told after the window; the trials under way count
-as bad ones for the next member (`constant_liar`), so that members spread.
+(`pip install 'archgym[optuna]'`). The best are a tenth of all trials, and at most 25; what was rejected (see below)
+counts in the tenth, but ranks below everything else. One trial per member and window, told after the window; the trials
+under way count as bad ones for the next member (`constant_liar`), so that members spread.
 
-What differs: members ask together and tell together, and an architecture may be asked for again. Rewards are told as
-they are: to take out the trend (`--detrended`: `archgym.stats.detrend`, as known then) also takes out what the search
-itself has gained; on planted landscapes what was tried late got worse by it, whether rewards rose or not, and the
-recommendations differed both ways.
+What differs: members ask together and tell together, and an architecture may be asked for again. TPE and GP begin once
+`--startup` rewards are in, with draws of the space until then: TPE would count rejected trials too, which in a narrow
+space would be most of them. Rewards are told as they are: to take out the trend (`--detrended`:
+`archgym.stats.detrend`, as known then) also takes out what the search itself has gained; on planted landscapes what was
+tried late got worse by it, whether rewards rose or not, and the recommendations differed both ways.
 
-Only active choices are suggested, and with `group` TPE models choices that occur together as one. Optuna cannot
-shorten the list of options from trial to trial, so a proposal outside the space is told as pruned, which ranks below
-everything complete, and another is asked for, at most 20 times; then the space's own sample is tried. `--sampler`
-leaves out those that cannot search here: CMA-ES takes no categorical choices (QMC draws them at random), and the grid
-and brute force would list the space. GP and QMC need scipy.
+Only active choices are suggested, and with `group` TPE models choices that occur together as one. Optuna cannot shorten
+the list of options from trial to trial, so a proposal outside the space is told as pruned, which ranks below everything
+complete, and another is asked for, at most 20 times; then the space's own sample is tried. `--sampler` leaves out those
+that cannot search here: CMA-ES takes no categorical choices (QMC draws them at random), and the grid and brute force
+would list the space. GP and QMC need scipy.
 """
 
 import importlib.util
@@ -28,7 +30,7 @@ from numpy.typing import NDArray
 
 from archgym.lookup import unknown
 from archgym.running import launch
-from archgym.running.agent import agent_rng
+from archgym.running.agent import agent_rng, check_idle
 from archgym.running.arguments import SearchArgs
 from archgym.search_space import Architecture, SearchSpace
 from archgym.stats import detrend
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 
 SAMPLERS = ("tpe", "random", "nsga2", "nsga3", "gp", "qmc")
 NEED_SCIPY = ("gp", "qmc")
+OF_SAMPLERS = {"startup": ("gp", "tpe"), "population": ("nsga2", "nsga3")}
 TRIES = 20  # proposals per member before the space is sampled
 
 
@@ -46,7 +49,7 @@ class Args(SearchArgs):
     sampler: str = "tpe"
     """Optuna's sampler: tpe, random, nsga2, nsga3, gp or qmc."""
     startup: int = 10
-    """Trials drawn at random before TPE begins."""
+    """Rewards of random architectures before tpe and gp begin."""
     population: int = 16
     """Individuals of a generation of nsga2 and nsga3 (Optuna's own default, 50, is most of a search of a few hundred
     windows)."""
@@ -64,8 +67,10 @@ class Agent:
             raise unknown("sampler", args.sampler, SAMPLERS)
         if args.sampler in NEED_SCIPY and importlib.util.find_spec("scipy") is None:
             raise ValueError(f"sampler: expected the package scipy for {args.sampler!r}, got none installed.")
+        idle = [name for name, samplers in OF_SAMPLERS.items() if args.sampler not in samplers]
+        check_idle(args, idle, f"sampler {args.sampler!r}")
         if args.startup < 1:
-            raise ValueError(f"startup: expected a positive number of trials, got {args.startup}.")
+            raise ValueError(f"startup: expected a positive number of rewards, got {args.startup}.")
         if args.population < 2:
             raise ValueError(f"population: expected at least 2 individuals, got {args.population}.")
         self.args, self.rng = args, agent_rng(args)
@@ -83,7 +88,8 @@ class Agent:
         """Ask for an architecture; its trial joins those under way."""
         from optuna.trial import TrialState
 
-        for _ in range(TRIES):
+        begins = self.args.sampler in OF_SAMPLERS["startup"] and sum(map(len, self.rewards)) < self.args.startup
+        for _ in range(0 if begins else TRIES):
             trial = self.study.ask()
             architecture = self.suggested(trial)
             if self.space.mask(architecture[:-1].tolist())[architecture[-1]]:

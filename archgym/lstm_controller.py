@@ -4,6 +4,8 @@ It reads the option that it chose last and gives the logits of the next choice; 
 decision, so a choice depends on all before it. Options that lead to no architecture are masked. Agents train it.
 """
 
+import math
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -32,6 +34,11 @@ class Controller(nn.Module):
         self.offsets = np.cumsum([1, *space.counts[:-1]])
         self.lstm = nn.LSTMCell(hidden_size, hidden_size)
         self.heads = nn.ModuleList(nn.Linear(hidden_size, count) for count in space.counts)
+
+    @property
+    def settings(self) -> dict[str, float]:
+        """What its weights are read with: under other settings equal weights are another policy."""
+        return {"temperature": self.temperature, "tanh_constant": self.tanh_constant or math.inf}
 
     def forward(
         self, count: int, given: NDArray[np.int64] | None = None, rng: np.random.Generator | None = None

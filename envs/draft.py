@@ -6,6 +6,7 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
+from archgym import drafts
 from archgym.lookup import unknown
 from archgym.problem import Problem
 from archgym.search_space import Architecture, SearchSpace
@@ -72,20 +73,15 @@ class Draft:
         self._mask = None
 
     def observation(self) -> NDArray[np.float32]:
-        """Write the choice that is asked, what was decided and what is legal as numbers, a fresh (`size`,)."""
+        """Write the choice that is asked, what was decided and what is legal as numbers, a fresh (`drafts.size`,)."""
         if self._starts is None:
             self._starts = np.cumsum([len(self.space.choices), *self.space.counts])
-        numbers, done = np.zeros(self.size(self.space), dtype=np.float32), len(self.prefix)
+        numbers, done = np.zeros(drafts.size(self.space), dtype=np.float32), len(self.prefix)
         numbers[self._starts[:done] + self.architecture] = 1.0
         if not self.complete:
             numbers[done] = 1.0
             numbers[self._starts[-1] :] = self._legal()
         return numbers
-
-    @staticmethod
-    def size(space: SearchSpace) -> int:
-        """Count the numbers of `observation`."""
-        return len(space.choices) + sum(space.counts) + max(space.counts)
 
     def _legal(self) -> NDArray[np.int8]:
         """Give the mask itself."""
@@ -99,7 +95,7 @@ class Draft:
 
 def observation_space(base: gym.spaces.Box, space: SearchSpace) -> gym.spaces.Box:
     """Append the numbers of a draft to an observation space."""
-    size = Draft.size(space)
+    size = drafts.size(space)
     low = np.concatenate([base.low, np.zeros(size, dtype=np.float32)])
     high = np.concatenate([base.high, np.ones(size, dtype=np.float32)])
     return gym.spaces.Box(low, high, dtype=np.float32)

@@ -132,6 +132,35 @@ def test_what_does_not_fit_is_refused_in_a_sentence(tmp_path: Path) -> None:
     assert "expected 2 tables of scores" in refused("score-keeping", out, scores, num_envs=2)
 
 
+@pytest.mark.parametrize("name", ["enas", "lstm-reinforce"])
+def test_a_controller_of_another_policy_is_refused_though_its_weights_would_fit(name: str, tmp_path: Path) -> None:
+    start, out = ran(name, tmp_path / "one"), tmp_path / "out"
+    said = refused(name, out, start, temperature=2.0)
+    assert said.endswith("of the same settings as this one; temperature is 2.0 here and 1.0 in what was learned.")
+    said = refused(name, out, start, tanh_constant=2.5)
+    assert said.endswith("of the same settings as this one; tanh_constant is 2.5 here and None in what was learned.")
+    limited = ran(name, tmp_path / "two", tanh_constant=2.5)
+    assert "tanh_constant is None here and 2.5 in what" in refused(name, out, limited)
+    made(name, tanh_constant=2.5, learning_rate=1e-4, start_from=limited)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "first"),
+    [
+        ("enas", {"baseline_momentum": 0.9, "update_every": 2}, None),
+        ("enas", {"baseline_momentum": 0.9, "update_every": 2, "first_baseline": 0.25}, 0.25),
+        ("lstm-reinforce", {}, None),
+    ],
+)
+def test_a_search_that_goes_on_begins_with_the_level_of_its_own_rewards(
+    name: str, arguments: dict[str, Any], first: float | None, tmp_path: Path
+) -> None:
+    start = ran(name, tmp_path / "one", num_envs=1, **arguments)
+    agent = made(name, num_envs=1, start_from=start, **arguments)
+    assert agent.baseline == first
+    assert "baseline" not in agent_state.read(start / agent_state.FILE)[1]
+
+
 def test_a_damaged_file_is_refused_in_a_sentence_wherever_it_is_damaged(tmp_path: Path) -> None:
     start, out, rng = ran("score-keeping", tmp_path / "one"), tmp_path / "out", np.random.default_rng(0)
     whole = (start / agent_state.FILE).read_bytes()

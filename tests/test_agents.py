@@ -131,6 +131,18 @@ def test_a_search_cut_at_any_line_of_its_journal_ends_as_it_would_have(name: str
 
 
 @pytest.mark.parametrize("name", AGENTS)
+def test_a_search_of_a_single_window_is_never_refused_for_a_default_and_warned_of_once(
+    name: str, tmp_path: Path
+) -> None:
+    agent_class, args = agent_of(name, windows=1, num_envs=1, out=tmp_path / "run")
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        search.run(agent_class, args, name, page=False)
+    told = [str(one.message) for one in said if "nothing" in str(one.message)]
+    assert len(told) == (name in ("enas", "ppo", "regularized-evolution"))
+
+
+@pytest.mark.parametrize("name", AGENTS)
 def test_the_view_that_it_does_not_act_on_is_refused_before_anything_is_written(name: str, tmp_path: Path) -> None:
     agent_class, args = agent_of(name, out=tmp_path / "run")
     whole, sequential = "ArchSearch-Synthetic-v0", "ArchSearch-Synthetic-Sequential-v0"

@@ -11,6 +11,7 @@ from archgym.agents.bananas import Agent, Args, fit, forward, gradients
 from archgym.search_space import Constraint, SearchSpace, max_params
 from archgym.search_spaces.grid import sized
 from archgym.search_spaces.mlp_wide import SPACE as WIDE
+from archgym.stats import ranking
 
 GRID = sized("5x4")
 LIMITED = WIDE.constrained(max_params(WIDE, 3000, 4, 2))
@@ -167,10 +168,28 @@ def test_candidates_are_the_parents_their_neighbours_and_random_ones() -> None:
 
 
 def test_the_recommendation_is_the_best_predicted_of_what_was_seen() -> None:
-    agent, actions = search(GRID, 9)  # 36 rewards, the last fit at the last window
-    seen = np.unique(actions.reshape(-1, 5), axis=0)
-    best = seen[np.argsort(-agent.predict(list(seen)).mean(0), kind="stable")[:3]]
-    assert np.array_equal(agent.recommend(3), best)
+    for windows in (9, 11):  # 36 rewards, of which the last fit knew all; 44, of which it knew 36
+        agent, actions = search(GRID, windows)
+        assert agent.fitted == 36
+        found = agent.recommend(3)
+        assert agent.fitted == 4 * windows
+        seen = np.unique(actions.reshape(-1, 5), axis=0)
+        best = seen[np.argsort(-agent.predict(list(seen)).mean(0), kind="stable")[:3]]
+        assert np.array_equal(found, best)
+        assert np.array_equal(agent.recommend(3), found)  # asking again changes nothing
+
+
+def test_what_was_found_after_the_last_fit_can_be_recommended() -> None:
+    agent = agent_on(sized("1x4"), refit=100)
+    for options, rewards in (([1, 1, 2, 2, 3, 3], [0.1, 0.2, 0.0, 0.1, 0.2, 0.1]), ([1, 2, 3, 2, 1, 3], [0.1] * 6)):
+        agent.act(observations(6))
+        agent.actions[-1] = np.array(options)[:, None]
+        agent.learn(np.array(rewards), {})
+    agent.act(observations(6))
+    agent.actions[-1] = np.array([[0], [1], [0], [2], [3], [3]])
+    agent.learn(np.array([5.0, 0.1, 5.0, 0.0, 0.1, 0.1]), {})
+    assert agent.fitted == 12
+    assert agent.recommend(1)[0].tolist() == [0]
 
 
 def test_rewards_lose_their_trend_and_get_a_spread_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -192,10 +211,17 @@ def test_rewards_lose_their_trend_and_get_a_spread_of_one(monkeypatch: pytest.Mo
 # The edges
 
 
-def test_a_search_shorter_than_the_warm_up_recommends_what_it_has_tried() -> None:
-    agent, actions = search(GRID, 2, 3)
+def test_a_search_shorter_than_the_warm_up_recommends_by_the_incumbents_rule() -> None:
+    agent, actions = search(sized("2x2"), 2, 3)
     assert not agent.weights
-    assert np.array_equal(agent.recommend(3), actions[0])
+    rewards = -actions.mean(-1)
+    agent.envs.unwrapped.histories = [
+        [SimpleNamespace(action=tuple(action), reward=reward) for action, reward in zip(own, earned, strict=True)]
+        for own, earned in zip(actions.transpose(1, 0, 2).tolist(), rewards.T.tolist(), strict=True)
+    ]
+    found = [tuple(one.tolist()) for one in agent.recommend(4)]
+    assert found == ranking(actions, rewards)
+    assert len(set(found)) == len(found) < 6  # some were tried twice
 
 
 def test_a_space_smaller_than_the_window_is_filled_up_at_random() -> None:
@@ -228,3 +254,6 @@ def test_wrong_rates_are_refused_with_a_sentence() -> None:
         agent_on(GRID, learning_rate=0.0)
     with pytest.raises(ValueError, match="weight_decay: expected"):
         agent_on(GRID, weight_decay=-1.0)
+    for name in ("learning_rate", "weight_decay"):
+        with pytest.raises(ValueError, match=f"{name}: expected a finite number, got inf"):
+            agent_on(GRID, **{name: float("inf")})

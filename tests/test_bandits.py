@@ -224,6 +224,37 @@ def test_ultho_picks_the_choice_and_then_the_option_by_their_upper_bounds() -> N
     assert len(agent.choices.last[1]) == len(arms.last[0]) == 2
 
 
+def test_the_members_of_ultho_take_turns_with_the_choices_and_options_of_a_window() -> None:
+    agent, _ = search(sized("6x4"), 10, bandit="ultho")
+    for _ in range(2):  # counted anew in every window
+        agent.act(observations(24))
+        assert agent.choices.under_way.tolist() == [4.0] * 6
+        assert all(arms.under_way.tolist() == [1.0] * 4 for arms in agent.arms)
+    agent.act(observations(16))
+    assert sorted(agent.choices.under_way.tolist()) == [2.0] * 2 + [3.0] * 4
+    assert max(arms.under_way.max() for arms in agent.arms) == 1.0
+
+
+@pytest.mark.parametrize(("members", "distinct"), [(4, 2), (8, 4), (16, 10)])
+def test_the_members_of_ultho_spread_over_architectures(members: int, distinct: int) -> None:
+    found = []
+    for seed in range(8):
+        agent, rng = (
+            agent_on(sized("6x4"), bandit="ultho", windows=20, num_envs=members, seed=seed),
+            np.random.default_rng(seed),
+        )
+        for _ in range(20):
+            actions = agent.act(observations(members))
+            agent.learn(rng.normal(-actions.mean(1), 0.3), {})
+            found.append(len({tuple(one) for one in actions.tolist()}))
+    assert np.mean(found) > distinct
+
+
+def test_sixteen_members_of_ultho_find_the_best_of_a_sum_over_the_choices() -> None:
+    regrets = [search(sized("6x4"), 12, 16, bandit="ultho", seed=seed)[0].recommend(1)[0].mean() for seed in range(8)]
+    assert np.mean(regrets) < 0.1  # 0 is the best, 1.5 at random; members that stay together come to 0.2
+
+
 # Recommendations
 
 
@@ -247,12 +278,21 @@ def test_what_the_earlier_choices_force_is_no_merit_of_a_recommendation() -> Non
 
 
 @pytest.mark.parametrize(
-    "arguments",
+    ("bandit", "arguments", "sentence"),
     [
-        *({"bandit": "ulthos"}, {"exploration_weight": -1.0}, {"mixing": 0.0}, {"mixing": 1.5}),
-        *({"rate": 0.0}, {"recent": 0}),
+        ("ulthos", {}, "unknown bandit 'ulthos'.*Did you mean 'ultho'"),
+        ("ucb", {"exploration_weight": -1.0}, "exploration_weight: expected a number of at least 0, got -1.0"),
+        ("ucb", {"exploration_weight": float("inf")}, "exploration_weight: expected a finite number, got inf"),
+        ("exp3", {"mixing": 0.0}, "mixing: expected a number above 0 and up to 1, got 0.0"),
+        ("ucb", {"mixing": 1.5}, "mixing: expected a number above 0 and up to 1, got 1.5"),
+        ("exp3", {"rate": 0.0}, "rate: expected a positive number or None, got 0.0"),
+        ("ultho", {"recent": 0}, "recent: expected a positive number of scores, got 0"),
+        ("exp3", {"exploration_weight": 2.0}, "exploration_weight: expected no value beside bandit 'exp3', got 2.0"),
+        ("ultho", {"mixing": 0.5}, "mixing: expected no value beside bandit 'ultho', got 0.5"),
+        ("ucb", {"rate": 0.5}, "rate: expected no value beside bandit 'ucb', got 0.5"),
+        ("exp3", {"recent": 5}, "recent: expected no value beside bandit 'exp3', got 5"),
     ],
 )
-def test_a_wrong_setting_is_refused_with_a_sentence(arguments: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=next(iter(arguments))):
-        agent_on(GRID, **arguments)
+def test_a_wrong_setting_is_refused_with_a_sentence(bandit: str, arguments: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        agent_on(GRID, bandit=bandit, **arguments)

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 import archgym  # noqa: F401  (registers the ids)
-from archgym.agents.dqn import Agent, Args, best, drafts, linear_schedule
+from archgym import drafts
+from archgym.agents.dqn import Agent, Args, best, linear_schedule
 from archgym.running import search
 from archgym.stats import detrend
 
@@ -43,7 +44,7 @@ def constant(network: torch.nn.Module, values: Any) -> None:
 
 
 def q_of(agent: Agent, architecture: Any, choice: int) -> float:
-    rows = torch.from_numpy(drafts(agent.space, np.array([architecture])[:, :choice]))
+    rows = torch.from_numpy(drafts.encode(agent.space, np.array([architecture])[:, :choice]))
     with torch.no_grad():
         return float(agent.q_network(rows)[0, architecture[choice]])
 
@@ -209,7 +210,7 @@ def test_drafts_are_what_observations_end_with(space: str) -> None:
     observations, _ = envs.reset(seed=1)
     prefixes = np.zeros((2, 0), dtype=np.int64)
     for _ in range(2 * agent.choices):
-        assert (drafts(agent.space, prefixes) == observations[:, -agent.draft :]).all()
+        assert (drafts.encode(agent.space, prefixes) == observations[:, -agent.draft :]).all()
         actions = agent.act(observations)
         assert (agent.inputs[agent.t] == observations[:, -agent.draft :]).all()
         observations, rewards, _, _, infos = envs.step(actions)
@@ -233,7 +234,7 @@ def test_it_recommends_the_highest_q_of_all_where_the_beam_holds_all() -> None:
 
 def test_on_the_whole_observation_it_recommends_what_the_members_hold_for_best_on_average() -> None:
     _, agent, _ = live(inputs="all")
-    rows = [drafts(agent.space, one[None, :2]) for one in agent.space.enumerate()]
+    rows = [drafts.encode(agent.space, one[None, :2]) for one in agent.space.enumerate()]
     last = [int(one[2]) for one in agent.space.enumerate()]
     with torch.no_grad():
         values = [
@@ -282,11 +283,26 @@ def test_a_space_of_one_choice_is_searched() -> None:
         ("tau", 0.0, "a number from more than 0 to 1"),
         ("start_e", -0.1, "a number from 0 to 1"),
         ("exploration_fraction", 0.0, "a number from more than 0 to 1"),
+        ("learning_rate", float("inf"), "a finite number"),
+        ("learning_starts", 25, r"at most 24 \(a member's decisions in this search\)"),
+        ("train_frequency", 25, r"at most 24 \(a member's decisions in this search\)"),
     ],
 )
 def test_wrong_settings_are_refused(name: str, value: float, expected: str) -> None:
     with pytest.raises(ValueError, match=f"^{name}: expected {expected}, got {value}"):
         make(**{name: value})
+
+
+def test_a_search_may_end_with_its_first_gradient_step_but_not_before() -> None:
+    assert "losses/td_loss" in live(learning_starts=24)[1].scalars
+    assert "losses/td_loss" in live(learning_starts=20, train_frequency=20)[1].scalars
+    with pytest.raises(ValueError, match=r"learning_starts: expected at most 20 .*, got 21; nothing would be learned"):
+        make(learning_starts=21, train_frequency=20)  # steps at decision 20 alone
+
+
+def test_the_default_start_of_learning_is_not_refused_where_a_rare_step_never_comes() -> None:
+    with pytest.warns(UserWarning, match="learning_starts: expected at most 2 .*, got 3; nothing would be learned"):
+        make(windows=1, train_frequency=2)
 
 
 def test_unknown_inputs_are_refused() -> None:

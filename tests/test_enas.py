@@ -72,7 +72,8 @@ def test_the_controller_is_updated_once_every_ten_windows_of_all_members_togethe
     assert updates(agent_on(controller="mazyavkina", num_envs=1, windows=60), 35, members=1) == [10, 20, 30]
     assert updates(agent_on(controller="mazyavkina"), 10) == [3, 6, 9]  # four at a time: after twelve
     assert updates(agent_on(update_every=3, warmup=0.0, num_envs=1), 8, members=1) == [3, 6]
-    assert updates(agent_on(controller="enas"), 3) == [1, 2, 3]
+    assert updates(agent_on(controller="enas", num_envs=1, windows=60), 25, members=1) == [10, 20]
+    assert updates(agent_on(controller="enas", num_envs=1, update_every=10), 10, members=1) == [10]
 
 
 def test_the_default_learns_nothing_in_the_first_fifth_of_the_windows() -> None:
@@ -122,13 +123,41 @@ def test_the_baseline_of_mazyavkina_keeps_a_fifth_of_its_old_value_and_begins_at
     assert agent.baseline == pytest.approx(0.2 * 1.6 + 0.8 * 3.0)
 
 
-def test_the_baseline_of_enas_begins_with_the_first_rewards_and_hardly_moves() -> None:
-    agent = agent_on(controller="enas", num_envs=2)
+def test_the_baseline_of_enas_begins_at_nothing_and_an_update_moves_it_as_ten_samples_do() -> None:
+    agent = agent_on(controller="enas", num_envs=5)
+    agent.rewards = [np.full(5, 2.0), np.full(5, 2.0)]
+    assert agent.advantage(2).tolist() == [2.0] * 10  # less 0
+    expected = 0.0
+    for _ in range(10):
+        expected = 0.99 * expected + 0.01 * 2.0
+    assert agent.baseline == pytest.approx(expected)
+
+
+def test_without_a_first_one_the_baseline_begins_with_the_first_rewards() -> None:
+    agent = agent_on(num_envs=2, baseline_momentum=0.5)
     agent.rewards = [np.array([1.0, 3.0])]
     assert agent.advantage(1).tolist() == [-1.0, 1.0]
     agent.rewards.append(np.array([2.0, 5.0]))
     assert agent.advantage(1) == pytest.approx([0.0, 3.0])
-    assert agent.baseline == pytest.approx(0.999 * 2 + 0.001 * 3.5)
+    assert agent.baseline == pytest.approx(0.5 * 2 + 0.5 * 3.5)
+
+
+def test_the_entropy_of_enas_is_a_part_of_the_reward_and_has_no_gradient() -> None:
+    settings = {"controller": "enas", "windows": 30, "num_envs": 5}
+    agent, twin = agent_on(**settings), agent_on(**settings)
+    with torch.no_grad():
+        for one in (agent, twin):
+            one.controller.heads[0].bias[0] += 8.0  # far from uniform: the entropies differ
+    architectures = np.concatenate([twin.act(np.zeros((5, 1), np.float32)) for _ in range(2)])
+    rewards = np.random.default_rng(1).normal(size=(2, 5))
+    for own in rewards:
+        window(agent, own)
+    _, log_probability, entropy = twin.controller(10, given=architectures)
+    earned = torch.from_numpy(rewards.ravel()).float() + 1e-3 * entropy.detach()  # less a baseline of 0
+    (-(earned * log_probability).mean()).backward()
+    torch.optim.Adam(twin.controller.parameters(), lr=1e-3, betas=(0.0, 0.999), eps=1e-3).step()
+    assert torch.allclose(weights(agent), weights(twin), atol=1e-7)
+    assert agent.baseline == pytest.approx((1 - 0.99**10) * float(earned.mean()))
 
 
 def test_a_tide_that_lifts_all_rewards_is_no_merit_to_the_default() -> None:
@@ -140,25 +169,38 @@ def test_a_tide_that_lifts_all_rewards_is_no_merit_to_the_default() -> None:
     assert agent.advantage(2) == pytest.approx(still)
 
 
-def test_the_step_size_of_mazyavkina_falls_to_nothing_by_a_cosine() -> None:
-    agent, found = agent_on(controller="mazyavkina", num_envs=1, windows=20), []
-    for _ in range(20):
-        window(agent, [1.0])
-        found.append(agent.optimizer.param_groups[0]["lr"])
-    assert found[:9] == [1e-3] * 9
-    assert found[9] == pytest.approx(0.5e-3)
-    assert found[19] == pytest.approx(0.0, abs=1e-12)
+def test_the_step_size_of_mazyavkina_falls_by_a_cosine_from_a_whole_first_to_a_last_step_that_counts() -> None:
+    agent, found = agent_on(controller="mazyavkina", num_envs=1, windows=40), []
+    for number in range(1, 41):
+        before = weights(agent)
+        window(agent, [float(number)])
+        if number % 10 == 0:
+            found.append(agent.optimizer.param_groups[0]["lr"])
+            assert not torch.equal(weights(agent), before)
+    assert found == pytest.approx([0.5e-3 * (1 + np.cos(np.pi * share)) for share in (0, 0.25, 0.5, 0.75)])
 
 
 def test_the_papers_settings_are_those_that_are_known() -> None:
     enas, other = agent_on(controller="enas"), agent_on(controller="mazyavkina")
     assert (enas.controller.temperature, enas.controller.tanh_constant) == (5.0, 2.5)
     assert (other.controller.temperature, other.controller.tanh_constant) == (1.0, None)
-    assert other.controller.lstm.hidden_size == 64
-    for agent in (enas, other):
-        assert agent.optimizer.param_groups[0]["lr"] == 1e-3
-        assert agent.args.entropy_coefficient == 1e-4
-    assert (other.args.update_every, other.args.max_grad_norm) == (10, 0.5)
+    assert (enas.controller.lstm.hidden_size, other.controller.lstm.hidden_size) == (100, 64)
+    for agent, betas, epsilon in ((enas, (0.0, 0.999), 1e-3), (other, (0.9, 0.999), 1e-5)):
+        group = agent.optimizer.param_groups[0]
+        assert (group["lr"], group["betas"], group["eps"]) == (1e-3, betas, epsilon)
+    assert (enas.args.update_every, enas.args.max_grad_norm, enas.args.entropy_coefficient) == (10, None, 1e-3)
+    assert (other.args.update_every, other.args.max_grad_norm, other.args.entropy_coefficient) == (10, 0.5, 1e-4)
+
+
+def test_a_search_that_ends_before_the_first_update_is_refused_or_said_where_nobody_asked_for_it() -> None:
+    with pytest.raises(ValueError, match=r"update_every: expected at most 8 .*, got 9; nothing would be learned"):
+        agent_on(windows=2, update_every=9)
+    assert updates(agent_on(windows=2, update_every=8, warmup=0.0), 2) == [2]
+    with pytest.raises(ValueError, match=r"warmup: expected less than 0.6 .* after 3 of 5 windows\), got 0.7; nothing"):
+        agent_on(windows=5, num_envs=1, update_every=3, warmup=0.7)
+    for controller in ("default", "enas", "mazyavkina"):
+        with pytest.warns(UserWarning, match="update_every: expected at most 8 .*, got 10; nothing would be learned"):
+            agent_on(windows=2, controller=controller)
 
 
 def test_it_recommends_what_the_controller_finds_most_probable() -> None:
@@ -178,6 +220,14 @@ def test_it_recommends_what_the_controller_finds_most_probable() -> None:
             for preset, own in PRESETS.items()
             for name in own
         ),
+        ({"first_baseline": 0.0}, "first_baseline: expected no value beside baseline_momentum None, got 0.0"),
+        (
+            {"first_baseline": float("nan"), "baseline_momentum": 0.5},
+            "first_baseline: expected a finite number, got nan",
+        ),
+        ({"learning_rate": float("inf")}, "learning_rate: expected a finite number, got inf"),
+        ({"entropy_coefficient": float("inf")}, "entropy_coefficient: expected a finite number, got inf"),
+        ({"adam_beta1": 1.0}, "adam_beta1: expected a number from 0 to less than 1, got 1.0"),
         ({"update_every": 0}, "update_every: expected a positive number, got 0"),
         ({"hidden_size": 0}, "hidden_size: expected a positive number, got 0"),
         ({"baseline_momentum": 1.5}, "baseline_momentum: expected a number from 0 to 1, got 1.5"),

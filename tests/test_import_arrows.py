@@ -23,6 +23,7 @@ ROWS = {
     "stats": "",
     "search_space": "lookup",
     "search_spaces": "search_space search_spaces",
+    "drafts": "search_space",
     "papers": "lookup",
     "table_card": "files lookup",
     "settings": "lookup papers table_card",
@@ -66,15 +67,15 @@ ROWS = {
     "doctor": "export inner population problem settings speed supernet table table_card",
     "pages": "files pages search_space stats",
     "envs": (
-        "budget compiled envs evaluator evaluators export journal lookup pages problem rewards search_space settings "
-        "stats tabular window"
+        "budget compiled drafts envs evaluator evaluators export journal lookup pages problem rewards search_space "
+        "settings stats tabular window"
     ),
     "running": (
         "budget evaluator evaluators export files journal lookup pages papers problem provenance running search_space "
         "settings stats table_card tabular window"
     ),
     "lstm_controller": "search_space",
-    "agents": "lookup lstm_controller running search_space settings stats",
+    "agents": "drafts lookup lstm_controller running search_space settings stats",
     "table_tools": (
         "evaluators lookup problem provenance running search_space settings stats table table_card table_file "
         "table_tools"

@@ -185,6 +185,8 @@ def test_each_member_is_compared_with_the_others_at_the_same_window() -> None:
     assert found == pytest.approx(expected)
     assert agent_on(SPACE, num_envs=4).advantage(rewards + 10) == pytest.approx(expected)  # a rising tide is no merit
     assert np.isfinite(agent_on(SPACE, num_envs=4).advantage(np.ones(4))).all()
+    for better in (0.001, 50.0):  # of two the spread is half the difference
+        assert agent_on(SPACE, num_envs=2).advantage(np.array([better, 0.0])) == pytest.approx([2.0, -2.0], rel=1e-4)
 
 
 @pytest.mark.parametrize("winner", [0, 1, 2, 3])
@@ -298,7 +300,10 @@ def test_ppo_too_waits_for_the_warm_up_and_copes_with_one_member() -> None:
         ({"clip_coef": 0.1}, "clip_coef: expected no value beside update 'reinforce', got 0.1"),
         ({"update": "ppo", "update_epochs": 0}, "update_epochs: expected a positive number, got 0"),
         ({"update": "ppo", "clip_coef": 0.0}, "clip_coef: expected a positive number, got 0.0"),
-        ({"baseline_decay": 1.1}, "baseline_decay: expected a number from 0 to 1, got 1.1"),
+        ({"num_envs": 1, "baseline_decay": 1.1}, "baseline_decay: expected a number from 0 to 1, got 1.1"),
+        ({"baseline_decay": 0.5}, "baseline_decay: expected no value beside num_envs 16, got 0.5"),
+        ({"learning_rate": float("inf")}, "learning_rate: expected a finite number, got inf"),
+        ({"entropy_coefficient": float("inf")}, "entropy_coefficient: expected a finite number, got inf"),
         ({"tanh_constant": 0.0}, "tanh_constant: expected a positive number, got 0.0"),
         ({"entropy_coefficient": -0.1}, "entropy_coefficient: expected a number of at least 0, got -0.1"),
         ({"warmup": 2.0}, "warmup: expected a share of the windows from 0 to less than 1, got 2.0"),

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 import archgym  # noqa: F401  (registers the ids)
+from archgym import drafts
 from archgym.agents import ppo
-from archgym.agents.ppo import Agent, Args, advantages, drafts
+from archgym.agents.ppo import Agent, Args, advantages
 from archgym.running import search
 
 ENV_ID = "ArchSearch-Synthetic-Sequential-v0"
@@ -75,6 +76,8 @@ def test_members_are_compared_within_a_window_and_one_alone_with_its_past() -> N
     assert agent.merit(rewards) == pytest.approx(expected)
     assert agent.merit(rewards + 10) == pytest.approx(expected)  # a rising tide is no merit
     assert agent.merit(np.full(4, -1.0)).tolist() == [0.0] * 4  # all diverged
+    for better in (0.001, 50.0):  # of two the spread is half the difference
+        assert make(2)[1].merit(np.array([better, 0.0])) == pytest.approx([2.0, -2.0], rel=1e-4)
     _, alone = make(1, baseline_decay=0.5)
     found = [float(alone.merit(np.array([reward]))[0]) for reward in (1.0, 2.0, 4.0)]
     assert found == [0.0, 2.0 - 1.0, 4.0 - 1.5]
@@ -85,7 +88,7 @@ def test_members_are_compared_within_a_window_and_one_alone_with_its_past() -> N
 
 def rollout(agent: Agent, merits: Any, actions: Any = (0, 1, 2, 0)) -> None:
     """Put one architecture's decisions of 4 members into the rollout, all of them of the first choice, and update."""
-    inputs = np.tile(drafts(agent.space, np.zeros((1, 0), dtype=np.int64)), (4, 1))
+    inputs = np.tile(drafts.encode(agent.space, np.zeros((1, 0), dtype=np.int64)), (4, 1))
     masks = np.ones((4, 3), dtype=bool)
     with torch.no_grad():
         logs = agent.log_probabilities(torch.from_numpy(inputs), torch.from_numpy(masks)).double().numpy()
@@ -96,7 +99,7 @@ def rollout(agent: Agent, merits: Any, actions: Any = (0, 1, 2, 0)) -> None:
 
 
 def first_choice(agent: Agent) -> np.ndarray:
-    inputs = torch.from_numpy(drafts(agent.space, np.zeros((1, 0), dtype=np.int64)))
+    inputs = torch.from_numpy(drafts.encode(agent.space, np.zeros((1, 0), dtype=np.int64)))
     with torch.no_grad():
         return agent.log_probabilities(inputs, torch.ones((1, 3), dtype=torch.bool)).exp()[0].numpy()
 
@@ -124,7 +127,7 @@ def test_once_a_ratio_has_left_the_clipping_range_it_is_pushed_no_further() -> N
 
 def test_the_losses_of_a_first_step_are_those_of_the_formulas() -> None:
     _, agent = make(update_epochs=1, norm_adv=False, clip_vloss=False)
-    inputs = torch.from_numpy(drafts(agent.space, np.zeros((1, 0), dtype=np.int64)))
+    inputs = torch.from_numpy(drafts.encode(agent.space, np.zeros((1, 0), dtype=np.int64)))
     with torch.no_grad():
         value = float(agent.critic(inputs))
     probabilities = first_choice(agent)
@@ -195,8 +198,9 @@ def test_nothing_is_learned_before_a_rollout_is_full_and_something_is_then() -> 
     assert set(told) == {f"losses/{name}" for name in ("policy_loss", "value_loss", "entropy", "approx_kl")}
 
 
-def test_a_search_shorter_than_a_rollout_ends_without_learning() -> None:
-    _, agent, actions = live(1, windows=2)
+def test_a_search_shorter_than_the_default_rollout_says_so_and_ends_without_learning() -> None:
+    with pytest.warns(UserWarning, match="num_steps: expected at most 6 .*, got 12; nothing would be learned"):
+        _, agent, actions = live(1, windows=2)
     assert agent.updates == 0
     assert len(actions[0]) == 2
 
@@ -208,6 +212,11 @@ def test_all_members_diverged_or_alike_leave_finite_weights() -> None:
         observations, rewards, _, _, infos = envs.step(agent.act(observations))
         agent.learn(-np.ones_like(rewards) if "env_steps" in infos else rewards, infos)
     assert all(np.isfinite(part).all() for part in weights(agent))
+
+
+def test_a_rollout_of_the_whole_search_is_learned_from_in_as_many_minibatches_as_can_be_normalised() -> None:
+    _, agent, _ = live(4, windows=2, num_steps=6, num_minibatches=12)
+    assert agent.updates == 1
 
 
 @pytest.mark.parametrize("arguments", [{}, {"inputs": "all"}, {"num_minibatches": 3}])
@@ -256,7 +265,7 @@ def test_drafts_are_what_observations_end_with(space: str) -> None:
     rng = np.random.default_rng(0)
     prefixes = np.zeros((2, 0), dtype=np.int64)
     for _ in range(2 * len(agent.space.choices)):
-        assert (drafts(agent.space, prefixes) == observations[:, -agent.draft :]).all()
+        assert (drafts.encode(agent.space, prefixes) == observations[:, -agent.draft :]).all()
         masks = envs.unwrapped.action_masks()
         actions = np.where(masks, rng.random(masks.shape), -1.0).argmax(-1)
         observations = envs.step(actions)[0]
@@ -285,7 +294,7 @@ def test_it_recommends_the_most_probable_architectures(inputs: str) -> None:
     for architecture in space.enumerate():
         total = 0.0
         for choice, option in enumerate(architecture):
-            rows = drafts(space, architecture[None, :choice])
+            rows = drafts.encode(space, architecture[None, :choice])
             lives = agent.lives if inputs == "all" else np.zeros((1, 0), dtype=np.float32)
             both = torch.from_numpy(np.hstack([lives, np.tile(rows, (len(lives), 1))]))
             with torch.no_grad():
@@ -312,8 +321,17 @@ def test_a_space_of_one_choice_is_searched() -> None:
         (4, {"num_steps": 4}, "num_steps: expected a multiple of the 3 choices"),
         (4, {"num_steps": 0}, "num_steps: expected a multiple of the 3 choices"),
         (1, {"num_steps": 3}, "num_steps: expected at least 6 for one member alone"),
-        (4, {"num_minibatches": 13}, "num_minibatches: expected 1 to 12"),
-        (4, {"num_minibatches": 0}, "num_minibatches: expected 1 to 12"),
+        (4, {"num_minibatches": 7}, "num_minibatches: expected 1 to 6 .*two in each to be normalised.*, got 7"),
+        (4, {"num_minibatches": 0}, "num_minibatches: expected 1 to 6"),
+        (4, {"num_minibatches": 13, "norm_adv": False}, "num_minibatches: expected 1 to 12 .*decisions.*, got 13"),
+        (4, {"num_steps": 27}, "num_steps: expected at most 24 .*, got 27; nothing would be learned"),
+        (4, {"baseline_decay": 0.5}, "baseline_decay: expected no value beside num_envs 4, got 0.5"),
+        (4, {"ent_coef": -0.1}, "ent_coef: expected a number of at least 0, got -0.1"),
+        (4, {"ent_coef": float("nan")}, "ent_coef: expected a number of at least 0, got nan"),
+        (4, {"vf_coef": float("nan")}, "vf_coef: expected a number of at least 0, got nan"),
+        (4, {"vf_coef": float("inf")}, "vf_coef: expected a finite number, got inf"),
+        (4, {"target_kl": 0.0}, "target_kl: expected a positive number, got 0.0"),
+        (4, {"target_kl": float("inf")}, "target_kl: expected a finite number, got inf"),
         (4, {"inputs": "drafts"}, "unknown inputs 'drafts'.*Did you mean 'draft'"),
         (4, {"learning_rate": 0.0}, "learning_rate: expected a positive number, got 0.0"),
         (4, {"update_epochs": 0}, "update_epochs: expected a positive number, got 0"),

@@ -170,6 +170,12 @@ def test_what_means_nothing_beside_shared_weights_is_refused(arguments: dict[str
         agent_on(Scorer(SPACE, 4), **{"selection": "shared", **arguments})
 
 
+@pytest.mark.parametrize("name", ["draws", "finalists", "draw_episodes", "final_episodes"])
+def test_the_settings_of_the_selection_are_refused_where_there_is_none(name: str) -> None:
+    with pytest.raises(ValueError, match=f"{name}: expected no value beside selection 'incumbent', got 9"):
+        agent_on(Scorer(SPACE, 1), **{name: 9})
+
+
 def test_where_nothing_is_trained_there_are_no_shared_weights_to_select_with() -> None:
     with pytest.raises(ValueError, match="selection: expected 'incumbent' where nothing is trained"):
         shared(Scorer(SPACE, 1, trains=False))

@@ -1,5 +1,6 @@
 """Regularized evolution: who is a parent, what a mutation is, and who dies."""
 
+import warnings
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,7 +20,8 @@ LIMITED = WIDE.constrained(max_params(WIDE, 3000, 4, 2))
 
 def agent_on(space: SearchSpace, **arguments: Any) -> Agent:
     """Make the agent on something that has a space, which is all that it asks for."""
-    return Agent(SimpleNamespace(unwrapped=SimpleNamespace(search_space=space)), Args(**arguments))
+    given = {"windows": 60, **arguments}
+    return Agent(SimpleNamespace(unwrapped=SimpleNamespace(search_space=space)), Args(**given))
 
 
 def window(agent: Agent, rewards: list[float]) -> list[tuple[int, ...]]:
@@ -57,10 +59,28 @@ def test_nothing_is_bred_before_the_population_is_full() -> None:
 
 
 def test_a_search_shorter_than_the_population_is_random_search() -> None:
-    agent, rng = agent_on(GRID, population=50, seed=3), agent_on(GRID, seed=3).rng
+    with pytest.warns(UserWarning, match="population: expected at most 11 .*, got 50; nothing is bred"):
+        agent = agent_on(GRID, population=50, seed=3, windows=12)
+    rng = agent_on(GRID, population=20, seed=3).rng
     assert [one for _ in range(12) for one in window(agent, [1.0])] == [
         tuple(GRID.sample(rng).tolist()) for _ in range(12)
     ]
+
+
+@pytest.mark.parametrize(("windows", "members", "bred"), [(6, 5, False), (7, 5, True), (30, 1, False), (31, 1, True)])
+def test_it_says_beforehand_that_the_population_will_not_be_full_before_the_last_window(
+    windows: int, members: int, bred: bool
+) -> None:
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        agent = agent_on(GRID, windows=windows, num_envs=members)
+    assert bool(said) != bred
+    found: list[int] = []
+    mutate = agent.mutate
+    agent.mutate = lambda parent: (found.append(1), mutate(parent))[1]  # type: ignore[method-assign, func-returns-value]
+    for _ in range(windows):
+        window(agent, [0.0] * members)
+    assert bool(found) == bred
 
 
 def test_a_population_smaller_than_a_window_keeps_the_last_of_it() -> None:

@@ -139,6 +139,26 @@ def test_a_constraint_holds_for_every_choice() -> None:
             assert limited.canonical(action).tolist() == action.tolist()
 
 
+def test_what_was_learned_goes_on_in_a_narrower_space_without_what_is_not_in_it() -> None:
+    """Choices are equal, but `--max-params`, or a task with other inputs, leaves fewer architectures."""
+    first = agent_on(WIDE, seed=3)
+    live(first, lambda key: float(key[0]), 1, 60)
+    limited = WIDE.constrained(max_params(WIDE, 3000, 4, 2))
+    agent = agent_on(limited, rule="epsilon-greedy", epsilon=0.0)
+    agent.load_state(first.state())
+    kept = agent.tables[0].windows
+    assert 0 < len(kept) < len(first.tables[0].windows)
+    for key in first.tables[0].windows:
+        assert (key in kept) == bool(limited.mask(key[:-1])[key[-1]])
+        if key in kept:
+            assert (kept[key], agent.tables[0].sums[key]) == (
+                first.tables[0].windows[key],
+                first.tables[0].sums[key],
+            )
+    for action in live(agent, lambda key: 0.0, 1, 10)[:, 0]:
+        assert limited.canonical(action).tolist() == action.tolist()
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -149,6 +169,7 @@ def test_a_constraint_holds_for_every_choice() -> None:
         ({"rule": "epsilon-greedy", "epsilon": 1.5}, "epsilon: expected a number from 0 to 1, got 1.5"),
         ({"exploration_weight": -1.0}, "exploration_weight: expected a number of at least 0, got -1.0"),
         ({"unseen": 0}, "unseen: expected a positive integer, got 0"),
+        ({"exploration_weight": float("inf")}, "exploration_weight: expected a finite number, got inf"),
     ],
 )
 def test_wrong_settings_are_refused(arguments: dict[str, Any], sentence: str) -> None:

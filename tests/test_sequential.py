@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import archgym  # noqa: F401  (registers the ids)
+from archgym import drafts
 from archgym.envs.draft import ILLEGAL_PENALTY, Draft
 from archgym.search_space import max_params
 from archgym.search_spaces.mlp import SPACE as MLP
@@ -240,7 +241,7 @@ def test_the_observation_tells_which_choice_is_asked_what_was_decided_and_what_i
     assert asked.tolist() == [0, 1, 0]
     assert decided.tolist() == [0, 0, 1, 0, 0, 0, 0, 0, 0]
     assert mask.tolist() == [1, 1, 1]
-    assert Draft.size(MLP) == 15
+    assert drafts.size(MLP) == 15
 
 
 @pytest.mark.parametrize("vector", [False, True], ids=["single", "vector"])

@@ -96,8 +96,12 @@ def test_a_promoted_architecture_runs_until_the_next_rung() -> None:
 
 
 def test_with_promotion_by_the_owner_it_alone_promotes_and_rungs_are_pooled() -> None:
-    for transfer, promoted in (("own", False), ("shared", True), ("fresh", True)):
-        agent = agent_on(transfer=transfer, promotion="owner")
+    for own, promoted in (
+        ({"transfer": "own", "promotion": "owner"}, False),
+        ({"transfer": "shared"}, True),
+        ({"transfer": "fresh"}, True),
+    ):
+        agent = agent_on(**own)
         agent.brackets = [(0, 0)]
         trials = [trial(agent, index, 0, [float(index)], owner=index % 2) for index in range(4)]
         assert agent.promotable(0) == [trials[3]]  # of all four, though no member owns three
@@ -258,8 +262,9 @@ def test_no_architecture_is_begun_twice_while_there_are_others() -> None:
     assert len(keys) == len(set(keys))
 
 
-@pytest.mark.parametrize("promotion", ["fork", "owner"])
-@pytest.mark.parametrize("transfer", ["own", "shared", "fresh"])
+@pytest.mark.parametrize(
+    ("transfer", "promotion"), [("own", "fork"), ("own", "owner"), ("shared", "fork"), ("fresh", "fork")]
+)
 @pytest.mark.parametrize("scheduler", ["asha", "halving", "hyperband"])
 def test_a_space_of_two_architectures_can_be_searched_to_the_end(transfer: str, scheduler: str, promotion: str) -> None:
     agent = agent_on(sized("1x2"), transfer=transfer, scheduler=scheduler, promotion=promotion)
@@ -351,6 +356,11 @@ def test_a_search_repeats_under_its_seed() -> None:
         ({"scheduler": "hyperbnd"}, "Did you mean 'hyperband'"),
         ({"sampler": "modle"}, "Did you mean 'model'"),
         ({"promotion": "folk"}, "Did you mean 'fork'"),
+        ({"promotion": "owner"}, "promotion: expected no value beside transfer 'shared', got owner"),
+        (
+            {"promotion": "owner", "transfer": "fresh"},
+            "promotion: expected no value beside transfer 'fresh', got owner",
+        ),
     ],
 )
 def test_wrong_settings_are_refused_with_a_sentence(arguments: dict[str, Any], sentence: str) -> None:

@@ -107,6 +107,34 @@ def test_after_so_many_proposals_outside_the_space_its_own_sample_becomes_the_tr
     assert [trial.value for trial in told] == [0.5, -1.0]
 
 
+@pytest.mark.parametrize("sampler", ["gp", "tpe"])
+def test_until_so_many_rewards_are_in_the_space_is_drawn_from_and_nothing_is_rejected(sampler: str) -> None:
+    narrow = sized("6x4").constrained(Constraint("few", lambda architecture: architecture.sum() % 16 == 0))
+    agent, rng = agent_on(narrow, startup=7, seed=3, sampler=sampler), agent_on(narrow, startup=7, seed=3).rng
+    for _ in range(3):  # 0, 3 and 6 rewards
+        actions = agent.act(observations(3))
+        assert actions.tolist() == [narrow.sample(rng).tolist() for _ in range(3)]
+        agent.learn(-actions.mean(1), {})
+        assert agent.rejected == 0
+
+
+def test_once_so_many_rewards_are_in_proposals_are_the_samplers() -> None:
+    narrow = sized("6x4").constrained(Constraint("few", lambda architecture: architecture.sum() % 16 == 0))
+    for startup, rejected in ((3, True), (4, False)):
+        agent = agent_on(narrow, startup=startup)
+        agent.act(observations(3))
+        agent.learn(np.zeros(3), {})
+        agent.act(observations(3))
+        assert bool(agent.rejected) == rejected
+
+
+def test_samplers_without_a_startup_are_asked_from_the_beginning() -> None:
+    agent = agent_on(GRID, sampler="qmc")
+    actions = agent.act(observations(3))
+    rng = agent_on(GRID, sampler="qmc").rng
+    assert actions.tolist() != [GRID.sample(rng).tolist() for _ in range(3)]
+
+
 def test_a_space_of_one_choice_is_searched_for_longer_than_it_has_options() -> None:
     agent, actions = search(sized("1x2"), windows=15)
     assert set(actions.ravel().tolist()) == {0, 1}
@@ -139,7 +167,10 @@ def test_without_scipy_a_sampler_that_needs_it_says_so(sampler: str, monkeypatch
     [
         ({"sampler": "cmaes"}, "sampler"),
         ({"startup": 0}, "startup: expected"),
-        ({"population": 1}, "population: expected"),
+        ({"sampler": "nsga2", "population": 1}, "population: expected at least 2 individuals, got 1"),
+        ({"population": 20}, "population: expected no value beside sampler 'tpe', got 20"),
+        ({"sampler": "random", "startup": 5}, "startup: expected no value beside sampler 'random', got 5"),
+        ({"sampler": "nsga3", "startup": 5}, "startup: expected no value beside sampler 'nsga3', got 5"),
     ],
 )
 def test_a_wrong_setting_is_refused_with_a_sentence(arguments: dict[str, Any], said: str) -> None:

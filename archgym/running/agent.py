@@ -1,6 +1,11 @@
-"""What an agent is to a search: what it is asked, on which view it acts, its random numbers, the incumbent's rule."""
+"""What an agent is to a search: what it is asked, on which view it acts, its random numbers, the incumbent's rule.
 
-from collections.abc import Sequence
+And the checks of their own settings that several agents make.
+"""
+
+import math
+import warnings
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 import gymnasium as gym
@@ -72,6 +77,59 @@ def check_view(envs: Any, args: SearchArgs) -> None:
         kind, near = "single choices" if by_choices else "whole architectures", view(args.env_id, type(args))
         hint = f" ({near})" if near in gym.registry else ""
         raise ValueError(f"--env-id: expected a view whose actions are {kind}{hint}, got {args.env_id}.")
+
+
+def check_finite(args: SearchArgs, *names: str) -> None:
+    """Refuse settings that are infinite or no number; None, where a setting may be that, is left alone.
+
+    Raises:
+        ValueError: If one of them is.
+    """
+    for name in names:
+        value = getattr(args, name)
+        if value is not None and not math.isfinite(value):
+            raise ValueError(f"{name}: expected a finite number, got {value}.")
+
+
+def check_idle(args: SearchArgs, names: Iterable[str], beside: str) -> None:
+    """Refuse options that another setting leaves without effect.
+
+    An option at its default is never refused: nobody has asked for it.
+
+    Args:
+        args: Of the agent.
+        names: The options that have no effect.
+        beside: The setting that makes it so, as a sentence names it.
+
+    Raises:
+        ValueError: If one of them was given.
+    """
+    for name in names:
+        if getattr(args, name) != getattr(type(args), name):
+            raise ValueError(f"{name}: expected no value beside {beside}, got {getattr(args, name)}.")
+
+
+def check_learns(args: SearchArgs, name: str, learns: bool, expected: str, got: float) -> None:
+    """Refuse a setting with which a search would end before anything is learned.
+
+    A default is no fault of who asked for a short search: that goes on, with a warning.
+
+    Args:
+        args: Of the agent.
+        name: The setting.
+        learns: Whether something will be learned with it.
+        expected: With what something would be, as a sentence says it.
+        got: What the setting is, or follows from its default.
+
+    Raises:
+        ValueError: If nothing will be learned, and the setting is not the default.
+    """
+    if learns:
+        return
+    sentence = f"{name}: expected {expected}, got {got}; nothing would be learned."
+    if getattr(args, name) != getattr(type(args), name):
+        raise ValueError(sentence)
+    warnings.warn(sentence, stacklevel=3)
 
 
 def _by_choices(args_class: type[SearchArgs]) -> bool:

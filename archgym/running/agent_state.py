@@ -2,12 +2,13 @@
 
 An agent that can be continued has two methods. `state()` gives what it has learned as arrays by name; `load_state`
 takes that back, in an agent made with the same arguments. What follows the seed of a search (random numbers, warm-ups)
-is no part of it. The file is a NumPy archive without pickled objects; its entry `card` is JSON that tells agent and
-choices.
+is no part of it, nor is a baseline: the level of the rewards is the task's. The file is a NumPy archive without pickled
+objects; its entry `card` is JSON that tells agent and choices.
 """
 
 import io
 import json
+import math
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 FILE = "agent.npz"
 CARD = "card"
 SCHEMA = 1
+SETTING = "setting."  # what the names of a network's settings begin with
 State = dict[str, NDArray[Any]]
 
 
@@ -138,9 +140,16 @@ def same_shape(state: Mapping[str, NDArray[Any]], own: Mapping[str, NDArray[Any]
             )
 
 
-def of_network(network: "nn.Module", optimizer: "Optimizer") -> State:
-    """Give the weights of a network and its optimizer's numbers (0 where it has made no step yet)."""
-    state = {f"network.{name}": value.detach().numpy().copy() for name, value in network.state_dict().items()}
+def of_network(network: "nn.Module", optimizer: "Optimizer", settings: Mapping[str, float]) -> State:
+    """Give the weights of a network and its optimizer's numbers (0 where it has made no step yet).
+
+    Args:
+        network: Whose weights.
+        optimizer: Adam of these.
+        settings: What they are read with, numbers by name.
+    """
+    state: State = {f"{SETTING}{name}": np.array(value) for name, value in settings.items()}
+    state |= {f"network.{name}": value.detach().numpy().copy() for name, value in network.state_dict().items()}
     for name, parameter in network.named_parameters():
         for key in ("step", "exp_avg", "exp_avg_sq"):
             own = optimizer.state[parameter].get(key) if parameter in optimizer.state else None
@@ -149,18 +158,30 @@ def of_network(network: "nn.Module", optimizer: "Optimizer") -> State:
     return state
 
 
-def into_network(network: "nn.Module", optimizer: "Optimizer", state: Mapping[str, NDArray[Any]]) -> None:
+def into_network(
+    network: "nn.Module", optimizer: "Optimizer", settings: Mapping[str, float], state: Mapping[str, NDArray[Any]]
+) -> None:
     """Put weights and Adam's numbers back, as `of_network` gave them.
 
     Raises:
-        ValueError: If they are those of another network.
+        ValueError: If they are those of another network, or of one with other settings.
     """
     import torch
 
-    own = of_network(network, optimizer)
-    same_shape({name: value for name, value in state.items() if name.partition(".")[1]}, own)
+    same_shape(state, of_network(network, optimizer, settings))
+    for name, value in settings.items():
+        if (was := float(state[f"{SETTING}{name}"])) != value:
+            raise ValueError(
+                f"--start-from: expected an agent of the same settings as this one; {name} is {_limit(value)} here and "
+                f"{_limit(was)} in what was learned."
+            )
     weights = {name: torch.from_numpy(state[f"network.{name}"].copy()) for name in network.state_dict()}
     network.load_state_dict(weights)
     for name, parameter in network.named_parameters():
         keys = ("step", "exp_avg", "exp_avg_sq")
         optimizer.state[parameter] = {key: torch.from_numpy(state[f"{key}.{name}"].copy()) for key in keys}
+
+
+def _limit(value: float) -> float | None:
+    """Write a setting in a sentence as it is given; infinity is a limit that there is not."""
+    return value if math.isfinite(value) else None

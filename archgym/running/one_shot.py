@@ -19,6 +19,9 @@ Key = tuple[int, ...]  # an architecture
 def check(args: SearchArgs, what: str) -> None:
     """Refuse settings under which scores with shared weights mean nothing.
 
+    A planted landscape (`ArchSearch-Synthetic-v0`) is not refused, though it trains nothing: its scores are the true
+    values with noise, which tell whether a selection finds the best that it can.
+
     Args:
         args: Of the search.
         what: Asks for such scores, as a sentence names it.

@@ -2,6 +2,7 @@
 
 import shlex
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -58,7 +59,8 @@ def run(
         folder.mkdir(parents=True, exist_ok=True)
     envs = make(replace(args, evaluation_steps=spent), str(folder / "journal.jsonl"), args.resume)
     write_config(folder, args, name, envs)
-    agent = begin(agent_class, envs, args, name)
+    with warnings.catch_warnings(action="ignore", category=UserWarning):  # it was said in the rehearsal
+        agent = begin(agent_class, envs, args, name)
     begun(folder)
     act(envs, agent, args, name, folder)
     if agent_state.continues(agent):
