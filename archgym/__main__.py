@@ -9,6 +9,7 @@ from typing import Any
 
 import archgym
 from archgym import lookup
+from archgym.running.agent import load_agent
 from archgym.running.launch import main as launch
 from archgym.running.launch import parse, sentences
 
@@ -21,13 +22,15 @@ commands:
   table COMMAND           build recorded tables, check them, take them elsewhere
   report DIR              write the page of a search, a comparison or a study anew
   doctor [--device cpu]   prove on this machine that an action takes effect (`--speed`: what it reaches, in numbers)
-  list                    list tasks, search spaces, agents, environments and recorded tables
+  list                    list tasks, spaces, agents, studies, environments, papers and tables
   --version               print the version
 """
 
 
 def main(given: Sequence[str] | None = None) -> None:
     """Run one command; wrong input ends with one sentence and exit code 2."""
+    if given is None and "" not in sys.path:
+        sys.path.insert(0, "")  # modules of one's own lie in the present folder, as for `python -m archgym`
     words = list(sys.argv[1:] if given is None else given)
     command = words.pop(0) if words else "--help"
     with sentences():
@@ -53,6 +56,8 @@ def main(given: Sequence[str] | None = None) -> None:
 
                 sys.exit(doctor.main(parse(doctor.Args, words, "archgym doctor")))
             case "list":
+                if words and words != ["--help"] and words != ["-h"]:
+                    raise ValueError(f"list: expected no arguments, got {words[0]!r}.")
                 list_names()
             case _:
                 raise lookup.unknown(
@@ -69,7 +74,7 @@ def search(words: list[str]) -> None:
         )
         return
     name = words.pop(0)
-    module = lookup.load("archgym.agents", name, "agent")
+    module = load_agent(name)
     launch(module.Agent, module.Args, name.replace("_", "-"), words)
 
 
@@ -104,6 +109,9 @@ def study(words: list[str]) -> int:
 
 def report(words: list[str]) -> None:
     """Write the page of a search, a comparison or a study anew."""
+    if words in (["-h"], ["--help"]):
+        print("usage: archgym report DIR\n\nWrites the page of a search, a comparison or a study anew.")
+        return
     if len(words) != 1:
         raise ValueError(f"report: expected one run folder, got {len(words)} arguments.")
     folder = Path(words[0])

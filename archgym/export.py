@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from archgym.files import share
 from archgym.problem import Problem
 from archgym.search_space import Architecture
 from archgym.supernet import family_of
@@ -35,7 +36,7 @@ def save(
     """Write `<name>.json`, which describes the network, and `<name>.safetensors`, which holds its weights.
 
     Args:
-        folder: Where; it must exist.
+        folder: Where; it is made if it is not there.
         problem: Where the architecture comes from.
         architecture: Which one.
         weights: Its tensors by name, as `Population.weights` gives them.
@@ -59,5 +60,7 @@ def save(
         ("head" + key[key.index(".") :] if key.startswith("head_") else key): tensor.detach().cpu().contiguous()
         for key, tensor in weights.items()
     }
+    folder.mkdir(parents=True, exist_ok=True)
     save_file(tensors, folder / f"{name}.safetensors")
+    share(folder / f"{name}.safetensors")
     (folder / f"{name}.json").write_text(json.dumps(card, indent=2) + "\n")

@@ -1,8 +1,16 @@
 """Files of the folders that archgym works in: written wholly or not at all, and read with a sentence if damaged."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
+
+
+def share(path: Path) -> None:
+    """Give a file the rights of any new file: safetensors writes for its owner alone."""
+    mask = os.umask(0)
+    os.umask(mask)
+    path.chmod(0o666 & ~mask)
 
 
 def stem(name: str) -> str:

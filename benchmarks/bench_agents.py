@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 import archgym  # noqa: F401  (registers the environments)
 from archgym import lookup
 from archgym.running import search
-from archgym.running.agent import view
+from archgym.running.agent import load_agent, view
 from benchmarks.machine import describe
 from benchmarks.rounds import CLOCK, Contender, Makers, Measured, report, take_turns
 
@@ -58,7 +58,7 @@ class Searches:
     """
 
     def __init__(self, name: str, choices: int, args: Args) -> None:
-        self.module = lookup.load("archgym.agents", name, "agent")
+        self.module = load_agent(name)
         self.env_id = view("ArchSearch-Synthetic-v0", self.module.Args)
         self.choices, self.args, self.largest = choices, args, list[float]()
 

@@ -62,7 +62,7 @@ ROWS = {
     "checkpoint": "evaluator",
     "provenance": "",
     "journal": "checkpoint evaluator provenance search_space window",
-    "export": "problem search_space supernet",
+    "export": "files problem search_space supernet",
     "speed": "inner learners problem settings supernets trainers",
     "doctor": "export inner population problem settings speed supernet table table_card",
     "pages": "files pages search_space stats",

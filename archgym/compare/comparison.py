@@ -34,7 +34,7 @@ from archgym.evaluators import open_evaluator
 from archgym.files import stem
 from archgym.problem import Problem
 from archgym.provenance import versions
-from archgym.running import jobs, protocol, scratch, search, workers
+from archgym.running import claim, jobs, protocol, scratch, search, workers
 from archgym.running.agent import view
 from archgym.running.arguments import SearchArgs, check_arguments
 from archgym.running.arms import Args, Arm, parse_arm
@@ -171,7 +171,7 @@ class Comparison:
 
     def read_plan(self) -> dict[str, Any]:
         """Read what was written down, by this process or an earlier one."""
-        plan: dict[str, Any] = json.loads((self.folder / "plan.json").read_text())
+        plan: dict[str, Any] = json.loads((self.folder / claim.FILE).read_text())
         return plan
 
     @property

@@ -20,11 +20,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from archgym import lookup, table_card
 from archgym import table as tables
+from archgym import table_card
 from archgym.compare.comparison import BEST_OF_K, DRAWN, STREAM, Comparison
 from archgym.files import stem
 from archgym.running import search, workers
+from archgym.running.agent import load_agent
 from archgym.running.arguments import RECOMMENDATIONS, SearchArgs, check_arguments
 from archgym.running.arms import Arm, TabularArgs
 from archgym.stats import ranking
@@ -238,7 +239,7 @@ def search_once(agent: str, args: SearchArgs, envs: Any) -> dict[str, Any]:
         median over the windows. `ends` and `incumbents`: growing numbers of windows, and the incumbent after each.
         `recommended`: the architecture.
     """
-    own = search.begin(lookup.load("archgym.agents", agent, "agent").Agent, envs, args, agent)
+    own = search.begin(load_agent(agent).Agent, envs, args, agent)
     curve, seconds, steps = [], [], 0
     for _, infos, scalars in search.windows(envs, own, args.seed):
         curve.append(round(float(infos["normalised_return"].mean()), 6))

@@ -12,6 +12,7 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
+from archgym import lookup
 from archgym.running.arguments import SEQUENTIAL, SearchArgs
 from archgym.search_space import Architecture
 from archgym.stats import ranking
@@ -130,6 +131,27 @@ def check_learns(args: SearchArgs, name: str, learns: bool, expected: str, got: 
     if getattr(args, name) != getattr(type(args), name):
         raise ValueError(sentence)
     warnings.warn(sentence, stacklevel=3)
+
+
+def load_agent(name: str) -> Any:
+    """Import the module of an agent, with its `Agent` and its `Args`.
+
+    Args:
+        name: One of the bundled ones, or the dotted name of any module.
+
+    Raises:
+        ValueError: If there is no such module, or no agent in it.
+    """
+    module = lookup.load("archgym.agents", name, "agent")
+    args_class = getattr(module, "Args", None)
+    if not callable(getattr(module, "Agent", None)) or not isinstance(args_class, type):
+        raise ValueError(f"agent {name!r}: expected a module that defines Agent and Args, got {module.__name__}.")
+    if not issubclass(args_class, SearchArgs):
+        raise ValueError(
+            f"agent {name!r}: expected Args to be a dataclass below archgym.running.arguments.SearchArgs, got a class "
+            "of its own."
+        )
+    return module
 
 
 def _by_choices(args_class: type[SearchArgs]) -> bool:

@@ -57,7 +57,7 @@ class SearchArgs:
     max_params: int | None = None
     """Most parameters that an architecture may have."""
     preset: str = "default"
-    """Settings of the inner trainer by name: default, cleanrl, or atari (of the DQN)."""
+    """Settings of the inner trainer by name: default, cleanrl, atari, or mazyavkina (PPO's)."""
     inner: tuple[str, ...] = ()
     """Single settings of the inner trainer, as name=value."""
     seed: int = 1

@@ -2,12 +2,13 @@
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 
 import gymnasium as gym
 
-from archgym import lookup
 from archgym.running import launch
+from archgym.running.agent import load_agent
 from archgym.running.arguments import SearchArgs, check_arguments
 
 
@@ -30,6 +31,10 @@ class Args(SearchArgs):
     """Trainings from scratch of every recommendation, on seeds of their own that the arms share."""
     jobs: int | None = None
     """Processes side by side, one thread each; None: one per core."""
+    out: Path | None = None
+    """Folder of the comparison; None: runs/compare__<env>__<seed>."""
+    resume: bool = False
+    """Go on with the comparison in the folder."""
 
     @property
     def tabular(self) -> bool:
@@ -77,7 +82,7 @@ class Arm:
     @property
     def module(self) -> ModuleType:
         """The agent's module."""
-        return lookup.load("archgym.agents", self.agent, "agent")
+        return load_agent(self.agent)
 
     @property
     def slug(self) -> str:
@@ -92,7 +97,7 @@ def parse_arm(spec: str) -> Arm:
         ValueError: If there is no such agent, or it has no such option.
     """
     agent, _, text = spec.partition(":")
-    module = lookup.load("archgym.agents", agent, "agent")
+    module = load_agent(agent)
     words: list[str] = []
     for pair in filter(None, text.split(",")):
         name, sign, value = pair.partition("=")

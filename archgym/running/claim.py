@@ -6,6 +6,7 @@ from typing import Any
 
 from archgym.files import read_json, write_json
 
+FILE = "plan.json"  # of a folder that is held
 MISSING = object()  # what a plan of another version lacks, which differs from None
 
 
@@ -25,7 +26,7 @@ class Claim:
     """
 
     def __init__(self, folder: Path, plan: dict[str, Any], *, resume: bool, kind: str = "comparison") -> None:
-        path = folder / "plan.json"
+        path = folder / FILE
         recorded = read_json(path)
         if recorded is not None and not resume:
             raise ValueError(f"{folder} holds a {kind} already: go on with it (--resume), or choose another.")

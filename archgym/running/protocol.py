@@ -17,12 +17,12 @@ import numpy as np
 from rich.table import Table
 from rich.text import Text
 
-from archgym import budget, lookup
+from archgym import budget
 from archgym.evaluators import open_evaluator
 from archgym.files import write_json
 from archgym.problem import Problem
 from archgym.running import report, scratch, search, terminal, workers
-from archgym.running.agent import view
+from archgym.running.agent import load_agent, view
 from archgym.running.arguments import SearchArgs
 from archgym.running.progress import Progress
 from archgym.search_space import Architecture, SearchSpace
@@ -88,7 +88,7 @@ def search_at_random(args: SearchArgs, log: Path) -> None:
 
     workers.end_with_parent()
     torch.set_num_threads(1)
-    module = lookup.load("archgym.agents", CONTROL, "agent")
+    module = load_agent(CONTROL)
     search_quietly(CONTROL, module.Args(**vars(args)), log, page=True)
 
 
@@ -97,7 +97,7 @@ def search_quietly(agent: str, args: SearchArgs, log: Path, page: bool) -> None:
     with log.open("ab") as file:
         for stream in (1, 2):
             os.dup2(file.fileno(), stream)
-    search.run(lookup.load("archgym.agents", agent, "agent").Agent, args, agent, page=page)
+    search.run(load_agent(agent).Agent, args, agent, page=page)
 
 
 def check(args: SearchArgs) -> None:

@@ -16,7 +16,7 @@ from archgym import budget
 from archgym.files import read_json, write_json
 from archgym.problem import Problem
 from archgym.provenance import versions
-from archgym.running import agent_state
+from archgym.running import agent_state, claim
 from archgym.running.agent import Agent, check_view, incumbents
 from archgym.running.arguments import SearchArgs, as_json, check_arguments, flags
 from archgym.running.outcome import finish
@@ -56,6 +56,8 @@ def run(
     if args.resume:
         check_resume(folder, args, name)
     else:
+        if (folder / claim.FILE).exists():
+            raise ValueError(f"{folder} holds a comparison or a study: choose another folder (--out).")
         folder.mkdir(parents=True, exist_ok=True)
     envs = make(replace(args, evaluation_steps=spent), str(folder / "journal.jsonl"), args.resume)
     write_config(folder, args, name, envs)
@@ -163,7 +165,7 @@ def windows(
         scalars, over = agent.learn(rewards, infos), bool(terminations.all())
         seconds += time.perf_counter() - clock
         if "env_steps" in infos:
-            yield rewards, infos, {**scalars, AGENT_SECONDS: seconds}
+            yield rewards, infos, {**(scalars or {}), AGENT_SECONDS: seconds}
             seconds = 0.0
 
 
@@ -191,7 +193,7 @@ def check_resume(folder: Path, args: SearchArgs, name: str) -> None:
         if key not in ("resume", "out", "retrain") and recorded["args"].get(key) != value:
             raise ValueError(
                 f"--resume: expected the arguments that {folder} was made with; {key} was "
-                f"{recorded['args'].get(key)!r} and is now {value!r}."
+                f"{recorded['args'].get(key)!r} and is now {value!r}. They were: {recorded['command']}."
             )
     if recorded.get("start") != agent_state.check_of(args.start_from):
         raise ValueError(f"--resume: {args.start_from} is not what {folder} began with; it was written anew since.")

@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from archgym import lookup, table_card
 from archgym import table as tables
+from archgym import table_card
 from archgym.evaluators import open_evaluator
 from archgym.problem import Problem
 from archgym.running import workers
+from archgym.running.agent import load_agent
 from archgym.running.arguments import SearchArgs
 from archgym.running.folder import Run
 from archgym.stats import switch_rates
@@ -113,7 +114,7 @@ class Study(study.Study):
     def check(self) -> None:
         """Refuse what could not be done."""
         args = self.args
-        module = lookup.load("archgym.agents", args.agent, "agent")
+        module = load_agent(args.agent)
         if not hasattr(module.Agent, "load_state"):
             raise ValueError(
                 f"--agent: expected one that can go on with what another search has learned, got {args.agent!r}."

@@ -7,9 +7,9 @@ from dataclasses import dataclass, fields, replace
 from types import MappingProxyType
 from typing import Any
 
-from archgym import lookup, papers
+from archgym import papers
 from archgym.running import arms
-from archgym.running.agent import view
+from archgym.running.agent import load_agent, view
 from archgym.running.arguments import SearchArgs, flags
 
 
@@ -50,7 +50,7 @@ def make_arm(
         options: Of the agent, by name; some are called as settings of the inner trainer are.
         control: See `Arm`.
     """
-    args_class = lookup.load("archgym.agents", agent, "agent").Args
+    args_class = load_agent(agent).Args
     known = {item.name: item.default for item in fields(SearchArgs)}
     own = {name: value for name, value in settings.items() if name in known}
     pairs = tuple(f"{name}={json.dumps(value)}" for name, value in settings.items() if name not in known)
