@@ -11,7 +11,7 @@ import archgym
 from archgym import lookup
 from archgym.running.agent import load_agent
 from archgym.running.launch import main as launch
-from archgym.running.launch import parse, sentences
+from archgym.running.launch import parse, print_notes, sentences
 
 USAGE = """usage: archgym COMMAND ...
 
@@ -29,8 +29,10 @@ commands:
 
 def main(given: Sequence[str] | None = None) -> None:
     """Run one command; wrong input ends with one sentence and exit code 2."""
-    if given is None and "" not in sys.path:
-        sys.path.insert(0, "")  # modules of one's own lie in the present folder, as for `python -m archgym`
+    if given is None:
+        print_notes()
+        if "" not in sys.path:
+            sys.path.insert(0, "")  # modules of one's own lie in the present folder, as for `python -m archgym`
     words = list(sys.argv[1:] if given is None else given)
     command = words.pop(0) if words else "--help"
     with sentences():

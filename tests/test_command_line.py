@@ -87,7 +87,7 @@ def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None
     assert archgym_says("--version", capsys=capsys)[:2] == (0, f"{archgym.__version__}\n")
 
 
-@pytest.mark.parametrize("words", [(), ("--help",), ("-h",), ("search",), ("search", "--help")])
+@pytest.mark.parametrize("words", [(), ("--help",), ("-h",), ("search",), ("search", "--help"), ("report", "--help")])
 def test_usage_is_shown_to_whoever_asks(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     code, said, wrong = archgym_says(*words, capsys=capsys)
     assert (code, wrong) == (0, "")
@@ -245,6 +245,67 @@ def test_the_report_is_written_anew(tmp_path: Path, capsys: pytest.CaptureFixtur
     page.unlink()
     assert archgym_says("report", "run", capsys=capsys)[:2] == (0, "run/report.html\n")
     assert "<svg" in page.read_text(encoding="utf-8")
+
+
+# An agent of one's own
+
+MINE = """
+from dataclasses import dataclass
+from archgym.running.arguments import SearchArgs
+
+@dataclass(frozen=True)
+class Args(SearchArgs):
+    pass
+
+class Agent:
+    def __init__(self, envs, args):
+        self.envs = envs
+    def act(self, observations):
+        return self.envs.action_space.sample()
+    def learn(self, rewards, infos):
+        pass  # nothing to log
+"""
+
+
+def test_an_agent_of_ones_own_is_found_in_the_present_folder_and_warnings_are_notes(tmp_path: Path) -> None:
+    (tmp_path / "mylab_agents").mkdir()
+    (tmp_path / "mylab_agents" / "mine.py").write_text(MINE)
+    words = ["search", "mylab_agents.mine", "--env-id", "ArchSearch-Synthetic-v0", "--windows", "2", "--out", "run"]
+    command = Path(sys.executable).with_name("archgym")
+    done = subprocess.run([command, *words, "--window-steps", "500"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "run" / "report.html").exists()
+    assert all(line.startswith("archgym: note: ") for line in done.stderr.splitlines()), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("code", "sentence"),
+    [
+        ("Args = 1", "expected a module that defines Agent and Args, got mylab_half.own."),
+        ("class Agent: pass", "expected a module that defines Agent and Args, got mylab_half.own."),
+        ("class Agent: pass\nclass Args: pass", "expected Args to be a dataclass below .*SearchArgs"),
+    ],
+)
+def test_what_is_no_agent_is_refused(
+    code: str, sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mylab_half").mkdir()
+    (tmp_path / "mylab_half" / "own.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ("mylab_half", "mylab_half.own"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    code_given, _, wrong = archgym_says("search", "mylab_half.own", capsys=capsys)
+    assert (code_given, bool(re.search(sentence, wrong))) == (2, True), wrong
+    for name in ("mylab_half", "mylab_half.own"):
+        sys.modules.pop(name, None)
+
+
+def test_a_search_leaves_the_folder_of_a_comparison_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "plan.json").write_text("{}")
+    code, _, wrong = archgym_says("search", "fixed", *TINY, "--out", "taken", capsys=capsys)
+    assert (code, wrong) == (2, "archgym: taken holds a comparison or a study: choose another folder (--out).\n")
+    assert [file.name for file in (tmp_path / "taken").iterdir()] == ["plan.json"]
 
 
 # What is wrong: exit code 2, one sentence, nothing written

@@ -82,16 +82,14 @@ ROWS = {
     ),
     "table_describe": "files pages running search_space stats table table_describe",
     "compare": (
-        "budget compare evaluators files journal lookup pages problem provenance running settings stats table "
+        "budget compare evaluators files journal pages problem provenance running settings stats table "
         "table_card table_describe tabular"
     ),
     "study": (
-        "budget compare files lookup pages papers problem provenance running search_space settings stats study table "
+        "budget compare files pages papers problem provenance running search_space settings stats study table "
         "table_card table_describe"
     ),
-    "studies": (
-        "compare evaluators inheritance lookup papers problem running stats study table table_card table_describe"
-    ),
+    "studies": ("compare evaluators inheritance papers problem running stats study table table_card table_describe"),
     "__main__": "compare doctor inner lookup papers running study table_card table_tools",
 }
 # Importing archgym registers the ids; every consumer of random numbers needs seeds; what an observation is, is a type.

@@ -24,6 +24,19 @@ def test_a_bar_tells_the_time_left_itself_only_where_the_words_do_not(
 
 
 def test_where_there_is_no_terminal_the_words_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
-    with Progress("table", 4) as progress:
+    with Progress("table", 4, guess=False) as progress:
         progress.update(1, left(60))
     assert capsys.readouterr().out == "table: 1/4  about 60 s left\n"
+
+
+def test_lines_tell_the_time_left_by_what_is_done(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [100.0]
+    monkeypatch.setattr("archgym.running.progress.time.monotonic", lambda: clock[0])
+    with Progress("search", 4) as progress:
+        clock[0] += 20
+        progress.update(1, "return 5")
+        clock[0] += 60
+        progress.update(4, "return 6")
+    assert capsys.readouterr().out == "search: 1/4  return 5, about 60 s left\nsearch: 4/4  return 6\n"

@@ -6,6 +6,7 @@ And the checks of their own settings that several agents make.
 import math
 import warnings
 from collections.abc import Iterable, Sequence
+from types import ModuleType
 from typing import Any, Protocol
 
 import gymnasium as gym
@@ -133,7 +134,7 @@ def check_learns(args: SearchArgs, name: str, learns: bool, expected: str, got: 
     warnings.warn(sentence, stacklevel=3)
 
 
-def load_agent(name: str) -> Any:
+def load_agent(name: str) -> ModuleType:
     """Import the module of an agent, with its `Agent` and its `Args`.
 
     Args:

@@ -6,6 +6,7 @@ import io
 import os
 import re
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -33,6 +34,8 @@ def main(
         name: Of the agent.
         given: The arguments; None: those of the process.
     """
+    if given is None:
+        print_notes()
     with sentences():
         args = parse(args_class, sys.argv[1:] if given is None else given, f"archgym search {name}")
         if "torch" in sys.modules or trains(args):  # else nothing has networks, neither search nor agent
@@ -114,6 +117,20 @@ def print_files(folder: Path) -> None:
     for file, meaning in meanings.items():
         if (folder / file).exists():
             print(f"  {folder / file}  ({meaning})")
+
+
+def print_notes() -> None:
+    """Let this process print warnings of users' settings as notes, each once, without the lines of code behind them."""
+    shown, original = set[str](), warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+        if not issubclass(category, UserWarning):
+            original(message, category, *place, **more)
+        elif str(message) not in shown:
+            shown.add(str(message))
+            print(f"archgym: note: {message}", file=sys.stderr)
+
+    warnings.showwarning = show
 
 
 class sentences:

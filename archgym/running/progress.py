@@ -16,11 +16,13 @@ class Progress:
     Args:
         title: What runs.
         total: How many units of work there are.
-        guess: Whether the bar tells the time left, by the units that are done; False where the words tell it (`left`).
+        guess: Whether the bar, or the line, tells the time left, by the units that are done; False where the words do
+            (`left`).
     """
 
     def __init__(self, title: str, total: int, *, guess: bool = True) -> None:
-        self.title, self.total = title, total
+        self.title, self.total, self.guess = title, total, guess
+        self.begun = time.monotonic()
         self.console = Console()
         self.bars = Bars(
             TextColumn("[bold]{task.description}"),
@@ -52,7 +54,9 @@ class Progress:
         self.bars.update(self.task, completed=done, text=text)
         if self.due(done):
             if not self.console.is_terminal:
-                print(f"{self.title}: {done:.4g}/{self.total}  {text}", flush=True)
+                spent = time.monotonic() - self.begun
+                rest = f", {left(spent / done * (self.total - done))}" if self.guess and 0 < done < self.total else ""
+                print(f"{self.title}: {done:.4g}/{self.total}  {text}{rest}", flush=True)
             self.printed, self.shown = time.monotonic(), done
 
 

@@ -22,6 +22,7 @@ from archgym.running.arguments import SearchArgs, as_json, check_arguments, flag
 from archgym.running.outcome import finish
 from archgym.search_space import SearchSpace
 
+LONG = 20_000  # inner steps of an evaluation that is announced
 AGENT_SECONDS = "charts/agent_seconds"  # tag of what the agent took to decide on a window, and to learn from it
 
 
@@ -67,6 +68,8 @@ def run(
     act(envs, agent, args, name, folder)
     if agent_state.continues(agent):
         agent_state.save(folder, agent, name, envs.unwrapped.search_space)
+    if (rest := envs.unwrapped.evaluation_left or 0) >= LONG:
+        print(f"evaluating: {rest:,} inner steps of greedy episodes", flush=True)
     finish(envs, agent, folder, args.recommendations, page)
     return folder
 
