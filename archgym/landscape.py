@@ -10,7 +10,7 @@ every architecture alone.
 import math
 import zlib
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from archgym.search_space import Architecture, SearchSpace
 
 SMALLEST_PENALTY = 0.2  # of a wrong option: the optimum stands out
+REMEMBERED = 100_000  # architectures whose values are kept, so that a long search in a huge space needs no more room
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ class Landscape:
         pairs = np.triu(rng.uniform(0.0, 1.0, (total, total)), 1)
         pairs[np.ix_(best, best)] = 0.0
         self._pairs = pairs / max(1, math.comb(len(space.counts), 2))
-        self.value = cache(self._value)
+        self.value = lru_cache(maxsize=REMEMBERED)(self._value)
 
     def _value(self, vector: tuple[int, ...]) -> float:
         """Score an architecture, a tuple of option indices, between 0 and 1."""

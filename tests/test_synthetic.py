@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import archgym  # noqa: F401  (registers the ids)
+import archgym
 from archgym.landscape import Config, Landscape
 from archgym.lookup import load
 from archgym.problem import Problem
@@ -235,6 +235,15 @@ def test_it_needs_neither_torch_nor_a_window_of_training() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout == "False\n", done.stderr
+
+
+def test_a_landscape_remembers_so_many_values_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archgym.landscape, "REMEMBERED", 3)
+    space = grid.sized("2x3")
+    small, whole = Landscape(space, Config()), Landscape(space, Config())
+    vectors = [tuple(one.tolist()) for one in space.enumerate()] * 2
+    assert [small.value(one) for one in vectors] == [whole._value(one) for one in vectors]
+    assert small.value.cache_info().currsize == 3
 
 
 @pytest.mark.parametrize(
