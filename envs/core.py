@@ -2,7 +2,7 @@
 
 import os
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,11 @@ JOURNAL_VARIABLE = "ARCHGYM_JOURNAL"
 RENDER_MODES = ("ansi", "human", "rgb_array")
 UNKNOWN_SEED = -1  # Gymnasium's sign of it, for a generator that goes on from a state
 _recorded = 0  # environments of this process that the variable gave a journal
+Check = Callable[[Problem, int], None]  # of a problem and the number of members
+
+
+def unchecked(problem: Problem, members: int) -> None:
+    """Refuse nothing."""
 
 
 class Lives:
@@ -35,17 +40,20 @@ class Lives:
     Args:
         members: K.
         keywords: The environment's keyword arguments (see `Settings`), and `journal` and `resume`.
+        check: Refuses what the view cannot show, by a `ValueError`.
 
     Raises:
         ValueError: If one of them is wrong; nothing has been trained or written then.
     """
 
-    def __init__(self, members: int, keywords: Mapping[str, Any]) -> None:
+    def __init__(self, members: int, keywords: Mapping[str, Any], check: Check = unchecked) -> None:
+        global _recorded
         keywords = dict(keywords)
         journal, resume = keywords.pop("journal", None), bool(keywords.pop("resume", False))
         if isinstance(members, bool) or not isinstance(members, int | np.integer) or members < 1:
             raise ValueError(f"num_envs: expected a positive integer, got {members!r}.")
         self.members, self.problem = int(members), Problem(Settings.from_keywords(keywords))
+        check(self.problem, self.members)
         self.evaluator: Evaluator = open_evaluator(self.problem, self.members)
         if _is_short(self.problem):
             warnings.warn(
@@ -55,7 +63,7 @@ class Lives:
             )
         self.evaluations = Evaluations(self.problem, self.members)
         path = _journal_path(journal)
-        self.recorded = path is not None
+        self.recorded, self.closed = path is not None, False
         if resume and path is None:
             raise ValueError("resume: expected a journal to resume (journal=...), got none.")
         if path is not None:
@@ -64,6 +72,7 @@ class Lives:
             known = {"num_envs": self.members, "task_settings": self.problem.task_settings}
             settings = {**self.problem.settings.to_dict(), **known}
             self.evaluator = record.Journal(self.evaluator, path, settings, resume)
+            _recorded += journal is None
         self.lifetimes = [Lifetime(self.problem) for _ in range(self.members)]
         self.begun = np.zeros(self.members, dtype=bool)
         self.ready = False  # whether all have begun
@@ -130,6 +139,7 @@ class Lives:
 
     def evaluate(self, architectures: ArrayLike, episodes: int, members: Sequence[int]) -> NDArray[np.float64]:
         """Score architectures (N, choices) greedily with the present weights of members (N,)."""
+        self.need_record()
         if isinstance(episodes, bool) or not isinstance(episodes, int | np.integer) or episodes < 1:
             raise ValueError(f"episodes: expected a positive integer, got {episodes!r}.")
         self.need(members)
@@ -145,8 +155,13 @@ class Lives:
 
     def evaluate_rest(self, architectures: ArrayLike) -> NDArray[np.float64]:
         """Score one architecture per member, (K, choices), with all that is left of the budget."""
+        self.need_record()
         self.need(range(self.members))
         vectors = self.canonical(architectures)
+        if len(vectors) != self.members:
+            raise ValueError(
+                f"evaluate_rest: expected one architecture for each of the {self.members} members, got {len(vectors)}."
+            )
         episodes = self.evaluations.rest()
         members = [member for member, count in enumerate(episodes) if count]
         scores = np.full(self.members, np.nan)
@@ -174,6 +189,7 @@ class Lives:
 
     def fork(self, source: int, target: int, architecture: ArrayLike | None = None) -> None:
         """Make a member a copy of another, or give it another's learner of one architecture."""
+        self.need_record()
         self.need([source, target])
         if architecture is None:
             self.evaluator.fork(source, target)
@@ -196,6 +212,7 @@ class Lives:
 
     def set_state(self, state: State, generators: Sequence[np.random.Generator]) -> None:
         """Go on from a state."""
+        self.need_record()
         lived, saved_generators = kept(state, "histories"), kept(state, "generators")
         self.evaluator.set_state(state)
         histories = [[WindowResult(**result) for result in history] for history in lived]
@@ -206,7 +223,13 @@ class Lives:
 
     def close(self) -> None:
         """Close the evaluator, and the journal if there is one."""
+        self.closed = True
         self.evaluator.close()
+
+    def need_record(self) -> None:
+        """Refuse what a journal would have to record after `close`; without one there is nothing that is closed."""
+        if self.recorded and self.closed:
+            raise closed()
 
 
 class Face:
@@ -218,7 +241,7 @@ class Face:
     def need_open(self) -> None:
         """Refuse to go on after `close`."""
         if self.closed:
-            raise gym.error.ClosedEnvironmentError("expected an open environment, got one after close().")
+            raise closed()
 
     @property
     def trains(self) -> bool:
@@ -245,7 +268,7 @@ class Face:
             Mean raw returns, (K,); not a number for a member that nothing is left for.
 
         Raises:
-            ValueError: If the environment has no budget.
+            ValueError: If the environment has no budget, or there are more or fewer architectures than members.
         """
         return self._lives.evaluate_rest(architectures)
 
@@ -256,6 +279,11 @@ class Face:
     def regret(self, architecture: ArrayLike) -> float:
         """Give the normalised distance to the best architecture, where it is known; else a `ValueError`."""
         return self._lives.evaluator.regret(self._lives.problem.space.canonical(architecture))
+
+
+def closed() -> gym.error.ClosedEnvironmentError:
+    """Build the error for a call after `close`, for the caller to raise."""
+    return gym.error.ClosedEnvironmentError("expected an open environment, got one after close().")
 
 
 def matrix(architectures: ArrayLike) -> NDArray[Any]:
@@ -328,7 +356,6 @@ def _is_short(problem: Problem) -> bool:
 
 def _journal_path(given: str | None) -> Path | None:
     """Find the journal of a new environment: the keyword ("": none), or the variable (numbered from the second on)."""
-    global _recorded
     if given is not None and not isinstance(given, str | os.PathLike):
         raise ValueError(f"journal: expected the path of a file, got {given!r}.")
     if given is not None:
@@ -336,6 +363,5 @@ def _journal_path(given: str | None) -> Path | None:
     named = os.environ.get(JOURNAL_VARIABLE)
     if not named:
         return None
-    _recorded += 1
     path = Path(named)
-    return path if _recorded == 1 else path.with_stem(f"{path.stem}-{_recorded}")
+    return path if not _recorded else path.with_stem(f"{path.stem}-{_recorded + 1}")

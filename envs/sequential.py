@@ -12,6 +12,7 @@ from archgym.envs import core, seeds
 from archgym.envs.draft import ILLEGAL_PENALTY, Draft, check_illegal, check_in_step, observation_space
 from archgym.envs.single import ArchSearchEnv
 from archgym.envs.vector import ArchSearchVectorEnv, mask_infos
+from archgym.problem import Problem
 
 
 class SequentialEnv(ArchSearchEnv):
@@ -124,7 +125,6 @@ class SequentialVectorEnv(ArchSearchVectorEnv):
     ) -> None:
         self._illegal = check_illegal(illegal)
         super().__init__(num_envs, render_mode, **keywords)
-        check_in_step(illegal, self.problem, self.num_envs)
         self.single_observation_space = observation_space(self.single_observation_space, self.search_space)
         self.single_action_space = gym.spaces.Discrete(max(self.search_space.counts))
         self.action_space = batch_space(self.single_action_space, self.num_envs)
@@ -196,6 +196,9 @@ class SequentialVectorEnv(ArchSearchVectorEnv):
         super()._reset(members, own)
         for member in members:
             self._drafts[member] = Draft(self.search_space)
+
+    def _check(self, problem: Problem, members: int) -> None:
+        check_in_step(self._illegal, problem, members)
 
     def _masks(self, told: NDArray[np.bool_]) -> dict[str, NDArray[Any]]:
         return mask_infos(np.stack([draft.mask() for draft in self._drafts]), told)

@@ -36,10 +36,11 @@ CONNECTED = (
 NAMES = ("architecture", *(name for name in WindowResult.__dataclass_fields__ if name not in ("action", "reward")))
 
 
-def open_lives(members: int, keywords: Mapping[str, Any]) -> core.Lives:
+def open_lives(members: int, keywords: Mapping[str, Any], check: core.Check = core.unchecked) -> core.Lives:
     """Open K lifetimes, compiled where they can be: on a table, without a journal; arguments of `core.Lives`."""
     plain = not keywords.get("table") or core.is_recorded(keywords.get("journal"))
-    return core.Lives(members, keywords) if plain or table_kernel.library() is None else TableLives(members, keywords)
+    kind = core.Lives if plain or table_kernel.library() is None else TableLives
+    return kind(members, keywords, check)
 
 
 class TableLives(core.Lives):
@@ -47,9 +48,9 @@ class TableLives(core.Lives):
 
     evaluator: Tabular
 
-    def __init__(self, members: int, keywords: Mapping[str, Any]) -> None:
+    def __init__(self, members: int, keywords: Mapping[str, Any], check: core.Check = core.unchecked) -> None:
         self._own: list[Lifetime] = []
-        super().__init__(members, keywords)
+        super().__init__(members, keywords, check)
         self._record = Record(self.evaluator)
         self._stale = np.zeros(self.members, dtype=bool)
         self._seeds = np.zeros(self.members, dtype=np.uint64)  # of lifetimes; stale: that the reference has not begun

@@ -853,6 +853,10 @@ def test_the_variable_gives_every_environment_of_a_process_a_journal(
     monkeypatch.setenv(core.JOURNAL_VARIABLE, str(tmp_path / "journal.jsonl"))
     with pytest.raises(ValueError, match="unknown task"):
         make(task="nosuch")  # takes no number
+    (tmp_path / "journal.jsonl").write_text("of another run")
+    with pytest.raises(ValueError, match=r"journal: .* is already there"):
+        make()  # nor does a journal that cannot be opened
+    (tmp_path / "journal.jsonl").unlink()
     told = []
     for maker in (make, lambda: make_vec(2), lambda: make(journal=str(tmp_path / "named.jsonl"))):
         env = maker()
