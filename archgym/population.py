@@ -38,6 +38,7 @@ from archgym.training import Group, Outcome, Window
 from archgym.transfer import Lifetime, Store, Transfer
 from archgym.window import WindowResult
 
+LAYOUTS = 32  # networks whose layouts are kept for the next switch; supernets keep their own
 UNKNOWN_BEST = "expected a recorded table or a planted landscape, whose best is known; got networks that are trained."
 
 
@@ -90,7 +91,7 @@ class Population:
         self.trainers = [trainers.Trainer(*arguments) for _ in range(shards)]
         source = Carried if problem.carries else Fresh
         self.inner_envs: Source = source(problem.window_task, settings.envs_per_member, problem.task.episode_limit)
-        self._layouts: dict[Network | None, Layout] = {}
+        self._layouts: dict[Network | None, Layout] = {}  # the one that was asked for last at the end
         self.lifetimes: list[Lifetime] = []
         self.replay: Replay | None = None  # for trainers that have one: a buffer_size says so
         if hasattr(self.config, "buffer_size"):
@@ -389,6 +390,8 @@ class Population:
             ValueError: If it is another population's, or inner environments are kept.
         """
         self._need_copyable("set_state")
+        if "lifetimes" not in state.meta:
+            raise ValueError("state: expected one of networks that are trained, got another state.")
         self.lifetimes = restore(state, self.members, self.transfer, self.replay, self.shares)
 
     def _network(self, label: str) -> Network:
@@ -408,10 +411,14 @@ class Population:
             )
 
     def _layout(self, network: Network | None) -> Layout:
-        if network not in self._layouts:
+        layout = self._layouts.pop(network, None)
+        if layout is None:
             networks = variants(self.problem.space) if network is None else [network]
-            self._layouts[network] = Layout(self.family, networks, self.problem.inputs, self.problem.outputs)
-        return self._layouts[network]
+            layout = Layout(self.family, networks, self.problem.inputs, self.problem.outputs)
+        self._layouts[network] = layout
+        if len(self._layouts) > LAYOUTS:
+            del self._layouts[next(iter(self._layouts))]
+        return layout
 
     def _keeper(self, member: int) -> Lifetime:
         """Find the lifetime that keeps a member's supernet: that of member 0, from whose seed it starts, if shared."""

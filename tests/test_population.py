@@ -8,6 +8,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+import archgym.population
 from archgym.evaluator import State
 from archgym.lookup import names
 from archgym.population import Population, find_device
@@ -540,3 +541,22 @@ def test_the_fields_that_a_state_holds_are_all_that_a_supernet_has() -> None:
     run(made, [[A]])
     state = made.get_state()
     assert set(state.arrays) == {f"0/0/{name}" for name in (*FIELDS, "observations", "steps_taken")}
+
+
+def test_a_state_of_another_evaluator_is_refused() -> None:
+    with pytest.raises(ValueError, match="state: expected one of networks that are trained, got another state"):
+        population().set_state(State({"lives": []}, {}))
+
+
+@pytest.mark.parametrize("transfer", ["own", "matching", "shared"])
+def test_layouts_that_were_forgotten_are_made_anew(transfer: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = []
+    for kept in (1, 32):
+        monkeypatch.setattr(archgym.population, "LAYOUTS", kept)
+        made = population(2, transfer=transfer)
+        made.reset([1, 2])
+        for width in (0, 1, 2, 0, 1):
+            made.train_window(np.array([[0, width, 0], [0, 1, 0]]))
+        assert len(made._layouts) == min(kept, 1 if transfer == "shared" else 3)
+        told.append(numbers(made.get_state()))
+    assert told[0] == told[1]

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import archgym
+from archgym.evaluator import State
 from archgym.landscape import Config, Landscape
 from archgym.lookup import load
 from archgym.problem import Problem
@@ -225,6 +226,8 @@ def test_a_state_and_a_fork_go_on_alike() -> None:
     assert [env.step([n % 3, 0, 0])[1] for n in range(4)] == after
     with pytest.raises(ValueError, match="expected 1 members of a planted landscape, got 2"):
         env._lives.evaluator.set_state(synthetic(2).get_state())
+    with pytest.raises(ValueError, match="expected one of a planted landscape, got one of a recorded table"):
+        env._lives.evaluator.set_state(State({"lives": [{"curves": [0]}]}, {}))
 
 
 def test_it_needs_neither_torch_nor_a_window_of_training() -> None:
