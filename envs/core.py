@@ -15,7 +15,7 @@ from archgym.envs.lifetimes import Lifetime, batched
 from archgym.evaluator import Evaluator, State
 from archgym.evaluators import open_evaluator
 from archgym.problem import Problem
-from archgym.search_space import Architecture
+from archgym.search_space import Architecture, array_of
 from archgym.settings import Settings
 from archgym.window import WindowResult
 
@@ -202,21 +202,39 @@ class Lives:
             )
         self.evaluator.fork(source, target, self.problem.space.canonical(architecture))
 
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What a state must have in common with an environment that goes on from it."""
+        problem, settings = self.problem, self.problem.settings
+        told = {name: getattr(settings, name) for name in ("trainer", "space", "max_params", "windows", "transfer")}
+        table = self.evaluator.learner if settings.table else "none"  # which names its checksum
+        return {**told, "task": problem.task.id, "window_steps": problem.window_steps, "table": table}
+
     def get_state(self, generators: Sequence[np.random.Generator]) -> State:
         """Copy the state of evaluator, histories and generators."""
         self.need(range(self.members))
         state = self.evaluator.get_state()
+        state.meta["identity"] = self.identity
         histories = [[vars(result) for result in life.history] for life in self.lifetimes]
         state.meta["view"] = {"histories": histories, "generators": [g.bit_generator.state for g in generators]}
         return state
 
     def set_state(self, state: State, generators: Sequence[np.random.Generator]) -> None:
-        """Go on from a state."""
+        """Go on from a state; another environment's is refused before anything is changed."""
         self.need_record()
         lived, saved_generators = kept(state, "histories"), kept(state, "generators")
-        self.evaluator.set_state(state)
+        told = state.meta.get("identity", self.identity)
+        for name, own in self.identity.items():
+            if told.get(name) != own:
+                raise ValueError(
+                    f"state: expected one of an environment with {name} {own!r}, got one with {told.get(name)!r}."
+                )
+        if len(lived) != self.members:
+            raise ValueError(f"state: expected {self.members} members, got {len(lived)}.")
         histories = [[WindowResult(**result) for result in history] for history in lived]
-        self.lifetimes = [Lifetime(self.problem, history) for history in histories]
+        lifetimes = [Lifetime(self.problem, history) for history in histories]
+        self.evaluator.set_state(state)
+        self.lifetimes = lifetimes
         for own, saved in zip(generators, saved_generators, strict=True):
             own.bit_generator.state = saved
         self.begun[:] = self.ready = True
@@ -250,7 +268,10 @@ class Face:
 
     @property
     def timings(self) -> dict[str, float]:
-        """Seconds spent since construction, by phase."""
+        """Seconds spent since construction, by phase.
+
+        Calls that a journal answers from its record, and compiled steps on a table, count in none of them.
+        """
         return self._lives.evaluator.timings
 
     @property
@@ -288,7 +309,7 @@ def closed() -> gym.error.ClosedEnvironmentError:
 
 def matrix(architectures: ArrayLike) -> NDArray[Any]:
     """Refuse what is no list of architectures, (N, choices)."""
-    given = np.asarray(architectures)
+    given = array_of("architectures", architectures)
     if given.ndim != 2 or not len(given):
         raise ValueError(f"architectures: expected an array (N, choices), got one of shape {given.shape}.")
     return given
@@ -300,6 +321,8 @@ def kept(state: State, name: str) -> Any:
     Raises:
         ValueError: If it is a state of another view, or of none.
     """
+    if not isinstance(state, State):
+        raise ValueError(f"state: expected one that get_state gave, got {type(state).__name__}.")
     view = state.meta.get("view", {})
     if name not in view:
         raise ValueError(

@@ -15,6 +15,7 @@ from archgym.envs.edits import Edits, Present
 from archgym.envs.sequential import SequentialEnv, SequentialVectorEnv
 from archgym.envs.single import ArchSearchEnv
 from archgym.envs.vector import ArchSearchVectorEnv, mask_infos
+from archgym.search_space import array_of
 
 Observation = NDArray[np.float32]
 
@@ -218,7 +219,7 @@ class EditingVectorEnv(
             gymnasium.error.ClosedEnvironmentError: After `close`.
         """
         self._base.need_open()
-        given = np.asarray(actions)
+        given = array_of("actions", actions)
         if given.shape != (self.num_envs,):
             raise ValueError(f"actions: expected {self.num_envs} edits, got an array of shape {given.shape}.")
         presents, ended = self._need_presents(), self._base.over

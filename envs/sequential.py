@@ -13,6 +13,7 @@ from archgym.envs.draft import ILLEGAL_PENALTY, Draft, check_illegal, check_in_s
 from archgym.envs.single import ArchSearchEnv
 from archgym.envs.vector import ArchSearchVectorEnv, mask_infos
 from archgym.problem import Problem
+from archgym.search_space import array_of
 
 
 class SequentialEnv(ArchSearchEnv):
@@ -149,7 +150,7 @@ class SequentialVectorEnv(ArchSearchVectorEnv):
             gymnasium.error.ClosedEnvironmentError: After `close`.
         """
         self.need_open()
-        given = np.asarray(actions)
+        given = array_of("actions", actions)
         if given.shape != (self.num_envs,):
             raise ValueError(f"actions: expected {self.num_envs} options, got an array of shape {given.shape}.")
         self._lives.need(range(self.num_envs))

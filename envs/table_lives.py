@@ -17,6 +17,7 @@ from archgym.envs import core, table_kernel
 from archgym.envs.lifetimes import ALONE, Lifetime, tell
 from archgym.evaluator import State
 from archgym.rewards import REWARD_LIMITS
+from archgym.search_space import array_of
 from archgym.tabular import Tabular
 from archgym.window import WindowResult
 
@@ -137,7 +138,7 @@ class TableLives(core.Lives):
 
     def live(self, action: ArrayLike) -> tuple[float, bool, dict[str, Any]]:
         """Look up one window of the only member; its reward, whether it was the last, and its info."""
-        self._look_up(np.asarray(action)[None], None, 1)
+        self._look_up(array_of("action", action)[None], None, 1)
         where, switched = self._where[0], bool(self._switched[0])
         info = self._infos.get((where, switched))
         if info is None:
@@ -157,7 +158,7 @@ class TableLives(core.Lives):
         count = len(members)
         everyone = members is self.everyone or list(members) == self.everyone
         chosen = None if everyone else np.array(members, dtype=np.int64)
-        self._look_up(np.asarray(actions), chosen, count)
+        self._look_up(array_of("actions", actions), chosen, count)
         rows, places = self._arrays["chosen"][:count], self._arrays["where"][:count]
         told = {"architecture": self._record.labels.take(rows), **self._record.tell(places)}
         told["switched"] = self._arrays["switched"][:count].copy()

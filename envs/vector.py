@@ -14,6 +14,7 @@ from archgym.envs import core, seeds
 from archgym.envs.lifetimes import observation_space
 from archgym.envs.table_lives import open_lives
 from archgym.problem import Problem
+from archgym.search_space import array_of
 from archgym.window import WindowResult
 
 
@@ -90,7 +91,7 @@ class ArchSearchVectorEnv(core.Face, VectorEnv[NDArray[np.float32], Any, NDArray
             gymnasium.error.ClosedEnvironmentError: After `close`.
         """
         self.need_open()
-        given = np.asarray(actions)
+        given = array_of("actions", actions)
         if given.shape[:1] != (self.num_envs,):
             raise ValueError(f"actions: expected {self.num_envs} architectures, got an array of shape {given.shape}.")
         if not self._over.any():
