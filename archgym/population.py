@@ -15,12 +15,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from archgym import transfer_checks
+from archgym import memory, transfer_checks
 from archgym.evaluator import State
 from archgym.greedy import play
 from archgym.host_replay import open_replay
 from archgym.inner.carried import Carried, Fresh, Source
 from archgym.inner.envs import look
+from archgym.inner.tasks import check_returns
 from archgym.learners import sharing
 from archgym.learners.precision import check_learner
 from archgym.learners.select import find_learner
@@ -96,7 +97,9 @@ class Population:
         self.replay: Replay | None = None  # for trainers that have one: a buffer_size says so
         if hasattr(self.config, "buffer_size"):
             size = self.config.buffer_size
-            self.replay = open_replay(members, settings.envs_per_member, problem.inputs, size, self.device)
+            asked = {"buffer_size": size, "envs_per_member": settings.envs_per_member, "num_envs": members}
+            with memory.enough(RuntimeError, **asked):
+                self.replay = open_replay(members, settings.envs_per_member, problem.inputs, size, self.device)
         given = (settings, self.config, problem.horizon, self._layout, self._network, self.replay, self.device)
         self.transfer = Transfer(*given)
         self._seconds = {"open": 0.0, "switch": 0.0, "evaluate": 0.0}
@@ -158,6 +161,7 @@ class Population:
         shards, union = self._check_out(labels, networks, weights, stores, switched)
         self._took("switch", clock)
         outcome = self._train(shards, members, streams)
+        check_returns(self.problem.task.id, outcome.returns)
         outcome.gradient_steps += lessons
         clock = time.perf_counter()
         self._check_in(shards, union, weights, outcome)
@@ -222,7 +226,8 @@ class Population:
         slots = self.problem.window_steps // settings.envs_per_member
         own = [[members[row] for row in shard.rows] for shard in shards]
         roots = [[streams[row] for row in shard.rows] for shard in shards]
-        opened = [self.inner_envs.open(*one) for one in zip(own, roots, strict=True)]
+        with memory.enough(envs_per_member=settings.envs_per_member, num_envs=self.members):
+            opened = [self.inner_envs.open(*one) for one in zip(own, roots, strict=True)]
         self._took("open", clock)
 
         def train(number: int, shard: Shard) -> Outcome:
@@ -317,9 +322,10 @@ class Population:
         seeds = [
             env_seeds(life.seed, Consumer.EVALUATION, count=count) for life, count in zip(lives, counts, strict=True)
         ]
-        result = play(self.problem.task, groups, seeds, self.device)
+        returns, steps = play(self.problem.task, groups, seeds, self.device)
+        check_returns(self.problem.task.id, returns)
         self._took("evaluate", clock)
-        return result
+        return returns, steps
 
     def fork(self, source: int, target: int, architecture: Architecture | None = None) -> None:
         """Make a member a copy of another: same weights, replay, seed and age; or give it another's learner.

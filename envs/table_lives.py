@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from archgym import memory
 from archgym.envs import core, table_kernel
 from archgym.envs.lifetimes import ALONE, Lifetime, tell
 from archgym.evaluator import State
@@ -74,9 +75,10 @@ class TableLives(core.Lives):
             "actions": ((choices,), whole),
             "switched": ((), np.bool_),
         }
-        self._arrays: dict[str, NDArray[Any]] = {
-            name: np.zeros((self.members, *shape), kind) for name, (shape, kind) in shapes.items()
-        }
+        with memory.enough(ValueError, windows=windows, num_envs=self.members):
+            self._arrays: dict[str, NDArray[Any]] = {
+                name: np.zeros((self.members, *shape), kind) for name, (shape, kind) in shapes.items()
+            }
         self._arrays["totals"] = np.zeros(options)
         self._windows = windows
         self._connect()

@@ -498,9 +498,37 @@ def test_a_task_of_gymnasium_is_learned_too(corridor: str) -> None:
     assert results[-1][0].episodes > 60
 
 
+def test_rewards_that_are_no_numbers_are_refused_and_never_told(corridor: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = population(task=corridor)
+    run(made, [[B]])
+    step = Corridor.step
+    monkeypatch.setattr(Corridor, "step", lambda self, action: (*step(self, action)[:1], float("nan"), True, False, {}))
+    sentence = "task 'Corridor-v0': expected rewards whose sums are finite, .*, got a return of nan"
+    with pytest.raises(ValueError, match=sentence):
+        made.evaluate(np.array([B]), [0], 2)
+    with pytest.raises(ValueError, match=sentence):
+        run(made, [[B]])
+
+
+def test_inner_environments_that_find_no_memory_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise MemoryError
+
+    made = population(trainer="ppo")
+    monkeypatch.setattr(made.inner_envs, "open", full)
+    with pytest.raises(
+        ValueError, match=r"envs_per_member, num_envs: expected sizes that fit into memory, got envs_.*=4"
+    ):
+        run(made, [[B]])
+
+
 @pytest.mark.parametrize(
     ("keywords", "sentence"),
     [
+        (
+            {"buffer_size": 2**62},
+            "buffer_size, envs_per_member, num_envs: expected sizes that fit into memory, got buffer_size=46116860184",
+        ),
         (
             {"learning_rat": 1e-3},
             "unknown environment keyword or trainer setting 'learning_rat': .*mean 'learning_rate'",
