@@ -8,10 +8,11 @@ counts in the tenth, but ranks below everything else. One trial per member and w
 under way count as bad ones for the next member (`constant_liar`), so that members spread.
 
 What differs: members ask together and tell together, and an architecture may be asked for again. TPE and GP begin once
-`--startup` rewards are in, with draws of the space until then: TPE would count rejected trials too, which in a narrow
-space would be most of them. Rewards are told as they are: to take out the trend (`--detrended`:
-`archgym.stats.detrend`, as known then) also takes out what the search itself has gained; on planted landscapes what was
-tried late got worse by it, whether rewards rose or not, and the recommendations differed both ways.
+`--startup` rewards are in, with random draws until then: Optuna's, and the space's own as soon as one of Optuna's was
+rejected, for TPE would count rejected trials too, which in a narrow space would be most of them. Rewards are told as
+they are: to take out the trend (`--detrended`: `archgym.stats.detrend`, as known then) also takes out what the search
+itself has gained; on planted landscapes what was tried late got worse by it, whether rewards rose or not, and the
+recommendations differed both ways.
 
 Only active choices are suggested, and with `group` TPE models choices that occur together as one. Optuna cannot shorten
 the list of options from trial to trial, so a proposal outside the space is told as pruned, which ranks below everything
@@ -78,7 +79,8 @@ class Agent:
         self.study = make_study(args, int(self.rng.integers(2**31)))
         self.trials: list[optuna.Trial] = []  # of the window under way, one per member
         self.rewards: list[NDArray[np.float64]] = []
-        self.rejected = 0
+        self.rejected = 0  # proposals of the window under way
+        self.narrow = False  # whether one was ever rejected
 
     def act(self, observations: NDArray[np.float32]) -> NDArray[np.int64]:
         self.trials, self.rejected = [], 0
@@ -88,23 +90,27 @@ class Agent:
         """Ask for an architecture; its trial joins those under way."""
         from optuna.trial import TrialState
 
-        begins = self.args.sampler in OF_SAMPLERS["startup"] and sum(map(len, self.rewards)) < self.args.startup
-        for _ in range(0 if begins else TRIES):
+        waits = self.args.sampler in OF_SAMPLERS["startup"] and sum(map(len, self.rewards)) < self.args.startup
+        for _ in range(0 if waits and self.narrow else TRIES):
             trial = self.study.ask()
             architecture = self.suggested(trial)
             if self.space.mask(architecture[:-1].tolist())[architecture[-1]]:
                 break
             self.study.tell(trial, state=TrialState.PRUNED)
-            self.rejected += 1
+            self.rejected, self.narrow = self.rejected + 1, True
+            if waits:
+                return self.drawn()
         else:
-            drawn = self.space.sample(self.rng)
-            self.study.enqueue_trial(
-                {choice.name: index for choice, index in zip(self.space.choices, drawn.tolist(), strict=True)}
-            )
-            trial = self.study.ask()
-            architecture = self.suggested(trial)
+            return self.drawn()
         self.trials.append(trial)
         return architecture
+
+    def drawn(self) -> Architecture:
+        """Draw an architecture of the space; its trial joins those under way."""
+        vector = self.space.sample(self.rng).tolist()
+        self.study.enqueue_trial({choice.name: index for choice, index in zip(self.space.choices, vector, strict=True)})
+        self.trials.append(self.study.ask())
+        return self.suggested(self.trials[-1])
 
     def suggested(self, trial: "optuna.Trial") -> Architecture:
         """Suggest the active choices of a trial; what comes may break a constraint."""

@@ -6,6 +6,7 @@ import os
 import shutil
 import zlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,19 @@ from numpy.typing import NDArray
 from archgym.evaluator import State
 
 
-def save(path: Path, state: State, rows: int, check: int) -> None:
+@dataclass(frozen=True)
+class Place:
+    """Where in its journal a checkpoint was taken."""
+
+    rows: int
+    """Journal rows that lead to it."""
+    check: int
+    """Checksum of the journal behind these rows."""
+    first: int | None
+    """Checksum behind the first of them; None: not told, as by an older archgym."""
+
+
+def save(path: Path, state: State, rows: int, check: int, first: int | None = None) -> None:
     """Write a state, so that the file at `path` is always whole.
 
     Args:
@@ -23,6 +36,7 @@ def save(path: Path, state: State, rows: int, check: int) -> None:
         state: What to save.
         rows: Journal rows that lead to it.
         check: Checksum of the journal behind these rows.
+        first: Checksum behind the first of them, which tells journals apart that are shorter than `rows`.
 
     Raises:
         OSError: If there is no room for it; what was at `path` is still there.
@@ -34,6 +48,7 @@ def save(path: Path, state: State, rows: int, check: int) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     temporary = folder / path.name
     meta = {"state": json.dumps(state.meta), "rows": str(rows), "check": str(check)}
+    meta |= {} if first is None else {"first": str(first)}
     try:
         folder.mkdir()
         save_file(state.arrays, temporary, metadata={**meta, "content": str(_content(meta, state.arrays))})
@@ -46,17 +61,14 @@ def save(path: Path, state: State, rows: int, check: int) -> None:
     folder.rmdir()
 
 
-def place(path: Path) -> tuple[int, int]:
+def place(path: Path) -> Place:
     """Tell where in its journal a checkpoint was taken.
-
-    Returns:
-        The number of journal rows that lead to it, and the journal's checksum behind them.
 
     Raises:
         ValueError: If the file is damaged.
     """
     meta, _ = _read(path, whole=False)
-    return int(meta["rows"]), int(meta["check"])
+    return Place(int(meta["rows"]), int(meta["check"]), int(meta["first"]) if "first" in meta else None)
 
 
 def load(path: Path) -> State:
@@ -88,7 +100,7 @@ def _read(path: Path, *, whole: bool) -> tuple[dict[str, str], dict[str, NDArray
 
 def _content(meta: Mapping[str, str], arrays: Mapping[str, NDArray[Any]]) -> int:
     """Sum up what the file says."""
-    check = zlib.crc32("\n".join(meta[name] for name in ("state", "rows", "check")).encode())
+    check = zlib.crc32("\n".join(meta[name] for name in ("state", "rows", "check", "first") if name in meta).encode())
     for name in sorted(arrays):
         check = zlib.crc32(np.ascontiguousarray(arrays[name]).data, zlib.crc32(name.encode(), check))
     return check

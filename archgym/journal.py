@@ -1,9 +1,12 @@
 """The append-only record of one search; it stands between the views and the evaluator and sees every agent alike.
 
 One JSON line per call that changes or asks the evaluator, with inputs and results as numbers and a checksum chained
-over all lines before it. Resuming re-runs the agent from its seed: calls are answered from the record until it is used
-up, then the evaluator is brought to that point (from the last checkpoint; later windows are trained again and must
-give the recorded results) and the search goes on. Where inner environments are kept alive between windows there is no
+over all lines before it; the first line says with what settings, and who computes. Where somebody else goes on, a line
+`computed` says so before the first call that they computed.
+
+Resuming re-runs the agent from its seed: calls are answered from the record until it is used up, then the evaluator is
+brought to that point (from the last checkpoint; later windows are trained again and must give the recorded results) and
+the search goes on. Where inner environments are kept alive between windows there is no
 checkpoint, for nobody can copy them: all windows are trained again.
 """
 
@@ -35,6 +38,8 @@ SCHEMA = 1
 PREFIX = len(b'{"check": "00000000", ')  # of every line; the row follows
 CHECKPOINT_SECONDS = 30.0
 NO_DIFFERENCE = ("learner", "threads")  # settings that a resume may change; who learns is compared as the machine is
+COMPUTED = "computed"  # the call of a line that says who computes from there on
+REFUSABLE = ("evaluate", "fork")  # calls that raise a ValueError only before they have changed anything
 COLUMNS = tuple(item.name for item in fields(WindowResult))
 T = TypeVar("T")
 
@@ -58,16 +63,18 @@ class Journal:
         self.evaluator, self.path = evaluator, path
         self.problem, self.members = evaluator.problem, evaluator.members
         self.trains, self.learner = evaluator.trains, evaluator.learner
-        self.checkpoint_path = path.with_suffix(".checkpoint.safetensors")
-        self.rows: list[dict[str, Any]] = []
+        self.checkpoint_path = checkpoint_of(path)
+        self.rows: list[dict[str, Any]] = []  # one for each call
         self.cursor = 0  # calls made so far; below len(rows) while the record answers
         self.live = not resume  # whether the evaluator stands where the cursor does
-        self.same_machine = True
-        self._checks: list[int] = []  # checksum behind each line, that of the header first
+        self._computed = {"processor": processor(), "learner": self.learner, "versions": versions()}
+        self._others: list[bool] = []  # by row: whether somebody else computed it
+        self._elsewhere = False  # whether the last line that says who computes names somebody else
+        self._check = 0  # checksum behind the last line
+        self._checks: list[int] = []  # checksum behind the header, and behind each row
         self._saved_at, self._saved_rows = time.monotonic(), 0
         self._returned = time.perf_counter()
-        computed = {"processor": processor(), "learner": self.learner}
-        header = {"schema": SCHEMA, "settings": json.loads(json.dumps(settings)), **computed, "versions": versions()}
+        header = {"schema": SCHEMA, "settings": json.loads(json.dumps(settings)), **self._computed}
         begun = path.exists() and path.stat().st_size > 0
         if resume and not begun:
             raise ValueError(f"resume: expected a journal in {path.parent}, found none. Start without --resume.")
@@ -81,6 +88,7 @@ class Journal:
             else:
                 self.checkpoint_path.unlink(missing_ok=True)
                 self._append({"call": "header", **header})
+                self._checks.append(self._check)
         except BlockingIOError:
             self._file.close()
             raise ValueError(f"journal: {path} is being written by another process or environment.") from None
@@ -175,7 +183,7 @@ class Journal:
         if self._file.closed:
             return
         try:
-            if self.live and self._saved_rows < self.cursor:
+            if self.live and self._saved_rows < self.cursor == len(self.rows):  # else one further on may be there
                 self._checkpoint()
         finally:
             self._file.close()
@@ -186,6 +194,8 @@ class Journal:
 
     def _call(self, inputs: dict[str, Any], execute: Callable[[], dict[str, Any] | None]) -> dict[str, Any]:
         """Answer a call from the record, or do it and record it."""
+        if self._file.closed:
+            raise ValueError(f"{inputs['call']}: expected an open journal, got {self.path} after it was closed.")
         past = self.cursor < len(self.rows)
         if past:
             self._expect(self.rows[self.cursor], inputs)
@@ -193,14 +203,16 @@ class Journal:
             self._go_live()
             agent, before = time.perf_counter() - self._returned, self.timings
             self.live = False  # what breaks off from here on leaves an evaluator between two calls: `_go_live` mends it
-            outcome = execute() or {}
+            try:
+                outcome = execute() or {}
+            except ValueError:
+                self.live = inputs["call"] in REFUSABLE
+                raise
             if past:
-                self._compare(self.rows[self.cursor], outcome)
+                self._compare(self.cursor, outcome)
             else:
                 seconds = {name: round(value - before[name], 6) for name, value in self.timings.items()}
-                row = {**inputs, **outcome, "seconds": {**seconds, "agent": round(agent, 6)}}
-                self._append(row)
-                self.rows.append(row)
+                self._record({**inputs, **outcome, "seconds": {**seconds, "agent": round(agent, 6)}})
             self.live = True
         self.cursor += 1
         self._returned = time.perf_counter()
@@ -222,14 +234,15 @@ class Journal:
         states: dict[int, State] = {}
         jumps = {place: row["rows"] for place, row in enumerate(self.rows[: self.cursor]) if row["call"] == "set_state"}
         if self.checkpoint_path.exists():
-            saved = checkpoint.place(self.checkpoint_path)[0]
-            if saved <= self.cursor and all(back >= saved for place, back in jumps.items() if place >= saved):
+            at = checkpoint.place(self.checkpoint_path)
+            saved, reached = at.rows, at.rows <= self.cursor and self._checks[at.rows] == at.check
+            if reached and all(back >= saved for place, back in jumps.items() if place >= saved):
                 self.evaluator.set_state(checkpoint.load(self.checkpoint_path))
                 start = saved
         for place in range(start, self.cursor):
             if place in jumps.values():
                 states[place] = self.evaluator.get_state()
-            self._compare(self.rows[place], self._again(self.rows[place], states))
+            self._compare(place, self._again(self.rows[place], states))
         self.live, self._saved_rows = True, start
 
     def _again(self, row: dict[str, Any], states: "dict[int, State]") -> dict[str, Any]:
@@ -251,11 +264,13 @@ class Journal:
             self.evaluator.set_state(states[row["rows"]])
         return {}
 
-    def _compare(self, recorded: dict[str, Any], outcome: dict[str, Any]) -> None:
+    def _compare(self, place: int, outcome: dict[str, Any]) -> None:
+        """Refuse what differs from a row that was computed just so; warn of what somebody else computed."""
+        recorded = self.rows[place]
         different = next((name for name, value in outcome.items() if recorded[name] != value), None)
         if different is None:
             return
-        if self.same_machine:
+        if not self._others[place]:
             raise ValueError(
                 f"resume: a window trained again gave {different}={outcome[different]!r}, but the journal holds "
                 f"{recorded[different]!r}. The journal or the checkpoint was altered."
@@ -266,10 +281,20 @@ class Journal:
             stacklevel=2,
         )
 
+    def _record(self, row: dict[str, Any]) -> None:
+        """Write down a call; before it who computes, where the last line that says so names somebody else."""
+        if self._elsewhere:
+            self._append({"call": COMPUTED, **self._computed})
+            self._elsewhere = False
+        self._append(row)
+        self.rows.append(row)
+        self._others.append(False)
+        self._checks.append(self._check)
+
     def _append(self, row: dict[str, Any]) -> None:
         """Write one line whole, or leave the file as it was."""
         body = json.dumps(row, allow_nan=False)
-        check = zlib.crc32(body.encode(), self._checks[-1] if self._checks else 0)
+        check = zlib.crc32(body.encode(), self._check)
         rest = memoryview(f'{{"check": "{check:08x}", {body[1:]}\n'.encode())
         size = os.fstat(self._file.fileno()).st_size
         try:
@@ -279,13 +304,13 @@ class Journal:
             os.ftruncate(self._file.fileno(), size)
             reason = f"cannot write the journal ({error.strerror}); it is intact up to here"
             raise OSError(error.errno, reason, str(self.path)) from error
-        self._checks.append(check)
+        self._check = check
 
     def _load(self, header: dict[str, Any]) -> None:
         """Read and verify an existing record and its checkpoint; a half-written last line is dropped."""
         data = self.path.read_bytes()
         whole = data.rfind(b"\n") + 1
-        found, self._checks = read_rows(data[:whole], self.path)
+        found, checks = read_rows(data[:whole], self.path)
         if not found:
             raise ValueError(f"resume: {self.path} holds no whole line. Start in another folder, without --resume.")
         recorded = found[0]
@@ -295,24 +320,50 @@ class Journal:
                     f"resume: expected the settings that {self.path} was made with; {name} was "
                     f"{recorded['settings'].get(name)!r} and is now {value!r}."
                 )
-        self.rows = found[1:]
-        if self.checkpoint_path.exists():
-            saved, check = checkpoint.place(self.checkpoint_path)
-            if saved >= len(self._checks) or self._checks[saved] != check:
-                raise ValueError(
-                    f"resume: {self.checkpoint_path} does not belong to {self.path}: one was altered or cut."
-                )
+        now, others = _who(header), list[dict[str, str]]()
+        for row, check in zip(found, checks, strict=True):
+            call = row.get("call")
+            if call in ("header", COMPUTED):
+                was = _who(row)
+                self._elsewhere = any(was.get(name) != value for name, value in now.items())
+                others += [was] * self._elsewhere
+            else:
+                self.rows.append(row)
+                self._others.append(self._elsewhere)
+            if call != COMPUTED:
+                self._checks.append(check)
+        self._check = checks[-1]
+        self._check_checkpoint()
         if whole < len(data):
             warnings.warn(f"resume: dropped a half-written last line of {self.path}.", stacklevel=3)
             os.truncate(self.path, whole)
-        computed = ("processor", "learner")
-        was, now = ({name: one[name] for name in computed} | one["versions"] for one in (recorded, header))
-        changes = [f"{name} {was.get(name)} (now {value})" for name, value in now.items() if was.get(name) != value]
+        changes = []
+        for name, value in now.items():
+            theirs = dict.fromkeys(str(was.get(name)) for was in others if was.get(name) != value)
+            changes += [f"{name} {', '.join(theirs)} (now {value})"] if theirs else []
         if changes:
-            self.same_machine = False
             warnings.warn(
                 f"resume: {self.path} was made with {', '.join(changes)}; windows trained again may differ.",
                 stacklevel=3,
+            )
+
+    def _check_checkpoint(self) -> None:
+        """Refuse the checkpoint of another journal; warn of one that is ahead, which is not used."""
+        if not self.checkpoint_path.exists():
+            return
+        at = checkpoint.place(self.checkpoint_path)
+        ahead = at.rows >= len(self._checks)
+        if ahead:
+            foreign = at.first is not None and len(self._checks) > 1 and self._checks[1] != at.first
+        else:
+            foreign = self._checks[at.rows] != at.check
+        if foreign:
+            raise ValueError(f"resume: {self.checkpoint_path} does not belong to {self.path}: one was altered or cut.")
+        if ahead:
+            warnings.warn(
+                f"resume: {self.checkpoint_path} is ahead of {self.path}, as a loss of power may leave it; it is not "
+                "used, and windows are trained again.",
+                stacklevel=4,
             )
 
     def _maybe_checkpoint(self) -> None:
@@ -322,8 +373,22 @@ class Journal:
     def _checkpoint(self) -> None:
         if self.problem.carries:
             return
-        checkpoint.save(self.checkpoint_path, self.evaluator.get_state(), self.cursor, self._checks[self.cursor])
+        os.fsync(self._file.fileno())  # a checkpoint is never to be on the disk before the rows that lead to it
+        state, check, first = self.evaluator.get_state(), self._checks[self.cursor], self._checks[1]
+        checkpoint.save(self.checkpoint_path, state, self.cursor, check, first)
         self._saved_at, self._saved_rows = time.monotonic(), self.cursor
+
+
+def checkpoint_of(journal: Path) -> Path:
+    """Tell where the checkpoint of a journal lies: beside it, another one for every name."""
+    if journal.suffix == ".jsonl":
+        return journal.with_suffix(".checkpoint.safetensors")
+    return journal.with_name(f"{journal.name}-checkpoint.safetensors")  # no name with .jsonl leads to this one
+
+
+def _who(row: dict[str, Any]) -> dict[str, str]:
+    """Read by name who computes, as the header and lines `computed` tell it."""
+    return {"processor": row["processor"], "learner": row["learner"], **row["versions"]}
 
 
 def read_rows(data: bytes, path: Path) -> tuple[list[dict[str, Any]], list[int]]:

@@ -10,14 +10,17 @@ every architecture alone.
 import math
 import zlib
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
+from archgym import memory
 from archgym.search_space import Architecture, SearchSpace
 
 SMALLEST_PENALTY = 0.2  # of a wrong option: the optimum stands out
+LARGEST = 1e100  # of a weight or the noise, so that values and returns are finite
+REMEMBERED = 100_000  # architectures whose values are kept, so that a long search in a huge space needs no more room
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,8 @@ class Config:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
                 raise ValueError(f"{name}: expected a number of at least 0, got {value!r}.")
+            if value > LARGEST:
+                raise ValueError(f"{name}: expected a number of at most {LARGEST:g}, got {value!r}.")
             if name in ("rise", "drift") and value > 1:
                 raise ValueError(f"{name}: expected a number from 0 to 1, got {value!r}.")
         if not self.additive + self.pairwise + self.ruggedness:
@@ -81,10 +86,11 @@ class Landscape:
         single = rng.uniform(SMALLEST_PENALTY, 1.0, total)
         single[best] = 0.0
         self._single = single * np.repeat(weights / weights.sum(), np.array(space.counts) + 1)
-        pairs = np.triu(rng.uniform(0.0, 1.0, (total, total)), 1)
-        pairs[np.ix_(best, best)] = 0.0
-        self._pairs = pairs / max(1, math.comb(len(space.counts), 2))
-        self.value = cache(self._value)
+        with memory.enough(choices=len(space.counts), options=sum(space.counts)):
+            pairs = np.triu(rng.uniform(0.0, 1.0, (total, total)), 1)
+            pairs[np.ix_(best, best)] = 0.0
+            self._pairs = pairs / max(1, math.comb(len(space.counts), 2))
+        self.value = lru_cache(maxsize=REMEMBERED)(self._value)
 
     def _value(self, vector: tuple[int, ...]) -> float:
         """Score an architecture, a tuple of option indices, between 0 and 1."""

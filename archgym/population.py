@@ -15,12 +15,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from archgym import transfer_checks
+from archgym import memory, transfer_checks
 from archgym.evaluator import State
 from archgym.greedy import play
 from archgym.host_replay import open_replay
 from archgym.inner.carried import Carried, Fresh, Source
 from archgym.inner.envs import look
+from archgym.inner.tasks import check_returns
 from archgym.learners import sharing
 from archgym.learners.precision import check_learner
 from archgym.learners.select import find_learner
@@ -38,6 +39,7 @@ from archgym.training import Group, Outcome, Window
 from archgym.transfer import Lifetime, Store, Transfer
 from archgym.window import WindowResult
 
+LAYOUTS = 32  # networks whose layouts are kept for the next switch; supernets keep their own
 UNKNOWN_BEST = "expected a recorded table or a planted landscape, whose best is known; got networks that are trained."
 
 
@@ -90,12 +92,14 @@ class Population:
         self.trainers = [trainers.Trainer(*arguments) for _ in range(shards)]
         source = Carried if problem.carries else Fresh
         self.inner_envs: Source = source(problem.window_task, settings.envs_per_member, problem.task.episode_limit)
-        self._layouts: dict[Network | None, Layout] = {}
+        self._layouts: dict[Network | None, Layout] = {}  # the one that was asked for last at the end
         self.lifetimes: list[Lifetime] = []
         self.replay: Replay | None = None  # for trainers that have one: a buffer_size says so
         if hasattr(self.config, "buffer_size"):
             size = self.config.buffer_size
-            self.replay = open_replay(members, settings.envs_per_member, problem.inputs, size, self.device)
+            asked = {"buffer_size": size, "envs_per_member": settings.envs_per_member, "num_envs": members}
+            with memory.enough(RuntimeError, **asked):
+                self.replay = open_replay(members, settings.envs_per_member, problem.inputs, size, self.device)
         given = (settings, self.config, problem.horizon, self._layout, self._network, self.replay, self.device)
         self.transfer = Transfer(*given)
         self._seconds = {"open": 0.0, "switch": 0.0, "evaluate": 0.0}
@@ -157,6 +161,7 @@ class Population:
         shards, union = self._check_out(labels, networks, weights, stores, switched)
         self._took("switch", clock)
         outcome = self._train(shards, members, streams)
+        check_returns(self.problem.task.id, outcome.returns)
         outcome.gradient_steps += lessons
         clock = time.perf_counter()
         self._check_in(shards, union, weights, outcome)
@@ -221,7 +226,8 @@ class Population:
         slots = self.problem.window_steps // settings.envs_per_member
         own = [[members[row] for row in shard.rows] for shard in shards]
         roots = [[streams[row] for row in shard.rows] for shard in shards]
-        opened = [self.inner_envs.open(*one) for one in zip(own, roots, strict=True)]
+        with memory.enough(envs_per_member=settings.envs_per_member, num_envs=self.members):
+            opened = [self.inner_envs.open(*one) for one in zip(own, roots, strict=True)]
         self._took("open", clock)
 
         def train(number: int, shard: Shard) -> Outcome:
@@ -316,9 +322,10 @@ class Population:
         seeds = [
             env_seeds(life.seed, Consumer.EVALUATION, count=count) for life, count in zip(lives, counts, strict=True)
         ]
-        result = play(self.problem.task, groups, seeds, self.device)
+        returns, steps = play(self.problem.task, groups, seeds, self.device)
+        check_returns(self.problem.task.id, returns)
         self._took("evaluate", clock)
-        return result
+        return returns, steps
 
     def fork(self, source: int, target: int, architecture: Architecture | None = None) -> None:
         """Make a member a copy of another: same weights, replay, seed and age; or give it another's learner.
@@ -389,6 +396,8 @@ class Population:
             ValueError: If it is another population's, or inner environments are kept.
         """
         self._need_copyable("set_state")
+        if "lifetimes" not in state.meta:
+            raise ValueError("state: expected one of networks that are trained, got another state.")
         self.lifetimes = restore(state, self.members, self.transfer, self.replay, self.shares)
 
     def _network(self, label: str) -> Network:
@@ -408,10 +417,14 @@ class Population:
             )
 
     def _layout(self, network: Network | None) -> Layout:
-        if network not in self._layouts:
+        layout = self._layouts.pop(network, None)
+        if layout is None:
             networks = variants(self.problem.space) if network is None else [network]
-            self._layouts[network] = Layout(self.family, networks, self.problem.inputs, self.problem.outputs)
-        return self._layouts[network]
+            layout = Layout(self.family, networks, self.problem.inputs, self.problem.outputs)
+        self._layouts[network] = layout
+        if len(self._layouts) > LAYOUTS:
+            del self._layouts[next(iter(self._layouts))]
+        return layout
 
     def _keeper(self, member: int) -> Lifetime:
         """Find the lifetime that keeps a member's supernet: that of member 0, from whose seed it starts, if shared."""

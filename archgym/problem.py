@@ -7,11 +7,13 @@ from functools import cached_property
 from typing import Any
 
 from archgym.inner.envs import dimensions
-from archgym.inner.tasks import Task, get_task
+from archgym.inner.tasks import LARGEST_RETURN, Task, get_task
 from archgym.lookup import load, names, unknown
 from archgym.observations import Inputs, described, kind_of
 from archgym.search_space import Network, Option, SearchSpace, max_params
-from archgym.settings import Settings
+from archgym.settings import LARGEST, Settings
+
+SMALLEST_SCALE = 1 / LARGEST_RETURN  # between random and reference return, so that normalised returns are finite
 
 
 @dataclass(frozen=True)
@@ -38,9 +40,21 @@ class Problem:
                 f"window_steps: expected at least {2 * per_member} with inner_envs='carry', for the first step of an "
                 f"inner environment may be the reset that the window before left to it; got {self.window_steps}."
             )
-        if self.reference_return <= self.random_return:
+        if self.learner_steps >= LARGEST or self.horizon >= LARGEST:
             raise ValueError(
-                f"reference_return: expected a value above random_return ({self.random_return}), "
+                "windows, window_steps: expected fewer than 2**63 inner steps in a lifetime, got "
+                f"{self.settings.windows} windows of {self.window_steps}."
+            )
+        for name in ("random_return", "reference_return"):
+            if abs(getattr(self, name)) > LARGEST_RETURN:
+                raise ValueError(
+                    f"{name}: expected a number from {-LARGEST_RETURN:g} to {LARGEST_RETURN:g}, "
+                    f"got {getattr(self, name)!r}."
+                )
+        if self.reference_return - self.random_return < SMALLEST_SCALE:
+            least = "" if self.reference_return <= self.random_return else f" by at least {SMALLEST_SCALE:g}"
+            raise ValueError(
+                f"reference_return: expected a value above random_return ({self.random_return}){least}, "
                 f"got {self.reference_return}."
             )
         default = self.space.network_of(self.space.default_architecture)  # refuses constraints that nothing fulfils

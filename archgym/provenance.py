@@ -1,15 +1,23 @@
 """With what numbers were computed: versions of the packages that matter, and the processor."""
 
 import platform
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 PACKAGES = ("archgym", "numpy", "torch", "envpool", "gymnasium")
+NONE = "none"  # the version of a package that is not there: EnvPool has no build for some platforms
 
 
 def versions() -> dict[str, str]:
-    """Give the installed versions by package."""
-    return {name: version(name) for name in PACKAGES}
+    """Give the installed versions by package; "none" where there is none."""
+    return {name: _version(name) for name in PACKAGES}
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return NONE
 
 
 def processor() -> str:

@@ -175,7 +175,7 @@ class SearchSpace:
         Raises:
             ValueError: If shape, type or range are wrong, or a constraint is not fulfilled.
         """
-        given = np.asarray(architecture)
+        given = array_of("architecture", architecture)
         known = self._canonical.get(given.tobytes()) if given.dtype == np.int64 and given.ndim == 1 else None
         if known is not None:
             return known.copy()
@@ -415,6 +415,18 @@ class SearchSpace:
         if all(constraint.monotone for constraint in self.constraints) or len(prefix) == len(self.choices):
             return False
         return bool(self.mask(prefix).any())
+
+
+def array_of(name: str, given: object) -> NDArray[Any]:
+    """Make an array of what somebody gave.
+
+    Raises:
+        ValueError: If it has rows of different lengths.
+    """
+    try:
+        return np.asarray(given)
+    except ValueError as error:
+        raise ValueError(f"{name}: expected rows of equal length, got rows of different lengths.") from error
 
 
 def max_params(space: SearchSpace, limit: int, inputs: Inputs, outputs: int) -> Constraint:

@@ -4,7 +4,7 @@ One dataclass feeds the environments, the command line and the header of every r
 """
 
 import dataclasses
-import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +20,7 @@ OPTIMIZERS = ("keep", "reset")
 EXPLORATIONS = ("bump", "continue", "restart")
 INHERITED = ("optimizer", "replay_keep", "exploration", "reset_layers")  # what act at a switch beside `transfer`
 REWARDS = ("evaluation", "improvement", "return")
+LARGEST = 2**63  # counts are below it, for they go into arrays
 INNER_ENVS = ("carry", "fresh")
 
 
@@ -178,6 +179,10 @@ class Settings:
             whole = isinstance(value, int) and not isinstance(value, bool)
             if not (optional and value is None) and not (whole and value > 0):
                 raise ValueError(f"{name}: expected a positive integer, got {value!r}.")
+        for name in (*counts, "evaluation_steps", "reset_layers"):
+            value = getattr(self, name)
+            if isinstance(value, int) and value >= LARGEST:
+                raise ValueError(f"{name}: expected an integer below 2**63, got {value!r}.")
         steps = self.evaluation_steps
         if steps is not None and (isinstance(steps, bool) or not isinstance(steps, int) or steps < 0):
             raise ValueError(f"evaluation_steps: expected None or an integer of at least 0, got {steps!r}.")
@@ -297,4 +302,6 @@ def _check_name(name: str, value: object) -> None:
 
 def _is_number(value: object) -> bool:
     """Tell whether a setting is a finite number, and not True or False."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return abs(value) <= sys.float_info.max  # integers too: larger ones are no floats

@@ -175,6 +175,8 @@ class Synthetic:
             ValueError: If it has another number of members, or comes from training.
         """
         lives = state.meta.get("lives", [])
+        if any("curves" in life for life in lives):
+            raise ValueError("state: expected one of a planted landscape, got one of a recorded table.")
         if len(lives) != self.members:
             raise ValueError(f"state: expected {self.members} members of a planted landscape, got {len(lives)}.")
         self.lives = [Life(**deepcopy(life)) for life in lives]

@@ -342,6 +342,8 @@ class Table:
                 f"got one of that name with other choices."
             )
         shape = (self.card.architectures, len(self.card.seeds), self.card.settings["windows"])
+        if shape[1] < 2:
+            raise ValueError(f"table: expected at least 2 seeds, one for searches and one for tests, got {shape[1]}.")
         shapes: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
             name: (self.columns[name].shape, shape) for name in COLUMNS
         }

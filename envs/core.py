@@ -2,7 +2,7 @@
 
 import os
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from archgym.envs.lifetimes import Lifetime, batched
 from archgym.evaluator import Evaluator, State
 from archgym.evaluators import open_evaluator
 from archgym.problem import Problem
-from archgym.search_space import Architecture
+from archgym.search_space import Architecture, array_of
 from archgym.settings import Settings
 from archgym.window import WindowResult
 
@@ -27,6 +27,11 @@ JOURNAL_VARIABLE = "ARCHGYM_JOURNAL"
 RENDER_MODES = ("ansi", "human", "rgb_array")
 UNKNOWN_SEED = -1  # Gymnasium's sign of it, for a generator that goes on from a state
 _recorded = 0  # environments of this process that the variable gave a journal
+Check = Callable[[Problem, int], None]  # of a problem and the number of members
+
+
+def unchecked(problem: Problem, members: int) -> None:
+    """Refuse nothing."""
 
 
 class Lives:
@@ -35,17 +40,20 @@ class Lives:
     Args:
         members: K.
         keywords: The environment's keyword arguments (see `Settings`), and `journal` and `resume`.
+        check: Refuses what the view cannot show, by a `ValueError`.
 
     Raises:
         ValueError: If one of them is wrong; nothing has been trained or written then.
     """
 
-    def __init__(self, members: int, keywords: Mapping[str, Any]) -> None:
+    def __init__(self, members: int, keywords: Mapping[str, Any], check: Check = unchecked) -> None:
+        global _recorded
         keywords = dict(keywords)
         journal, resume = keywords.pop("journal", None), bool(keywords.pop("resume", False))
         if isinstance(members, bool) or not isinstance(members, int | np.integer) or members < 1:
             raise ValueError(f"num_envs: expected a positive integer, got {members!r}.")
         self.members, self.problem = int(members), Problem(Settings.from_keywords(keywords))
+        check(self.problem, self.members)
         self.evaluator: Evaluator = open_evaluator(self.problem, self.members)
         if _is_short(self.problem):
             warnings.warn(
@@ -55,7 +63,7 @@ class Lives:
             )
         self.evaluations = Evaluations(self.problem, self.members)
         path = _journal_path(journal)
-        self.recorded = path is not None
+        self.recorded, self.closed = path is not None, False
         if resume and path is None:
             raise ValueError("resume: expected a journal to resume (journal=...), got none.")
         if path is not None:
@@ -64,6 +72,7 @@ class Lives:
             known = {"num_envs": self.members, "task_settings": self.problem.task_settings}
             settings = {**self.problem.settings.to_dict(), **known}
             self.evaluator = record.Journal(self.evaluator, path, settings, resume)
+            _recorded += journal is None
         self.lifetimes = [Lifetime(self.problem) for _ in range(self.members)]
         self.begun = np.zeros(self.members, dtype=bool)
         self.ready = False  # whether all have begun
@@ -130,6 +139,7 @@ class Lives:
 
     def evaluate(self, architectures: ArrayLike, episodes: int, members: Sequence[int]) -> NDArray[np.float64]:
         """Score architectures (N, choices) greedily with the present weights of members (N,)."""
+        self.need_record()
         if isinstance(episodes, bool) or not isinstance(episodes, int | np.integer) or episodes < 1:
             raise ValueError(f"episodes: expected a positive integer, got {episodes!r}.")
         self.need(members)
@@ -145,8 +155,13 @@ class Lives:
 
     def evaluate_rest(self, architectures: ArrayLike) -> NDArray[np.float64]:
         """Score one architecture per member, (K, choices), with all that is left of the budget."""
+        self.need_record()
         self.need(range(self.members))
         vectors = self.canonical(architectures)
+        if len(vectors) != self.members:
+            raise ValueError(
+                f"evaluate_rest: expected one architecture for each of the {self.members} members, got {len(vectors)}."
+            )
         episodes = self.evaluations.rest()
         members = [member for member, count in enumerate(episodes) if count]
         scores = np.full(self.members, np.nan)
@@ -174,6 +189,7 @@ class Lives:
 
     def fork(self, source: int, target: int, architecture: ArrayLike | None = None) -> None:
         """Make a member a copy of another, or give it another's learner of one architecture."""
+        self.need_record()
         self.need([source, target])
         if architecture is None:
             self.evaluator.fork(source, target)
@@ -186,27 +202,52 @@ class Lives:
             )
         self.evaluator.fork(source, target, self.problem.space.canonical(architecture))
 
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What a state must have in common with an environment that goes on from it."""
+        problem, settings = self.problem, self.problem.settings
+        told = {name: getattr(settings, name) for name in ("trainer", "space", "max_params", "windows", "transfer")}
+        table = self.evaluator.learner if settings.table else "none"  # which names its checksum
+        return {**told, "task": problem.task.id, "window_steps": problem.window_steps, "table": table}
+
     def get_state(self, generators: Sequence[np.random.Generator]) -> State:
         """Copy the state of evaluator, histories and generators."""
         self.need(range(self.members))
         state = self.evaluator.get_state()
+        state.meta["identity"] = self.identity
         histories = [[vars(result) for result in life.history] for life in self.lifetimes]
         state.meta["view"] = {"histories": histories, "generators": [g.bit_generator.state for g in generators]}
         return state
 
     def set_state(self, state: State, generators: Sequence[np.random.Generator]) -> None:
-        """Go on from a state."""
+        """Go on from a state; another environment's is refused before anything is changed."""
+        self.need_record()
         lived, saved_generators = kept(state, "histories"), kept(state, "generators")
-        self.evaluator.set_state(state)
+        told = state.meta.get("identity", self.identity)
+        for name, own in self.identity.items():
+            if told.get(name) != own:
+                raise ValueError(
+                    f"state: expected one of an environment with {name} {own!r}, got one with {told.get(name)!r}."
+                )
+        if len(lived) != self.members:
+            raise ValueError(f"state: expected {self.members} members, got {len(lived)}.")
         histories = [[WindowResult(**result) for result in history] for history in lived]
-        self.lifetimes = [Lifetime(self.problem, history) for history in histories]
+        lifetimes = [Lifetime(self.problem, history) for history in histories]
+        self.evaluator.set_state(state)
+        self.lifetimes = lifetimes
         for own, saved in zip(generators, saved_generators, strict=True):
             own.bit_generator.state = saved
         self.begun[:] = self.ready = True
 
     def close(self) -> None:
         """Close the evaluator, and the journal if there is one."""
+        self.closed = True
         self.evaluator.close()
+
+    def need_record(self) -> None:
+        """Refuse what a journal would have to record after `close`; without one there is nothing that is closed."""
+        if self.recorded and self.closed:
+            raise closed()
 
 
 class Face:
@@ -218,7 +259,7 @@ class Face:
     def need_open(self) -> None:
         """Refuse to go on after `close`."""
         if self.closed:
-            raise gym.error.ClosedEnvironmentError("expected an open environment, got one after close().")
+            raise closed()
 
     @property
     def trains(self) -> bool:
@@ -227,7 +268,10 @@ class Face:
 
     @property
     def timings(self) -> dict[str, float]:
-        """Seconds spent since construction, by phase."""
+        """Seconds spent since construction, by phase.
+
+        Calls that a journal answers from its record, and compiled steps on a table, count in none of them.
+        """
         return self._lives.evaluator.timings
 
     @property
@@ -245,7 +289,7 @@ class Face:
             Mean raw returns, (K,); not a number for a member that nothing is left for.
 
         Raises:
-            ValueError: If the environment has no budget.
+            ValueError: If the environment has no budget, or there are more or fewer architectures than members.
         """
         return self._lives.evaluate_rest(architectures)
 
@@ -258,9 +302,14 @@ class Face:
         return self._lives.evaluator.regret(self._lives.problem.space.canonical(architecture))
 
 
+def closed() -> gym.error.ClosedEnvironmentError:
+    """Build the error for a call after `close`, for the caller to raise."""
+    return gym.error.ClosedEnvironmentError("expected an open environment, got one after close().")
+
+
 def matrix(architectures: ArrayLike) -> NDArray[Any]:
     """Refuse what is no list of architectures, (N, choices)."""
-    given = np.asarray(architectures)
+    given = array_of("architectures", architectures)
     if given.ndim != 2 or not len(given):
         raise ValueError(f"architectures: expected an array (N, choices), got one of shape {given.shape}.")
     return given
@@ -272,6 +321,8 @@ def kept(state: State, name: str) -> Any:
     Raises:
         ValueError: If it is a state of another view, or of none.
     """
+    if not isinstance(state, State):
+        raise ValueError(f"state: expected one that get_state gave, got {type(state).__name__}.")
     view = state.meta.get("view", {})
     if name not in view:
         raise ValueError(
@@ -328,7 +379,6 @@ def _is_short(problem: Problem) -> bool:
 
 def _journal_path(given: str | None) -> Path | None:
     """Find the journal of a new environment: the keyword ("": none), or the variable (numbered from the second on)."""
-    global _recorded
     if given is not None and not isinstance(given, str | os.PathLike):
         raise ValueError(f"journal: expected the path of a file, got {given!r}.")
     if given is not None:
@@ -336,6 +386,5 @@ def _journal_path(given: str | None) -> Path | None:
     named = os.environ.get(JOURNAL_VARIABLE)
     if not named:
         return None
-    _recorded += 1
     path = Path(named)
-    return path if _recorded == 1 else path.with_stem(f"{path.stem}-{_recorded}")
+    return path if not _recorded else path.with_stem(f"{path.stem}-{_recorded + 1}")

@@ -15,6 +15,7 @@ from archgym.envs.edits import Edits, Present
 from archgym.envs.sequential import SequentialEnv, SequentialVectorEnv
 from archgym.envs.single import ArchSearchEnv
 from archgym.envs.vector import ArchSearchVectorEnv, mask_infos
+from archgym.search_space import array_of
 
 Observation = NDArray[np.float32]
 
@@ -218,7 +219,7 @@ class EditingVectorEnv(
             gymnasium.error.ClosedEnvironmentError: After `close`.
         """
         self._base.need_open()
-        given = np.asarray(actions)
+        given = array_of("actions", actions)
         if given.shape != (self.num_envs,):
             raise ValueError(f"actions: expected {self.num_envs} edits, got an array of shape {given.shape}.")
         presents, ended = self._need_presents(), self._base.over
@@ -243,6 +244,7 @@ class EditingVectorEnv(
 
     def action_masks(self) -> NDArray[np.bool_]:
         """Tell which actions are legal, (K, actions)."""
+        self._need_presents()
         return self._masks().astype(bool)
 
     def get_state(self) -> Any:
@@ -278,10 +280,13 @@ class EditingVectorEnv(
         return presents
 
     def _masks(self) -> NDArray[np.int8]:
-        return np.stack([present.mask for present in self._need_presents()])
+        """Give the masks, (K, actions); all 0 of a member that was never reset."""
+        none = np.zeros(sum(self.search_space.counts), dtype=np.int8)
+        return np.stack([none if present is None else present.mask for present in self._presents])
 
     def _observations(self, seen: Observation) -> Observation:
-        own = np.stack([present.observation() for present in self._need_presents()])
+        none = np.zeros(2 * sum(self.search_space.counts), dtype=np.float32)
+        own = np.stack([none if present is None else present.observation() for present in self._presents])
         return np.concatenate([seen, own], axis=1, dtype=np.float32)
 
 

@@ -12,6 +12,8 @@ from archgym.envs import core, seeds
 from archgym.envs.draft import ILLEGAL_PENALTY, Draft, check_illegal, check_in_step, observation_space
 from archgym.envs.single import ArchSearchEnv
 from archgym.envs.vector import ArchSearchVectorEnv, mask_infos
+from archgym.problem import Problem
+from archgym.search_space import array_of
 
 
 class SequentialEnv(ArchSearchEnv):
@@ -124,7 +126,6 @@ class SequentialVectorEnv(ArchSearchVectorEnv):
     ) -> None:
         self._illegal = check_illegal(illegal)
         super().__init__(num_envs, render_mode, **keywords)
-        check_in_step(illegal, self.problem, self.num_envs)
         self.single_observation_space = observation_space(self.single_observation_space, self.search_space)
         self.single_action_space = gym.spaces.Discrete(max(self.search_space.counts))
         self.action_space = batch_space(self.single_action_space, self.num_envs)
@@ -149,7 +150,7 @@ class SequentialVectorEnv(ArchSearchVectorEnv):
             gymnasium.error.ClosedEnvironmentError: After `close`.
         """
         self.need_open()
-        given = np.asarray(actions)
+        given = array_of("actions", actions)
         if given.shape != (self.num_envs,):
             raise ValueError(f"actions: expected {self.num_envs} options, got an array of shape {given.shape}.")
         self._lives.need(range(self.num_envs))
@@ -196,6 +197,9 @@ class SequentialVectorEnv(ArchSearchVectorEnv):
         super()._reset(members, own)
         for member in members:
             self._drafts[member] = Draft(self.search_space)
+
+    def _check(self, problem: Problem, members: int) -> None:
+        check_in_step(self._illegal, problem, members)
 
     def _masks(self, told: NDArray[np.bool_]) -> dict[str, NDArray[Any]]:
         return mask_infos(np.stack([draft.mask() for draft in self._drafts]), told)

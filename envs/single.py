@@ -167,10 +167,11 @@ class ArchSearchEnv(core.Face, gym.Env[NDArray[Any], Any]):
         self._np_random_seed = core.UNKNOWN_SEED
 
     def fork(self) -> Self:
-        """Make an environment of its own in the same state; it has no journal."""
+        """Make an environment of its own in the same state, with the budget that is left; it has no journal."""
         copy = type(self)(self.render_mode, **{**self._keywords, "journal": "", "resume": False})
         copy.reset(seed=0)
         copy.set_state(self.get_state())
+        copy._lives.evaluations.left = self._lives.evaluations.left
         return copy
 
     def lifetime_asked(self, options: Mapping[str, Any] | None) -> int | None:

@@ -13,10 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from archgym import memory
 from archgym.envs import core, table_kernel
 from archgym.envs.lifetimes import ALONE, Lifetime, tell
 from archgym.evaluator import State
 from archgym.rewards import REWARD_LIMITS
+from archgym.search_space import array_of
 from archgym.tabular import Tabular
 from archgym.window import WindowResult
 
@@ -36,10 +38,11 @@ CONNECTED = (
 NAMES = ("architecture", *(name for name in WindowResult.__dataclass_fields__ if name not in ("action", "reward")))
 
 
-def open_lives(members: int, keywords: Mapping[str, Any]) -> core.Lives:
+def open_lives(members: int, keywords: Mapping[str, Any], check: core.Check = core.unchecked) -> core.Lives:
     """Open K lifetimes, compiled where they can be: on a table, without a journal; arguments of `core.Lives`."""
     plain = not keywords.get("table") or core.is_recorded(keywords.get("journal"))
-    return core.Lives(members, keywords) if plain or table_kernel.library() is None else TableLives(members, keywords)
+    kind = core.Lives if plain or table_kernel.library() is None else TableLives
+    return kind(members, keywords, check)
 
 
 class TableLives(core.Lives):
@@ -47,9 +50,9 @@ class TableLives(core.Lives):
 
     evaluator: Tabular
 
-    def __init__(self, members: int, keywords: Mapping[str, Any]) -> None:
+    def __init__(self, members: int, keywords: Mapping[str, Any], check: core.Check = core.unchecked) -> None:
         self._own: list[Lifetime] = []
-        super().__init__(members, keywords)
+        super().__init__(members, keywords, check)
         self._record = Record(self.evaluator)
         self._stale = np.zeros(self.members, dtype=bool)
         self._seeds = np.zeros(self.members, dtype=np.uint64)  # of lifetimes; stale: that the reference has not begun
@@ -72,9 +75,10 @@ class TableLives(core.Lives):
             "actions": ((choices,), whole),
             "switched": ((), np.bool_),
         }
-        self._arrays: dict[str, NDArray[Any]] = {
-            name: np.zeros((self.members, *shape), kind) for name, (shape, kind) in shapes.items()
-        }
+        with memory.enough(ValueError, windows=windows, num_envs=self.members):
+            self._arrays: dict[str, NDArray[Any]] = {
+                name: np.zeros((self.members, *shape), kind) for name, (shape, kind) in shapes.items()
+            }
         self._arrays["totals"] = np.zeros(options)
         self._windows = windows
         self._connect()
@@ -136,7 +140,7 @@ class TableLives(core.Lives):
 
     def live(self, action: ArrayLike) -> tuple[float, bool, dict[str, Any]]:
         """Look up one window of the only member; its reward, whether it was the last, and its info."""
-        self._look_up(np.asarray(action)[None], None, 1)
+        self._look_up(array_of("action", action)[None], None, 1)
         where, switched = self._where[0], bool(self._switched[0])
         info = self._infos.get((where, switched))
         if info is None:
@@ -156,7 +160,7 @@ class TableLives(core.Lives):
         count = len(members)
         everyone = members is self.everyone or list(members) == self.everyone
         chosen = None if everyone else np.array(members, dtype=np.int64)
-        self._look_up(np.asarray(actions), chosen, count)
+        self._look_up(array_of("actions", actions), chosen, count)
         rows, places = self._arrays["chosen"][:count], self._arrays["where"][:count]
         told = {"architecture": self._record.labels.take(rows), **self._record.tell(places)}
         told["switched"] = self._arrays["switched"][:count].copy()

@@ -13,6 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 from archgym.envs import core, seeds
 from archgym.envs.lifetimes import observation_space
 from archgym.envs.table_lives import open_lives
+from archgym.problem import Problem
+from archgym.search_space import array_of
 from archgym.window import WindowResult
 
 
@@ -35,7 +37,7 @@ class ArchSearchVectorEnv(core.Face, VectorEnv[NDArray[np.float32], Any, NDArray
 
     def __init__(self, num_envs: int = 1, render_mode: str | None = None, **keywords: Any) -> None:
         self.render_mode = core.check_render_mode(render_mode)
-        self._lives = open_lives(num_envs, keywords)
+        self._lives = open_lives(num_envs, keywords, self._check)
         self.num_envs = self._lives.members
         self.problem = self._lives.problem
         self.search_space = self.problem.space
@@ -89,7 +91,7 @@ class ArchSearchVectorEnv(core.Face, VectorEnv[NDArray[np.float32], Any, NDArray
             gymnasium.error.ClosedEnvironmentError: After `close`.
         """
         self.need_open()
-        given = np.asarray(actions)
+        given = array_of("actions", actions)
         if given.shape[:1] != (self.num_envs,):
             raise ValueError(f"actions: expected {self.num_envs} architectures, got an array of shape {given.shape}.")
         if not self._over.any():
@@ -212,6 +214,9 @@ class ArchSearchVectorEnv(core.Face, VectorEnv[NDArray[np.float32], Any, NDArray
     def close_extras(self, **kwargs: Any) -> None:
         """Close the journal, and inner environments that are kept alive."""
         self._lives.close()
+
+    def _check(self, problem: Problem, members: int) -> None:
+        """Refuse what this view cannot show; asked before anything is written."""
 
     def _train(
         self, architectures: Iterable[ArrayLike], members: list[int]

@@ -9,6 +9,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from importlib.metadata import Distribution, PackageNotFoundError
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +48,35 @@ def room() -> Callable[[int], AbstractContextManager[None]]:
             resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
     return limited
+
+
+@pytest.fixture(scope="session")
+def forget() -> Callable[[], None]:
+    """Give a function that lets archgym look anew what EnvPool and the inner environments are."""
+    from archgym.inner import envs
+
+    def clear() -> None:
+        for cached in (envs._envpool, envs._spaces, envs.look):
+            cached.cache_clear()
+
+    return clear
+
+
+@pytest.fixture
+def _no_envpool(monkeypatch: pytest.MonkeyPatch, forget: Callable[[], None]) -> Iterator[None]:
+    """Let EnvPool be missing, as on platforms that it has no build for."""
+    from_name = Distribution.from_name
+
+    def without(name: str) -> Distribution:
+        if name == "envpool":
+            raise PackageNotFoundError(name)
+        return from_name(name)
+
+    forget()
+    monkeypatch.setitem(sys.modules, "envpool", None)  # makes `import envpool` raise ImportError
+    monkeypatch.setattr(Distribution, "from_name", without)
+    yield
+    forget()
 
 
 @pytest.fixture(scope="session")

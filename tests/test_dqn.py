@@ -652,6 +652,13 @@ def test_learning_that_would_start_after_the_learners_life_is_refused(starts: in
         ({"learning_rate": float("inf")}, "learning_rate: expected a positive number, got inf"),
         ({"learning_rate": "fast"}, "learning_rate: expected a positive number, got 'fast'"),
         ({"double": "no"}, "double: expected True or False, got 'no'"),
+        ({"start_e": 1.5}, r"start_e: expected a number from 0 to 1, got 1\.5"),
+        ({"end_e": -0.1}, r"end_e: expected a number from 0 to 1, got -0\.1"),
+        ({"start_e": 0.1, "end_e": 0.2}, r"start_e: expected at least end_e \(0\.2\), .* falls, got 0\.1"),
+        ({"start_e": 0.01}, r"start_e: expected at least end_e \(0\.05\), .* falls, got 0\.01"),
+        ({"learning_rate": 10**400}, r"learning_rate: expected a number of at most 1\.79769e\+308, got 10{400}"),
+        ({"buffer_size": 10**400}, r"buffer_size: expected an integer below 2\*\*63, got 10{400}"),
+        ({"gamma": 10**400}, "gamma: expected a number from 0 to 1, got 10{400}"),
     ],
 )
 def test_a_setting_that_cannot_train_is_refused(setting: dict[str, Any], expected: str) -> None:

@@ -513,6 +513,88 @@ def test_a_state_of_the_vector_environment_continues_every_member() -> None:
     same(straight, story(other, actions[1:]))
 
 
+@pytest.mark.parametrize(
+    ("other", "sentence"),
+    [
+        ({"windows": 4}, "windows 3, got one with 4"),
+        ({"window_steps": 100}, "window_steps 60, got one with 100"),
+        ({"transfer": "own"}, "transfer 'shared', got one with 'own'"),
+        ({"space": "mlp-wide"}, "space 'mlp', got one with 'mlp-wide'"),
+        ({"max_params": 3000}, "max_params None, got one with 3000"),
+        ({"task": "Acrobot-v1"}, "task 'CartPole-v1', got one with 'Acrobot-v1'"),
+        ({"id": "ArchSearch-Synthetic-v0"}, "trainer 'dqn', got one with 'synthetic'"),
+        ({"id": "ArchSearch-PPO-v0"}, "trainer 'dqn', got one with 'ppo'"),
+        ({"id": "ArchSearch-DQN-Tabular-v0"}, "transfer 'shared', got one with 'own'"),
+    ],
+)
+@pytest.mark.usefixtures("recorded")
+@pytest.mark.filterwarnings("ignore:window_steps=")
+def test_a_state_of_another_environment_is_refused_and_changes_nothing(other: dict[str, Any], sentence: str) -> None:
+    told = []
+    for refused in (False, True):
+        env: Any = make()
+        env.reset(seed=1)
+        actions = draw(env, 2)
+        env.step(actions[0])
+        if refused:
+            foreign: Any = make_id(**{"id": DQN, **other})
+            foreign.reset(seed=2)
+            foreign.step(draw(foreign, 1)[0])
+            with pytest.raises(ValueError, match=f"state: expected one of an environment with {sentence}"):
+                env.unwrapped.set_state(foreign.unwrapped.get_state())
+            with pytest.raises(ValueError, match="state: expected one that get_state gave, got dict"):
+                env.unwrapped.set_state({})
+        told.append([env.unwrapped.history, *story(env, actions[1:])])
+    same(*told)
+
+
+def test_a_state_that_does_not_say_where_it_is_from_is_gone_on_from() -> None:
+    env: Any = make()
+    other: Any = make()
+    env.reset(seed=1)
+    other.reset(seed=2)
+    state = env.unwrapped.get_state()
+    del state.meta["identity"]  # as in those that an older archgym took
+    other.unwrapped.set_state(state)
+    actions = draw(env, 2)
+    same(story(env, actions), story(other, actions))
+
+
+def test_a_fork_has_the_budget_that_is_left() -> None:
+    env: Any = gym.make("ArchSearch-Synthetic-v0", windows=3, evaluation_steps=10_000)
+    env.reset(seed=1)
+    env.step(draw(env, 1)[0])
+    env.unwrapped.evaluate(draw(env, 2), 3)
+    copy = env.unwrapped.fork()
+    assert copy.evaluation_left == env.unwrapped.evaluation_left == 10_000 - 6 * 500
+    copy.evaluate(draw(env, 1), 1)
+    assert env.unwrapped.evaluation_left == 7_000  # each spends its own
+
+
+def test_the_rest_of_a_budget_is_for_one_architecture_per_member() -> None:
+    envs: Any = gym.make_vec("ArchSearch-Synthetic-v0", num_envs=2, windows=3, evaluation_steps=10_000)
+    envs.reset(seed=1)
+    for count in (1, 3):
+        with pytest.raises(ValueError, match=f"evaluate_rest: expected one architecture .* 2 members, got {count}"):
+            envs.unwrapped.evaluate_rest(draw(envs, count))
+    assert envs.unwrapped.evaluation_left == 10_000
+
+
+@pytest.mark.usefixtures("recorded")
+@pytest.mark.parametrize("id", [DQN, "ArchSearch-DQN-Sequential-v0", "ArchSearch-DQN-Tabular-v0"])
+def test_rows_of_different_lengths_are_refused_with_a_sentence(id: str) -> None:
+    ragged: Any = [[0, 1], [2]]
+    env: Any = make_id(id).unwrapped
+    envs: Any = gym.make_vec(id, num_envs=2, windows=3, window_steps=60, envs_per_member=2)
+    env.reset(seed=0)
+    envs.reset(seed=0)
+    calls = [lambda: env.evaluate(ragged), lambda: envs.unwrapped.evaluate(ragged), lambda: envs.step(ragged)]
+    calls += [] if "Sequential" in id else [lambda: env.step(ragged)]
+    for call in calls:
+        with pytest.raises(ValueError, match="expected rows of equal length, got rows of different lengths"):
+            call()
+
+
 def test_a_state_of_another_number_of_members_is_refused() -> None:
     envs, env = make_vec(2), make()
     envs.reset(seed=0)
@@ -853,6 +935,10 @@ def test_the_variable_gives_every_environment_of_a_process_a_journal(
     monkeypatch.setenv(core.JOURNAL_VARIABLE, str(tmp_path / "journal.jsonl"))
     with pytest.raises(ValueError, match="unknown task"):
         make(task="nosuch")  # takes no number
+    (tmp_path / "journal.jsonl").write_text("of another run")
+    with pytest.raises(ValueError, match=r"journal: .* is already there"):
+        make()  # nor does a journal that cannot be opened
+    (tmp_path / "journal.jsonl").unlink()
     told = []
     for maker in (make, lambda: make_vec(2), lambda: make(journal=str(tmp_path / "named.jsonl"))):
         env = maker()

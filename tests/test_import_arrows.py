@@ -19,6 +19,7 @@ ROWS = {
     "lookup": "",
     "seeding": "",
     "observations": "",
+    "memory": "",
     "archgym": "",
     "stats": "",
     "search_space": "lookup",
@@ -50,13 +51,13 @@ ROWS = {
     "transfer_checks": "inheritance learners problem settings supernet",
     "state": "evaluator replay supernet transfer",
     "population": (
-        "evaluator greedy host_replay inner learners lookup problem replay rewards search_space shards state supernet "
-        "training transfer transfer_checks window"
+        "evaluator greedy host_replay inner learners lookup memory problem replay rewards search_space shards state "
+        "supernet training transfer transfer_checks window"
     ),
     "table_file": "table_card",
     "table": "problem search_space settings table_card table_file",
     "tabular": "evaluator problem rewards search_space table table_card window",
-    "landscape": "search_space",
+    "landscape": "memory search_space",
     "synthetic": "evaluator landscape problem rewards search_space window",
     "evaluators": "evaluator population problem synthetic tabular",
     "checkpoint": "evaluator",
@@ -67,8 +68,8 @@ ROWS = {
     "doctor": "export inner population problem settings speed supernet table table_card",
     "pages": "files pages search_space stats",
     "envs": (
-        "budget compiled drafts envs evaluator evaluators export journal lookup pages problem rewards search_space "
-        "settings stats tabular window"
+        "budget compiled drafts envs evaluator evaluators export journal lookup memory pages problem rewards "
+        "search_space settings stats tabular window"
     ),
     "running": (
         "budget evaluator evaluators export files journal lookup pages papers problem provenance running search_space "

@@ -1,8 +1,7 @@
-import sys
 import time
 import warnings
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -42,19 +41,6 @@ SEEDS = [3, 2**31 - 1, 40]
 def task(request: pytest.FixtureRequest) -> Task:
     param: Task = request.param
     return param
-
-
-def forget() -> None:
-    for cached in (inner_envs._envpool, inner_envs._spaces, inner_envs.look):
-        cached.cache_clear()
-
-
-@pytest.fixture
-def _no_envpool(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    forget()
-    monkeypatch.setitem(sys.modules, "envpool", None)  # makes `import envpool` raise ImportError
-    yield
-    forget()
 
 
 def actions_for(task: Task, steps: int, count: int, seed: int = 0) -> NDArray[np.int64]:
@@ -152,7 +138,9 @@ def test_without_envpool_atari_is_refused_with_a_sentence() -> None:
         look(TASKS["Pong-v5"])
 
 
-def test_an_envpool_without_a_task_is_refused_with_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_envpool_without_a_task_is_refused_with_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, forget: Callable[[], None]
+) -> None:
     envpool = pytest.importorskip("envpool", reason="EnvPool has no build for this platform")
     monkeypatch.setattr(envpool, "list_all_envs", lambda: ["CartPole-v1"])
     forget()
@@ -297,7 +285,7 @@ class Picture(gym.Env[Any, Any]):
         return self.image, 0.0, False, False, {}
 
 
-def test_the_channels_of_an_image_come_first_and_its_bytes_stay_bytes() -> None:
+def test_the_channels_of_an_image_come_first_and_its_bytes_stay_bytes(forget: Callable[[], None]) -> None:
     gym.register("Picture-v0", entry_point=lambda **_: Picture())
     try:
         task = Task("Picture-v0", 9, 0.0, 1.0, "made up")
@@ -350,7 +338,7 @@ def test_without_envpool_its_tasks_run_in_gymnasium_and_one_line_says_so(caplog:
 
 
 @pytest.mark.parametrize("id", TASKS)
-def test_opening_and_stepping_a_listed_task_warns_of_nothing(id: str) -> None:
+def test_opening_and_stepping_a_listed_task_warns_of_nothing(id: str, forget: Callable[[], None]) -> None:
     forget()
     with warnings.catch_warnings():
         warnings.simplefilter("error")

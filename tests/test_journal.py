@@ -1,6 +1,7 @@
 """The record of a search: what stands in it, that it resumes bit for bit, and what is wrong with a damaged one."""
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import warnings
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ import torch
 from safetensors.torch import save_file
 
 import archgym
-from archgym import journal
+from archgym import checkpoint, journal
 from archgym.native import library
 from archgym.settings import TRANSFERS
 
@@ -506,6 +508,49 @@ def test_a_state_of_another_environment_is_refused_by_a_record(tmp_path: Path) -
     leave(recorded)
 
 
+def test_a_refused_call_makes_nothing_be_trained_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, straight = tmp_path / "journal.jsonl", list(promotions(make(None, transfer="own")))
+    envs = make(path, transfer="own")
+    told = promotions(envs)
+    assert list(islice(told, 2)) == straight[:2]
+    evaluator, unseen = envs._lives.evaluator, np.array([2, 1, 0])
+    with pytest.raises(ValueError, match="fork: expected an architecture that member 0 has trained"):
+        envs.fork(0, 1, unseen)
+    assert evaluator.live
+    with monkeypatch.context() as refusing:
+        refusing.setattr(evaluator.evaluator, "evaluate", _refuse)
+        with pytest.raises(ValueError, match="not now"):
+            envs.evaluate(np.stack([unseen, unseen]), 1)
+    assert evaluator.live
+    assert list(told) == straight[2:]
+    envs.close()
+    assert resumed(path, promotions, transfer="own") == straight
+
+
+def _refuse(*_: Any) -> None:
+    raise ValueError("not now")
+
+
+def test_a_call_after_close_is_refused_with_a_sentence(tmp_path: Path) -> None:
+    envs = make(tmp_path / "journal.jsonl", transfer="own", evaluation_steps=20_000)
+    envs.reset(seed=4)
+    state, both = envs.get_state(), np.zeros((2, 3), dtype=np.int64)
+    envs.close()
+    before = (tmp_path / "journal.jsonl").read_bytes()
+    for call in (
+        lambda: envs.evaluate(both, 1),
+        lambda: envs.evaluate_rest(both),
+        lambda: envs.fork(0, 1),
+        lambda: envs.set_state(state),
+    ):
+        with pytest.raises(gym.error.ClosedEnvironmentError, match="expected an open environment, got one after close"):
+            call()
+    recorder = envs._lives.evaluator
+    with pytest.raises(ValueError, match=r"reset: expected an open journal, got .*journal.jsonl after it was closed"):
+        recorder.reset([1, 2])
+    assert (tmp_path / "journal.jsonl").read_bytes() == before
+
+
 # Checkpoints
 
 
@@ -565,10 +610,88 @@ def test_a_checkpoint_of_another_search_is_refused(tmp_path: Path) -> None:
     refusal(path, "checkpoint.safetensors does not belong to .*: one was altered or cut", windows)
 
 
-def test_a_record_cut_behind_its_checkpoint_is_refused(tmp_path: Path) -> None:
+def cut(path: Path, lines: int) -> None:
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:lines]))
+
+
+@pytest.mark.parametrize("lines", [1, 2, 4])
+def test_a_checkpoint_ahead_of_its_record_is_not_used(lines: int, tmp_path: Path) -> None:
+    path, saved, told = with_checkpoint(tmp_path)
+    before = saved.read_bytes()
+    cut(path, lines)
+    with pytest.warns(UserWarning, match="checkpoint.safetensors is ahead of .*; it is not used"):
+        envs = make(path, resume=True)
+    assert list(islice(windows(envs), 7)) == told[:7]  # past the place that the checkpoint was taken at
+    assert saved.read_bytes() == before
+    envs._lives.evaluator.live = False  # brought back by training again, not by the checkpoint
+    assert envs.export(np.zeros(3, dtype=np.int64), 0) is not None
+    envs.close()
+    assert resumed(path, windows) == told
+
+
+def test_a_checkpoint_of_another_search_is_refused_where_it_is_ahead_too(tmp_path: Path) -> None:
     path, _, _ = with_checkpoint(tmp_path)
-    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:4]))
+    other = tmp_path / "other" / "journal.jsonl"
+    other.parent.mkdir()
+    envs = make(other)
+    envs.reset(seed=77)
+    envs.step(np.zeros((2, 3), dtype=np.int64))
+    leave(envs)
+    path.write_bytes(other.read_bytes())
+    shutil.rmtree(other.parent)
     refusal(path, "does not belong to .*: one was altered or cut", windows)
+
+
+def test_rows_are_on_the_disk_before_the_checkpoint_that_they_lead_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    flush, save = os.fsync, checkpoint.save
+
+    def fsync(file: int) -> None:
+        record = tmp_path / "journal.jsonl"
+        done.append("rows" if os.path.samestat(os.fstat(file), record.stat()) else "checkpoint")
+        flush(file)
+
+    def saving(*arguments: Any) -> None:
+        done.append("saving")
+        save(*arguments)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(checkpoint, "save", saving)
+    with_checkpoint(tmp_path)
+    assert done == ["rows", "saving", "checkpoint"]
+
+
+def test_a_checkpoint_without_a_first_row_is_read_as_it_was_written(tmp_path: Path) -> None:
+    path, saved, told = with_checkpoint(tmp_path)
+    at = checkpoint.place(saved)
+    checkpoint.save(saved, checkpoint.load(saved), at.rows, at.check)  # as an older archgym did
+    assert checkpoint.place(saved) == replace(at, first=None)
+    assert resumed(path, windows) == told
+
+
+def test_closing_in_the_middle_of_a_replay_leaves_the_newer_checkpoint(tmp_path: Path) -> None:
+    path, saved, told = with_checkpoint(tmp_path)
+    before = saved.read_bytes()
+    envs = make(path, resume=True)
+    assert list(islice(windows(envs), 3)) == told[:3]
+    envs.get_state()  # trains what was answered from the record
+    envs.close()
+    assert saved.read_bytes() == before
+    assert resumed(path, windows) == told
+
+
+@pytest.mark.parametrize("names", [("run.1", "run.2"), ("run", "run.jsonl"), ("run", "run.txt")])
+def test_records_of_different_names_have_checkpoints_of_their_own(names: tuple[str, str], tmp_path: Path) -> None:
+    told = list(windows(make(None)))
+    for name in names:
+        envs = make(tmp_path / name)
+        assert list(islice(windows(envs), 3)) == told[:3]
+        envs.close()
+    assert len(list(tmp_path.glob("*.safetensors"))) == 2
+    for name in names:
+        assert resumed(tmp_path / name, windows) == told
 
 
 def test_a_record_that_training_does_not_confirm_is_refused(tmp_path: Path) -> None:
@@ -602,6 +725,71 @@ def test_a_record_of_another_learner_goes_on_with_a_warning(whole: tuple[list[An
     write_rows(path, rows)
     with pytest.warns(UserWarning, match=r"made with learner fingers \(now (native|torch)\); .*may differ"):
         assert resumed(path) == whole[0]
+
+
+def test_a_search_that_moves_between_machines_knows_who_computed_what(
+    whole: tuple[list[Any], list[Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = begun(tmp_path, 2)  # here: the reset and one window
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr(journal, "processor", lambda: "abacus")
+        with pytest.warns(UserWarning, match=r"made with processor .* \(now abacus\); .*may differ"):
+            envs = make(path, resume=True)
+        list(islice(calls(envs), 4))
+        leave(envs)
+    rows = journal.read_rows(path.read_bytes(), path)[0]
+    assert [row["call"] for row in rows[:5]] == ["header", "reset", "train_window", "computed", "train_window"]
+    assert rows[3].keys() == {"call", "processor", "learner", "versions"}
+    assert (rows[3]["processor"], rows[3]["versions"]) == ("abacus", rows[0]["versions"])
+    with pytest.warns(UserWarning, match=r"made with processor abacus \(now .*\); windows trained again may differ"):
+        assert resumed(path) == whole[0]
+    again = journal.read_rows(path.read_bytes(), path)[0]
+    assert [row["processor"] for row in again if row["call"] == "computed"] == ["abacus", rows[0]["processor"]]
+    calls_alone = [row for row in rows_of(path) if row["call"] != "computed"]
+    assert calls_alone == whole[1]
+    before = path.read_bytes()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert resumed(path) == whole[0]  # nothing is computed: nobody signs
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(("altered", "accused"), [(2, True), (4, False)], ids=["our own window", "theirs"])
+def test_only_windows_that_were_computed_here_must_be_trained_again_alike(
+    altered: int, accused: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = begun(tmp_path, 2)
+    with monkeypatch.context() as elsewhere, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        elsewhere.setattr(journal, "processor", lambda: "abacus")
+        envs = make(path, resume=True)
+        list(islice(calls(envs), 4))
+        leave(envs)
+    rows = journal.read_rows(path.read_bytes(), path)[0]
+    assert (rows[2]["call"], rows[3]["call"], rows[4]["call"]) == ("train_window", "computed", "train_window")
+    rows[altered]["reward"][1] += 0.125  # as another processor may have had it
+    write_rows(path, rows)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        if accused:
+            with pytest.raises(ValueError, match=r"a window trained again gave reward=.* was altered"):
+                resumed(path)
+        else:
+            resumed(path)
+            assert any("windows trained again differ" in str(one.message) for one in caught)
+
+
+@pytest.mark.usefixtures("_no_envpool")
+def test_a_search_without_envpool_is_recorded_and_resumes(tmp_path: Path) -> None:
+    straight = list(windows(make(None)))
+    path = tmp_path / "journal.jsonl"
+    envs = make(path)
+    assert list(islice(windows(envs), 3)) == straight[:3]
+    leave(envs)
+    assert journal.read_rows(path.read_bytes(), path)[0][0]["versions"]["envpool"] == "none"
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message="resume")
+        assert resumed(path, windows) == straight
 
 
 @pytest.mark.skipif(library() is None, reason="the compiled learners were not built")

@@ -8,6 +8,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+import archgym.population
 from archgym.evaluator import State
 from archgym.lookup import names
 from archgym.population import Population, find_device
@@ -497,9 +498,37 @@ def test_a_task_of_gymnasium_is_learned_too(corridor: str) -> None:
     assert results[-1][0].episodes > 60
 
 
+def test_rewards_that_are_no_numbers_are_refused_and_never_told(corridor: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = population(task=corridor)
+    run(made, [[B]])
+    step = Corridor.step
+    monkeypatch.setattr(Corridor, "step", lambda self, action: (*step(self, action)[:1], float("nan"), True, False, {}))
+    sentence = "task 'Corridor-v0': expected rewards whose sums are finite, .*, got a return of nan"
+    with pytest.raises(ValueError, match=sentence):
+        made.evaluate(np.array([B]), [0], 2)
+    with pytest.raises(ValueError, match=sentence):
+        run(made, [[B]])
+
+
+def test_inner_environments_that_find_no_memory_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise MemoryError
+
+    made = population(trainer="ppo")
+    monkeypatch.setattr(made.inner_envs, "open", full)
+    with pytest.raises(
+        ValueError, match=r"envs_per_member, num_envs: expected sizes that fit into memory, got envs_.*=4"
+    ):
+        run(made, [[B]])
+
+
 @pytest.mark.parametrize(
     ("keywords", "sentence"),
     [
+        (
+            {"buffer_size": 2**62},
+            "buffer_size, envs_per_member, num_envs: expected sizes that fit into memory, got buffer_size=46116860184",
+        ),
         (
             {"learning_rat": 1e-3},
             "unknown environment keyword or trainer setting 'learning_rat': .*mean 'learning_rate'",
@@ -540,3 +569,22 @@ def test_the_fields_that_a_state_holds_are_all_that_a_supernet_has() -> None:
     run(made, [[A]])
     state = made.get_state()
     assert set(state.arrays) == {f"0/0/{name}" for name in (*FIELDS, "observations", "steps_taken")}
+
+
+def test_a_state_of_another_evaluator_is_refused() -> None:
+    with pytest.raises(ValueError, match="state: expected one of networks that are trained, got another state"):
+        population().set_state(State({"lives": []}, {}))
+
+
+@pytest.mark.parametrize("transfer", ["own", "matching", "shared"])
+def test_layouts_that_were_forgotten_are_made_anew(transfer: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = []
+    for kept in (1, 32):
+        monkeypatch.setattr(archgym.population, "LAYOUTS", kept)
+        made = population(2, transfer=transfer)
+        made.reset([1, 2])
+        for width in (0, 1, 2, 0, 1):
+            made.train_window(np.array([[0, width, 0], [0, 1, 0]]))
+        assert len(made._layouts) == min(kept, 1 if transfer == "shared" else 3)
+        told.append(numbers(made.get_state()))
+    assert told[0] == told[1]

@@ -517,6 +517,10 @@ def test_the_preset_for_atari_has_the_authors_values_and_as_many_gradient_steps_
         ({"anneal_lr": 1}, "anneal_lr: expected True or False, got 1"),
         ({"clip_rewards": 0}, "clip_rewards: expected True or False, got 0"),
         ({"precision": "half"}, "unknown precision 'half': expected one of bfloat16, float32"),
+        ({"start_e": 1.5}, r"start_e: expected a number from 0 to 1, got 1\.5"),
+        ({"end_e": -0.1}, r"end_e: expected a number from 0 to 1, got -0\.1"),
+        ({"start_e": 0.1, "end_e": 0.2}, r"start_e: expected at least end_e \(0\.2\), .* falls, got 0\.1"),
+        ({"start_e": 0.01}, r"start_e: expected at least end_e \(0\.05\), .* falls, got 0\.01"),
     ],
 )
 def test_a_setting_that_cannot_train_is_refused(setting: dict[str, Any], expected: str) -> None:

@@ -548,9 +548,11 @@ def test_a_reset_of_some_is_refused_and_changes_nothing() -> None:
     assert lived(envs, 5) == lived(undisturbed, 5)
 
 
-def test_penalties_and_difference_rewards_are_refused_before_anything_is_trained() -> None:
+def test_penalties_and_difference_rewards_are_refused_before_anything_is_trained(tmp_path: Path) -> None:
+    journal = str(tmp_path / "journal.jsonl")
     with pytest.raises(ValueError, match=r"illegal: expected 'refuse', .*share_weights=True.*; got 'penalise'"):
-        make("ArchSearch-DQN-Sequential-v0", illegal="penalise")
+        make("ArchSearch-DQN-Sequential-v0", illegal="penalise", journal=journal)
+    assert not any(tmp_path.iterdir())
     with pytest.raises(ValueError, match=r"illegal: expected 'refuse', .*share_weights=True.*; got 'penalise'"):
         EditingVectorEnv(make().unwrapped, illegal="penalise")
     make("ArchSearch-DQN-Sequential-v0", members=1, illegal="penalise").close()

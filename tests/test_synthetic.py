@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import archgym  # noqa: F401  (registers the ids)
+import archgym
+from archgym.evaluator import State
 from archgym.landscape import Config, Landscape
 from archgym.lookup import load
 from archgym.problem import Problem
@@ -225,6 +226,8 @@ def test_a_state_and_a_fork_go_on_alike() -> None:
     assert [env.step([n % 3, 0, 0])[1] for n in range(4)] == after
     with pytest.raises(ValueError, match="expected 1 members of a planted landscape, got 2"):
         env._lives.evaluator.set_state(synthetic(2).get_state())
+    with pytest.raises(ValueError, match="expected one of a planted landscape, got one of a recorded table"):
+        env._lives.evaluator.set_state(State({"lives": [{"curves": [0]}]}, {}))
 
 
 def test_it_needs_neither_torch_nor_a_window_of_training() -> None:
@@ -237,6 +240,15 @@ def test_it_needs_neither_torch_nor_a_window_of_training() -> None:
     assert done.stdout == "False\n", done.stderr
 
 
+def test_a_landscape_remembers_so_many_values_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archgym.landscape, "REMEMBERED", 3)
+    space = grid.sized("2x3")
+    small, whole = Landscape(space, Config()), Landscape(space, Config())
+    vectors = [tuple(one.tolist()) for one in space.enumerate()] * 2
+    assert [small.value(one) for one in vectors] == [whole._value(one) for one in vectors]
+    assert small.value.cache_info().currsize == 3
+
+
 @pytest.mark.parametrize(
     ("keywords", "sentence"),
     [
@@ -245,6 +257,16 @@ def test_it_needs_neither_torch_nor_a_window_of_training() -> None:
         ({"drift": True}, "drift: expected a number of at least 0, got True"),
         ({"landscape": -3}, "landscape: expected an integer of at least 0, got -3"),
         ({"additive": 0, "pairwise": 0, "ruggedness": 0}, "expected one of them above 0, got 0"),
+        ({"noise": 1e308}, r"noise: expected a number of at most 1e\+100, got 1e\+308"),
+        ({"pairwise": 10**400}, r"pairwise: expected a number of at most 1e\+100, got 10{400}"),
+        ({"space": "grid:1000000x1000000"}, "at most 65,536 options of all choices together, .* 1,000,000,000,000"),
+        ({"space": f"grid:2x{'9' * 5000}"}, "expected 'grid:CHOICESxOPTIONS' .*, got '2x9999"),
+        ({"random_return": -1e200}, r"random_return: expected a number from -1e\+150 to 1e\+150, got -1e\+200"),
+        (
+            {"random_return": 0, "reference_return": 1e-320},
+            "expected a value above random_return .* by at least 1e-150",
+        ),
+        ({"windows": 2**62}, r"windows, window_steps: expected fewer than 2\*\*63 inner steps in a lifetime"),
         ({"nois": 0.1}, "unknown environment keyword or trainer setting 'nois': .* Did you mean 'noise'"),
         ({"space": "grid:6"}, "expected 'grid:CHOICESxOPTIONS' .*, got '6'"),
         ({"space": "grid:0x4"}, "at least 1 choice and 2 options, got '0x4'"),
@@ -259,6 +281,25 @@ def test_it_needs_neither_torch_nor_a_window_of_training() -> None:
 def test_what_is_no_landscape_is_refused_with_a_sentence(keywords: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         make(**keywords)
+
+
+def test_a_landscape_that_finds_no_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(np, "triu", full)
+    with pytest.raises(
+        ValueError, match=r"choices, options: expected sizes that fit into memory, got choices=6, opt.*=24"
+    ):
+        make(space="grid")
+
+
+def test_returns_are_finite_however_large_the_noise_is() -> None:
+    env = make(noise=1e100, random_return=-1e150, reference_return=1e150)
+    env.reset(seed=0)
+    for _ in range(3):
+        seen, reward, _, _, info = env.step([0, 0, 0])
+        assert np.isfinite([*seen, reward, info["raw_return"], info["normalised_return"]]).all()
 
 
 def test_a_grid_is_not_for_training() -> None:

@@ -276,6 +276,23 @@ def test_arrays_of_another_shape_are_refused(name: str, planted_table: Make) -> 
         rebuilt(table, **changes)
 
 
+@pytest.mark.parametrize(
+    ("seeds", "windows", "sentence"),
+    [
+        (1, 5, "table: expected at least 2 seeds, one for searches and one for tests, got 1"),
+        (0, 5, "table: expected at least 2 seeds, one for searches and one for tests, got 0"),
+        (4, 0, "windows: expected a positive integer, got 0"),
+    ],
+)
+def test_a_table_that_no_search_could_be_answered_from_is_refused(
+    seeds: int, windows: int, sentence: str, table: Table
+) -> None:
+    card = replace(table.card, seeds=table.card.seeds[:seeds], settings={**table.card.settings, "windows": windows})
+    columns = {name: column[:, :seeds, :windows] for name, column in table.columns.items()}
+    with pytest.raises(ValueError, match=sentence):
+        Table(card, table.architectures, columns, table.evaluations[:, :seeds])
+
+
 def test_shared_weight_scores_and_what_the_card_tells_of_them_come_together(planted_table: Make, table: Table) -> None:
     scored = planted_table(supernet=True)
     with pytest.raises(ValueError, match=r"expected shared-weight scores and a card that tells .* the scores alone"):

@@ -195,6 +195,7 @@ def test_neither_continuous_actions_nor_searches_are_suggested() -> None:
         ("CartPole", r"Did you mean 'CartPole-v1'\? Any id registered with Gymnasium works too"),
         ("FrozenLake-v9", r"Did you mean 'FrozenLake-v1'\?"),
         ("not an id", "unknown task 'not an id': expected one of Acrobot-v1"),
+        ("..:x", r"task '\.\.:x': expected the whole name of a module before the colon, got '\.\.'"),
         ("archgym_test_absent:Mine-v0", "there is no module 'archgym_test_absent' to import"),
         ("Pendulum-v1", r"task 'Pendulum-v1': expected discrete actions \(a Discrete space\), got Box\(-2.0, 2.0"),
         ("CliffWalking-v1", r"expected vectors as observations \(.*\), or images of bytes \(.*\), got Discrete\(48\)"),
@@ -204,6 +205,16 @@ def test_neither_continuous_actions_nor_searches_are_suggested() -> None:
 def test_what_cannot_be_a_task_is_refused_with_a_sentence(id: str, sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         get_task(id)
+
+
+@pytest.mark.parametrize("pay", [float("nan"), float("inf"), -1e200])
+def test_a_task_whose_rewards_are_no_numbers_to_learn_from_is_refused(
+    pay: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register(max_episode_steps=5, reward_threshold=4)
+    monkeypatch.setattr(Toy, "step", lambda self, _: (self.np_random.random(2, np.float32), pay, False, False, {}))
+    with pytest.raises(ValueError, match=r"task 'Toy-v0': expected rewards whose sums are finite, .*, got a return of"):
+        get_task("Toy-v0")
 
 
 @pytest.mark.parametrize(

@@ -145,6 +145,24 @@ def test_a_reset_of_no_member_is_refused_and_changes_nothing(view: str) -> None:
     same(*told)
 
 
+@pytest.mark.parametrize("view", PLANTED)
+def test_the_first_reset_may_be_of_some_members(view: str) -> None:
+    first, others = np.array([False, True]), np.array([True, False])
+    envs, whole = make_vec(view, 2), make_vec(view, 2)
+    seen, infos = envs.reset(seed=[None, 4], options={"reset_mask": first})
+    expected, masks = whole.reset(seed=[3, 4])
+    assert envs.observation_space.contains(seen)
+    np.testing.assert_array_equal(seen[1], expected[1])
+    with pytest.raises(gym.error.ResetNeeded):
+        envs.step(envs.action_space.sample())
+    if masked(view):
+        assert infos["_action_mask"].tolist() == [False, True]
+        np.testing.assert_array_equal(infos["action_mask"], masks["action_mask"] * first[:, None])
+    envs.reset(seed=[3, None], options={"reset_mask": others})
+    actions = choose(whole, masks, np.random.default_rng(0))
+    same(*(plain(one.step(actions)) for one in (envs, whole)))
+
+
 def legal(envs: Any) -> np.ndarray:
     """Give the first legal action of every member."""
     first: np.ndarray = envs.action_masks().argmax(1)

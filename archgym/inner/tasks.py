@@ -12,6 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from archgym.lookup import unknown
 from archgym.observations import Inputs
 
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
 BACKENDS = ("envpool", "gymnasium", "gymnasium-vector")
 DEFAULT_EPISODE_LIMIT = 1000  # env steps, for ids that Gymnasium knows without a limit
 RANDOM_EPISODES = 20  # that measure a task outside the table
+LARGEST_RETURN = 1e150  # so that what is made of returns is finite
 NEAR = 3  # ids of Gymnasium that are tried before one of them is suggested
 
 
@@ -175,11 +179,30 @@ def get_task(id: str) -> Task:
     return _measured(id, spec.max_episode_steps, spec.reward_threshold)
 
 
+def check_returns(id: str, returns: NDArray[np.float64]) -> None:
+    """Refuse returns that nothing can be made of.
+
+    Args:
+        id: Of the task.
+        returns: Of episodes, (N,).
+
+    Raises:
+        ValueError: If one of them is not a number, infinite or beyond `LARGEST_RETURN`.
+    """
+    for value in returns[~(np.abs(returns) <= LARGEST_RETURN)][:1]:
+        raise ValueError(
+            f"task {id!r}: expected rewards whose sums are finite, from {-LARGEST_RETURN:g} to {LARGEST_RETURN:g}, "
+            f"got a return of {value:g}."
+        )
+
+
 def _registered(id: str) -> "EnvSpec":
     """Look an id up in Gymnasium's registry."""
     import gymnasium as gym
 
     module, _, name = id.rpartition(":")
+    if module.startswith("."):
+        raise ValueError(f"task {id!r}: expected the whole name of a module before the colon, got {module!r}.")
     try:
         if module:
             importlib.import_module(module)
@@ -220,9 +243,11 @@ def _measured(id: str, limit: int | None, threshold: float | None) -> Task:
 
     draft = Task(id, limit or DEFAULT_EPISODE_LIMIT, -math.inf, math.inf, reference_source="")
     try:
-        random = float(random_returns(draft, RANDOM_EPISODES).mean())
+        returns = random_returns(draft, RANDOM_EPISODES)
     except (gym.error.DependencyNotInstalled, ImportError) as error:
         raise ValueError(f"task {id!r}: expected the packages that it needs, but one is missing: {error}") from error
+    check_returns(id, returns)
+    random = float(returns.mean())
     if limit is None:
         warnings.warn(
             f"task {id!r} has no episode limit: its episodes are truncated after {draft.episode_limit} steps.",

@@ -60,8 +60,9 @@ class Config(Exploration):
         for name in ("buffer_size", "learning_starts"):
             if getattr(self, name) is not None:
                 checks.whole(name, getattr(self, name))
-        for name in ("gamma", "tau", "start_e", "end_e", "exploration_fraction"):
+        for name in ("gamma", "tau"):
             checks.share(name, getattr(self, name))
+        self.check_exploration()
         checks.positive("learning_rate", self.learning_rate)
         for name in ("clip_rewards", "double", "huber"):
             checks.flag(name, getattr(self, name))

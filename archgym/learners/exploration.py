@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from archgym.learners import checks
 from archgym.seeding import Consumer, generator
 
 DRAWS = 64  # slots whose exploration is drawn at once
@@ -21,6 +22,19 @@ class Exploration:
     """Exploration rate at the end."""
     exploration_fraction: float = 0.15
     """Share of H within which the exploration rate falls linearly."""
+
+    def check_exploration(self) -> None:
+        """Refuse rates that are no shares, and one that would rise, for `epsilon` bounds it from below alone.
+
+        Raises:
+            ValueError: If a setting is none of these.
+        """
+        for name in ("start_e", "end_e", "exploration_fraction"):
+            checks.share(name, getattr(self, name))
+        if self.start_e < self.end_e:
+            raise ValueError(
+                f"start_e: expected at least end_e ({self.end_e}), for the exploration rate falls, got {self.start_e}."
+            )
 
     def halfway(self, horizon: int) -> int:
         """Environment steps after which the rate lies in the middle between `start_e` and `end_e`, or just before."""

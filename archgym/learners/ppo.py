@@ -38,7 +38,7 @@ class Config(Rollouts):
         """Refuse settings that cannot train."""
         super().__post_init__()
         checks.share("gae_lambda", self.gae_lambda)
-        checks.positive("clip_coef", self.clip_coef)
+        checks.positive("clip_coef", self.clip_coef, checks.LARGEST_SINGLE)
         for name in ("ent_coef", "vf_coef"):
             checks.not_negative(name, getattr(self, name))
         for name in ("norm_adv", "clip_vloss"):

@@ -26,8 +26,8 @@ class Config(Rollouts, Exploration):
     def __post_init__(self) -> None:
         """Refuse settings that cannot train."""
         super().__post_init__()
-        for name in ("q_lambda", "start_e", "end_e", "exploration_fraction"):
-            checks.share(name, getattr(self, name))
+        checks.share("q_lambda", self.q_lambda)
+        self.check_exploration()
 
 
 @dataclass

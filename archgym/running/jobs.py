@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from archgym.journal import checkpoint_of
 from archgym.running import protocol, scratch, workers
 from archgym.running.arguments import SearchArgs
 from archgym.running.progress import Progress, left
@@ -76,4 +77,4 @@ def search_once(agent: str, args: SearchArgs) -> None:
         shutil.rmtree(args.out, ignore_errors=True)
         args.out.mkdir(parents=True)
     protocol.search_quietly(agent, replace(args, resume=begun), args.out / "log.txt", page=False)
-    (args.out / "journal.checkpoint.safetensors").unlink(missing_ok=True)  # of no use any more, and large with images
+    checkpoint_of(journal).unlink(missing_ok=True)  # of no use any more, and large with images

@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from archgym.observations import IMAGES, VECTORS, Inputs
 from archgym.search_space import Choice, Option, SearchSpace
 
+MOST = 65_536  # options, so that a size that is a slip of the pen does not use up the memory
+
 
 @dataclass(frozen=True)
 class Point:
@@ -43,12 +45,17 @@ def sized(size: str) -> SearchSpace:
     Raises:
         ValueError: If it is not written so, or there is nothing to choose.
     """
-    numbers = re.fullmatch(r"(\d+)x(\d+)", size)
+    numbers = re.fullmatch(r"(\d{1,9})x(\d{1,9})", size)
     if numbers is None or int(numbers[1]) < 1 or int(numbers[2]) < 2:
         raise ValueError(
             f"search space 'grid': expected 'grid:CHOICESxOPTIONS' with at least 1 choice and 2 options, got {size!r}."
         )
     choices, options = int(numbers[1]), int(numbers[2])
+    if choices * options > MOST:
+        raise ValueError(
+            f"search space 'grid': expected at most {MOST:,} options of all choices together, as a planted landscape "
+            f"has a number for every pair of them; got {size!r}, {choices * options:,}."
+        )
     return SearchSpace(
         name=f"grid:{size}",
         choices=tuple(Choice(f"c{number}", tuple(range(options))) for number in range(choices)),
