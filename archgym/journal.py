@@ -79,7 +79,10 @@ class Journal:
         if resume and not begun:
             raise ValueError(f"resume: expected a journal in {path.parent}, found none. Start without --resume.")
         if begun and not resume:
-            raise ValueError(f"journal: {path} is already there; resume it (--resume), or choose another folder.")
+            raise ValueError(
+                f"journal: {path} is already there; resume it (--resume, resume=True), or choose another place."
+            )
+        path.parent.mkdir(parents=True, exist_ok=True)
         self._file = path.open("ab", buffering=0)
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # before reading: a line may be half-written

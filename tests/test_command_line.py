@@ -415,7 +415,7 @@ def test_a_wrong_resume_gives_one_sentence_and_leaves_the_folder_as_it_is(
     folder = tmp_path / "run"
     before = {file: file.read_bytes() for file in folder.iterdir()}
     for given, sentence in (
-        (words, r"journal: run/journal.jsonl is already there; resume it \(--resume\), or choose another folder."),
+        (words, r"journal: run/journal.jsonl is already there; resume it .* or choose another place."),
         ([*words, "--resume", "--windows", "3"], "expected the arguments .* windows was 2 and is now 3."),
         ([*words, "--resume", "--task", "Acrobot-v1"], "task was 'CartPole-v1' and is now 'Acrobot-v1'."),
         ([*words, "--resume", "--num-envs", "3"], "num_envs was 2 and is now 3."),
