@@ -233,6 +233,12 @@ def test_recommendations_and_their_controls_take_equally_many_steps_too(trained:
     assert all(len(one["curves"][0]) == one["order"]["settings"]["windows"] for one in own)
 
 
+def test_the_length_of_a_training_that_is_written_down_is_that_in_whole_windows(done: dict[str, Any]) -> None:
+    assert done["trained_steps"] == {"CartPole-v1": 5000}
+    other = Comparison([], args(done["folder"], retrain=6000))
+    assert other.length("CartPole-v1") == 5000
+
+
 def test_the_best_of_k_are_distinct_and_no_more_than_there_are(tmp_path: Path) -> None:
     small = {"space": "grid:2x2", "windows": 30}
     comparison = Comparison([], args(tmp_path / "run", **small))

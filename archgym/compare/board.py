@@ -91,20 +91,20 @@ def _table(content: dict[str, Any], name: str, order: Sequence[str]) -> str:
 
 
 def _recommended(board: dict[str, Any], order: Sequence[str], tasks: Sequence[str]) -> str:
-    """What was recommended most often, and how large it was."""
+    """What was recommended most often, and how large that is."""
     rows = []
     for arm in order:
         for task, labels, sizes in zip(tasks, board["architectures"][arm], board["parameters"][arm], strict=True):
             if not present([labels]):
                 continue
             label, times = Counter(present([labels])).most_common(1)[0]
+            size = number(next(own for one, own in zip(labels, sizes, strict=True) if one == label))
             place = [task] if len(tasks) > 1 else []
-            size = number(float(np.median(present([sizes]))))
             rows.append((arm, *place, f"{times} of {len(present([labels]))}", label, size))
     if not rows:
         return ""
     header = ["arm", *(["task"] if len(tasks) > 1 else []), "searches", "architecture", "parameters"]
-    note = "The architecture recommended most often, by how many searches, and the median parameters of all searches."
+    note = "The architecture recommended most often, by how many searches, and its parameters."
     return f'<h3>What was recommended</h3>{table(header, rows, names=True)}<p class="note">{note}</p>'
 
 

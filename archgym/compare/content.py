@@ -40,11 +40,14 @@ def _missing(content: Any) -> str:
         "boards": dict,
         "regret": dict,
         "cost": dict,
+        "trained_steps": dict,
         "failures": list,
     }
     for name, kind in {**kinds, "best_of_k": int}.items():
         if not isinstance(content, dict) or not isinstance(content.get(name), kind):
             return f"{name!r}, a {kind.__name__}"
+    if not set(content["tasks"]) <= set(content["trained_steps"]):
+        return "'trained_steps' of every task"
     plan = content["plan"]
     if not plan.get("arms") or not set(NEEDED) <= set(plan.get("args", {})):
         return "'plan' with the arms and their args"

@@ -115,7 +115,7 @@ def _summary(content: dict[str, Any]) -> str:
         f"({_spans(seeds)}, the same for all). In a search, one agent leads {count(members, 'lifetime')} side by side "
         f"(K = {members}) through {count(windows, 'window')} {length}{total}. {inherits} All agents have the same "
         "windows, and the same inner steps for greedy evaluations. What a search recommends was "
-        f"{_judged(content)} for {number(args['retrain'])} inner steps on {count(args['retrain_seeds'], 'seed')} of "
+        f"{_judged(content)} for {_trained_steps(content)} inner steps on {count(args['retrain_seeds'], 'seed')} of "
         f"its own. {RANDOM} and {FIXED} are controls. Returns are normalised "
         "(random policy 0, reference 1); higher is better."
     )
@@ -123,6 +123,14 @@ def _summary(content: dict[str, Any]) -> str:
 
 def _judged(content: dict[str, Any]) -> str:
     return "looked up as it was trained from scratch" if "table" in content else "trained from scratch"
+
+
+def _trained_steps(content: dict[str, Any]) -> str:
+    """Say how long a training from scratch was: whole windows, of a length that tasks need not have in common."""
+    steps = content["trained_steps"]
+    if len(set(steps.values())) == 1:
+        return number(next(iter(steps.values())))
+    return _listed([f"{number(own)} ({task})" for task, own in steps.items()])
 
 
 def _failures(failures: list[dict[str, str]]) -> str:

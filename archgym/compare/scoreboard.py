@@ -44,6 +44,7 @@ def build(comparison: Comparison) -> dict[str, Any]:
         "boards": boards,
         "regret": {name: [[one and one["regret"] for one in row] for row in rows] for name, rows in arms.items()},
         "cost": {name: _cost(rows) for name, rows in arms.items()},
+        "trained_steps": {task: comparison.length(task) for task in comparison.tasks},
         "best_of_k": max(comparison.drawn(task) for task in comparison.tasks),
         "failures": comparison.failures,
     }
