@@ -354,6 +354,24 @@ def test_a_browser_is_silent_and_neither_screen_nor_phone_scrolls_sideways(tmp_p
 
 
 def test_a_planted_landscape_is_not_said_to_train(tmp_path: Path) -> None:
+    content = content_of(regret=True)
+    trained = text_of(page_of(tmp_path, content))
+    assert "Nothing was trained" not in trained
+    text = text_of(page_of(tmp_path, {**content, "trains": False}))
+    assert "Nothing was trained: returns are those of a planted landscape" in text
+    assert "8 windows that stand for 2,500 inner steps each; a search counts 40,000 inner steps in all" in text
+    scored = "scored on the landscape as if it were trained from scratch for 10,000 inner steps on 2 seeds"
+    assert scored in text
+    claim = re.compile("(?<!as if it were )trained from scratch|trainings? from scratch|each trained|on one training")
+    assert claim.search(trained)
+    assert not claim.search(text)
+
+
+def test_the_terminal_does_not_say_that_a_planted_landscape_was_trained(capsys: pytest.CaptureFixture[str]) -> None:
     content = content_of()
-    assert "Nothing is trained" not in page_of(tmp_path, content)
-    assert "Nothing is trained" in page_of(tmp_path, {**content, "trains": False})
+    scoreboard.print_tables(content)
+    assert "Recommendations: trained from scratch" in capsys.readouterr().out
+    scoreboard.print_tables({**content, "trains": False})
+    said = capsys.readouterr().out
+    assert "Recommendations: nothing was trained, scored on the landscape" in said
+    assert "trained from scratch" not in said

@@ -63,3 +63,8 @@ def _missing(content: Any) -> str:
             if any(len(own) != shape[0] or {len(row) for row in own} != {shape[1]} for own in rows):
                 return f"{part!r} of every arm, task and seed on the board {name!r}"
     return ""
+
+
+def is_planted(content: dict[str, Any]) -> bool:
+    """Tell whether windows are those of a planted landscape: nothing was trained, and there is no table either."""
+    return not content["trains"] and "table" not in content
