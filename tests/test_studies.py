@@ -285,6 +285,35 @@ def test_one_repeat_decides_nothing(lived: tuple[nas_dqn.Study, dict[str, Any]])
     assert "reset" in lived[1]["method"][-1]
 
 
+def test_a_withheld_interval_is_said_in_the_answers(lived: tuple[nas_dqn.Study, dict[str, Any]]) -> None:
+    rows = [row for one in lived[1]["answers"] for row in one["rows"]]
+    assert {row["few"] for row in rows} == {"1 seed"}
+    lower = {one["claim"] for one in lived[1]["answers"] if not one["rows"][0]["higher"]}
+    assert lower == {nas_dqn.CLAIMS[2].claim, nas_dqn.CLAIMS[3].claim, "The controller's overhead is negligible"}
+
+
+def test_what_too_few_repeats_cannot_decide_is_said_by_every_study() -> None:
+    few = "repeats: every answer will be 'undecided'. It takes at least --seeds"
+    assert nas_of("--seeds", "5").forewarned() == [f"Nothing can be decided with 5 {few} 8."]
+    assert nas_of("--seeds", "6").forewarned() == [
+        "Not everything can be decided with 6 repeats: 4 of 5 answers will be 'undecided'. It takes at least --seeds 8."
+    ]
+    assert nas_of("--seeds", "8").forewarned() == []
+    assert transfer_of("--seeds", "6").forewarned() == [f"Nothing can be decided with 6 {few} 7."]
+    assert transfer_of("--seeds", "7").forewarned() == []
+
+
+def test_the_levels_that_are_forewarned_of_are_those_of_the_answers(
+    lived: tuple[nas_dqn.Study, dict[str, Any]],
+    continued: tuple[controller_transfer.Study, dict[str, Any]],
+    ranked: Callable[..., one_shot.Study],
+) -> None:
+    for own, content in (lived, continued):
+        assert own.levels == [one["level"] for one in content["answers"]]
+    asked = ranked(lambda level, rng: rng.random(len(level)))
+    assert {one["level"] for one in asked.answers()} <= set(asked.levels)
+
+
 def test_claims_that_are_true_by_construction_are_answered_yes() -> None:
     better = {"final": 0.1, "area": 0.1, "steps": -0.1, "spread": -0.1, "lost": 0.0, "overhead": 0.0}
 

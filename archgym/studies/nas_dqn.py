@@ -15,7 +15,7 @@ import numpy as np
 
 from archgym.study import nas_dqn_runs, stats
 from archgym.study.figures import mean_lines, value_row
-from archgym.study.nas_dqn_runs import BEST, LOSSLESS, LSTM, MEDIAN, PAPER, RANDOM, RESET, RULES, SIZES, Runs
+from archgym.study.nas_dqn_runs import BEST, BESIDE, LOSSLESS, LSTM, MEDIAN, PAPER, RANDOM, RESET, RULES, SIZES, Runs
 from archgym.study.page import interval
 
 Args = nas_dqn_runs.Args
@@ -71,13 +71,17 @@ CLAIMS = (
 class Study(Runs):
     """See the module."""
 
+    @property
+    def levels(self) -> list[float]:
+        """Four comparisons answer each claim together; one that of the overhead."""
+        return [*[stats.together(len(BESIDE))] * len(CLAIMS), stats.together(1)]
+
     def answers(self) -> list[dict[str, Any]]:
         """Answer the five claims."""
         controllers = [*(f"score-{rule}" for rule in RULES), LSTM]
         found = []
-        for claim in CLAIMS:
+        for claim, level in zip(CLAIMS, self.levels[:-1], strict=True):
             beside = self.beside(claim.measure)
-            level = stats.together(len(beside))
             rows = {
                 arm: [
                     stats.compared(
@@ -120,7 +124,7 @@ class Study(Runs):
 
     def overhead_answer(self, controllers: list[str]) -> dict[str, Any]:
         """Answer the claim that the controller's overhead is negligible, by the wall-clock alone."""
-        level = stats.together(1)
+        level = self.levels[-1]
 
         def rows(arm: str) -> list[dict[str, Any]]:
             values = self.measures[arm]["overhead"]

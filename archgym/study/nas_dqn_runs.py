@@ -27,6 +27,7 @@ RULES = ("softmax", "epsilon-greedy", "ucb")  # of the score-keeping controller;
 LSTM, RANDOM, LOSSLESS, RESET, BEST = "lstm", "random-switching", "random-lossless", "fixed-reset", "fixed-best"
 SIZES = ("fixed-small", "fixed-middle", "fixed-large")
 MEDIAN, HINDSIGHT = "median fixed", "best fixed in hindsight"
+BESIDE = (RANDOM, MEDIAN, LOSSLESS, RESET)  # what a controller is compared with, by every claim but that of overhead
 
 
 @dataclass(frozen=True)
@@ -193,12 +194,8 @@ class Runs(study.Study):
     def beside(self, measure: str) -> dict[str, NDArray[np.float64]]:
         """What a controller is compared with, (seeds,) each: the paper's comparators, and the controls."""
         values = {arm: self.measures[arm][measure] for arm in self.arms}
-        return {
-            RANDOM: values[RANDOM],
-            MEDIAN: stats.middle([values[arm] for arm in SIZES]),
-            LOSSLESS: values[LOSSLESS],
-            RESET: values[RESET],
-        }
+        values[MEDIAN] = stats.middle([values[arm] for arm in SIZES])
+        return {name: values[name] for name in BESIDE}
 
     def oracle(self, measure: str, *, higher: bool) -> tuple[str, NDArray[np.float64]]:
         """The best fixed network: of the table, or of those that were run, in hindsight."""
