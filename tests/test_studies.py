@@ -314,6 +314,17 @@ def test_the_levels_that_are_forewarned_of_are_those_of_the_answers(
     assert {one["level"] for one in asked.answers()} <= set(asked.levels)
 
 
+def test_the_method_says_what_a_switch_hands_over(
+    lived: tuple[nas_dqn.Study, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own, content = lived
+    said = "layers of equal shape are copied and the others begin anew, and 25 % of the replay are kept"
+    assert said in content["method"][1]
+    given = ("--inner", "transfer=net2net", "replay_keep=0.5", "envs_per_member=2", "batch_size=32")
+    monkeypatch.setitem(own.__dict__, "problem", nas_of(*TINY, *given, "learning_starts=40").problem)
+    assert "handed over by transfer=net2net, not by the paper's rule, and 50 % of the replay" in own.method()[1]
+
+
 def test_claims_that_are_true_by_construction_are_answered_yes() -> None:
     better = {"final": 0.1, "area": 0.1, "steps": -0.1, "spread": -0.1, "lost": 0.0, "overhead": 0.0}
 
@@ -359,6 +370,11 @@ def test_better_than_random_switching_alone_is_not_enough_for_yes() -> None:
         (["--inner", "out=foo"], "--inner: expected settings without a flag of their own, got out."),
         (["--windows", "3", "--inner", "windows=2"], "without a flag of their own, got windows."),
         (["--inner", "num_envs=2"], "--inner: expected settings that nas-dqn does not set itself, got num_envs."),
+        (
+            ["--inner", "transfer=own"],
+            "at a switch, as the arm 'fixed-reset' of nas-dqn needs, got 'own'.",
+        ),
+        (["--inner", "transfer=fresh", "replay_keep=1.0"], "'fixed-reset' of nas-dqn needs, got 'fresh'."),
         (["--inner", "reset_layers=2"], "that nas-dqn does not set itself, got reset_layers."),
         (
             ["--task", "CartPole-v1", "--inner", "window_episodes=4"],

@@ -209,8 +209,8 @@ class Study(study.Study):
             row = stats.compared(CONTINUED, NEW, against[NEW], higher=higher)
             note = (
                 f"Beside {RANDOM}: {interval(against[RANDOM])}; beside {NETWORK}: {interval(against[NETWORK])}; these "
-                f"do not count for the answer. The intervals of all {len(self.asked)} answers hold together with 95 %, if "
-                "differences are normal."
+                f"do not count for the answer. The intervals of all {len(self.asked)} answers hold together with 95 %, "
+                "if differences are normal."
             )
             note += "" if self.problem.trains else f" {NARROW}"
             own = {"claim": claim, "measured": measured, "level": level, "note": note}

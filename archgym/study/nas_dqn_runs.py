@@ -18,6 +18,7 @@ from archgym.papers import PAPERS
 from archgym.problem import Problem
 from archgym.running import workers
 from archgym.search_space import Architecture
+from archgym.settings import SEPARATE
 from archgym.stats import switch_rates
 from archgym.study import stats, study
 from archgym.study.arm import Arm, make_arm
@@ -138,6 +139,11 @@ class Runs(study.Study):
 
     def check(self) -> None:
         """Refuse what could not be done."""
+        if self.given.get("transfer") in SEPARATE:
+            raise ValueError(
+                f"--inner: expected a transfer that hands something over at a switch, as the arm {RESET!r} of "
+                f"{self.name} needs, got {self.given['transfer']!r}."
+            )
         if len({tuple(one.tolist()) for one in self.sizes}) < len(SIZES):
             raise ValueError(f"--space: expected networks of at least 3 sizes, got those of {self.args.space!r}.")
         super().check()
