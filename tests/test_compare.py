@@ -233,6 +233,12 @@ def test_recommendations_and_their_controls_take_equally_many_steps_too(trained:
     assert all(len(one["curves"][0]) == one["order"]["settings"]["windows"] for one in own)
 
 
+def test_the_length_of_a_training_that_is_written_down_is_that_in_whole_windows(done: dict[str, Any]) -> None:
+    assert done["trained_steps"] == {"CartPole-v1": 5000}
+    other = Comparison([], args(done["folder"], retrain=6000))
+    assert other.length("CartPole-v1") == 5000
+
+
 def test_the_best_of_k_are_distinct_and_no_more_than_there_are(tmp_path: Path) -> None:
     small = {"space": "grid:2x2", "windows": 30}
     comparison = Comparison([], args(tmp_path / "run", **small))
@@ -290,6 +296,10 @@ def test_an_agent_that_fails_in_the_middle_harms_no_other(
     assert failure["job"] == f"{name} on CartPole-v1, seed 2"
     assert failure["reason"].startswith(reason)
     assert re.sub(r"\s+", " ", reason) in re.sub(r"\s+", " ", capsys.readouterr().out)
+    log = tmp_path / "run" / "searches" / "CartPole-v1" / re.sub(r"[:]", "_", name) / "2" / "log.txt"
+    assert failure["reason"].endswith(f" (see {log})")
+    assert ("Traceback" in log.read_text()) == (fault != "dies")  # a process that is gone writes nothing down
+    assert reason in log.read_text() or fault == "dies"
     searches = {arm: one["searches"] for arm, one in content["boards"]["lifetime"]["statistics"].items()}
     assert searches == {name: 2, "random-search": 3, "fixed": 3}
     assert content["boards"]["lifetime"]["scores"][name][0][1] is None
@@ -364,6 +374,15 @@ def test_the_page_is_written_anew_by_report(done: dict[str, Any], capsys: pytest
 def test_a_folder_that_holds_a_comparison_is_not_written_over(done: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="holds a comparison already: go on with it"):
         compare.main(["lstm-reinforce"], args(done["folder"]))
+
+
+@pytest.mark.parametrize("name", ["config.json", "journal.jsonl"])
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_folder_that_holds_a_search_is_left_alone(name: str, resume: bool, tmp_path: Path) -> None:
+    (tmp_path / name).write_text("{}")
+    with pytest.raises(ValueError, match=f"^{re.escape(str(tmp_path))} holds a search: choose another folder"):
+        compare.main(["fixed"], args(tmp_path, resume=resume))
+    assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
 def test_a_resume_with_other_arms_or_settings_is_refused(done: dict[str, Any]) -> None:

@@ -94,6 +94,7 @@ def content_of(
         "boards": {"lifetime": lifetime, "recommendation": recommendation},
         "regret": {arm: each(arm, progress if regret else lambda _: None) for arm in arms},
         "cost": {arm: {"decision_ms": None if arm in failed else 1.5 + place} for place, arm in enumerate(arms)},
+        "trained_steps": dict.fromkeys(tasks, 10_000),
         "best_of_k": 4,
         "failures": [{"job": f"{arm}, seed 1", "reason": "KilledError: died", "trace": "line 7"} for arm in failed],
     }
@@ -127,8 +128,14 @@ def test_the_numbers_on_the_page_are_those_of_the_file(tmp_path: Path) -> None:
                 chance = f"{pair['improvement']:.3f} ({pair['low']:.3f} to {pair['high']:.3f})"
                 middle = f"{chance} {pair['holm']:.3f} {page.SIGNS[scoreboard.verdict(pair)]}"
             assert f"{score} {middle} {np.mean(board[more][arm]):.3f} {steps} " in text
-    sizes = np.median(content["boards"]["recommendation"]["parameters"]["tpe"])
-    assert f"tpe 6 of 6 depth=2 level=0.8 {sizes:,.0f} " in text
+
+
+def test_the_parameters_are_those_of_the_architecture_recommended_most_often(tmp_path: Path) -> None:
+    content = content_of()
+    board = content["boards"]["recommendation"]
+    board["architectures"]["tpe"] = [["small", "large", None, "large", "small", "large"]]
+    board["parameters"]["tpe"] = [[100, 5000, None, 5000, 100, 5000]]
+    assert "tpe 3 of 5 large 5,000 " in text_of(page_of(tmp_path, content))
 
 
 @pytest.mark.parametrize("name", ["lifetime", "recommendation"])
@@ -239,6 +246,16 @@ def test_the_summary_states_the_budget_and_the_command_does_it_again(tmp_path: P
     assert "--seeds 6 --inner start_e=0.5 Settings" in text
 
 
+def test_the_length_of_a_training_is_the_true_one_of_every_task(tmp_path: Path) -> None:
+    tasks = ("CartPole-v1", "Acrobot-v1")
+    content = content_of(tasks=tasks)
+    content["plan"]["args"]["retrain"] = 11_000
+    assert "trained from scratch for 10,000 inner steps on 2 seeds" in text_of(page_of(tmp_path, content))
+    content["trained_steps"]["Acrobot-v1"] = 12_500
+    said = "trained from scratch for 10,000 (CartPole-v1) and 12,500 (Acrobot-v1) inner steps on 2 seeds"
+    assert said in text_of(page_of(tmp_path, content))
+
+
 def test_a_name_that_holds_markup_stays_text(tmp_path: Path) -> None:
     html = page_of(tmp_path, content_of((NASTY, "random-search", "fixed"), failed=("fixed",), regret=True), drawn=True)
     assert "<script" not in html
@@ -271,6 +288,8 @@ def damage(part: str) -> dict[str, Any]:
         del board["statistics"]["tpe"]
     elif part == "curves":
         del board["curves"]
+    elif part == "length":
+        content["trained_steps"] = {"Acrobot-v1": 10_000}
     elif part == "args":
         del content["plan"]["args"]["retrain"]
     else:
@@ -278,7 +297,9 @@ def damage(part: str) -> dict[str, Any]:
     return content
 
 
-@pytest.mark.parametrize("part", ["seed", "arm", "curves", "args", "tasks", "boards", "failures", "best_of_k"])
+@pytest.mark.parametrize(
+    "part", ["seed", "arm", "curves", "args", "length", "tasks", "boards", "failures", "best_of_k", "trained_steps"]
+)
 def test_a_damaged_file_is_refused_in_one_sentence(tmp_path: Path, part: str) -> None:
     with pytest.raises(ValueError, match=r"^report: .*compare\.json is damaged: expected .*\.$"):
         page_of(tmp_path, damage(part))
@@ -333,6 +354,24 @@ def test_a_browser_is_silent_and_neither_screen_nor_phone_scrolls_sideways(tmp_p
 
 
 def test_a_planted_landscape_is_not_said_to_train(tmp_path: Path) -> None:
+    content = content_of(regret=True)
+    trained = text_of(page_of(tmp_path, content))
+    assert "Nothing was trained" not in trained
+    text = text_of(page_of(tmp_path, {**content, "trains": False}))
+    assert "Nothing was trained: returns are those of a planted landscape" in text
+    assert "8 windows that stand for 2,500 inner steps each; a search counts 40,000 inner steps in all" in text
+    scored = "scored on the landscape as if it were trained from scratch for 10,000 inner steps on 2 seeds"
+    assert scored in text
+    claim = re.compile("(?<!as if it were )trained from scratch|trainings? from scratch|each trained|on one training")
+    assert claim.search(trained)
+    assert not claim.search(text)
+
+
+def test_the_terminal_does_not_say_that_a_planted_landscape_was_trained(capsys: pytest.CaptureFixture[str]) -> None:
     content = content_of()
-    assert "Nothing is trained" not in page_of(tmp_path, content)
-    assert "Nothing is trained" in page_of(tmp_path, {**content, "trains": False})
+    scoreboard.print_tables(content)
+    assert "Recommendations: trained from scratch" in capsys.readouterr().out
+    scoreboard.print_tables({**content, "trains": False})
+    said = capsys.readouterr().out
+    assert "Recommendations: nothing was trained, scored on the landscape" in said
+    assert "trained from scratch" not in said

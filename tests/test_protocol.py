@@ -265,6 +265,15 @@ def test_the_control_of_an_agent_of_single_choices_acts_by_whole_architectures(t
     assert config["args"]["env_id"] == "ArchSearch-Synthetic-v0"
 
 
+def test_the_table_of_a_planted_landscape_does_not_say_trained(
+    content: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    protocol.print_table(content, trains=False)
+    said = capsys.readouterr().out
+    assert "Nothing trained: scored on the planted landscape as if trained for " in said
+    assert "from scratch for" not in said
+
+
 def test_random_search_needs_no_control(tmp_path: Path) -> None:
     with protocol.Control(lstm_reinforce.Args(out=tmp_path), "random-search") as control:
         control.start(tmp_path)

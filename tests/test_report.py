@@ -196,6 +196,20 @@ def test_the_comparison_is_told_plainly(tmp_path: Path) -> None:
         assert f"{arm['arm']} {gap['verdict']} {interval} {area} {np.mean(arm['last_fifth']):.3g} " in text
 
 
+def test_a_planted_landscape_is_not_said_to_train(tmp_path: Path) -> None:
+    path = write_run(tmp_path) / "config.json"
+    assert "architectures trained, seed 7" in text_of(page_of(tmp_path))
+    config = json.loads(path.read_text())
+    config["settings"] = Settings(trainer="synthetic", windows=10, window_steps=2500).to_dict()
+    path.write_text(json.dumps(config))
+    text = text_of(page_of(tmp_path))
+    assert "on a planted landscape, with 4 members for 10 windows. Nothing was trained: 40 windows of " in text
+    assert "which stand for 100,160 environment steps; seed 7." in text
+    assert "Scored on the landscape, against the default: lstm-reinforce better" in text
+    assert "rained from scratch" not in text
+    assert "From scratch" not in text
+
+
 def test_without_a_comparison_there_is_no_word_of_one(tmp_path: Path) -> None:
     assert "from scratch" not in text_of(page_of(write_run(tmp_path, protocol=False)))
 

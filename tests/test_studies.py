@@ -285,6 +285,46 @@ def test_one_repeat_decides_nothing(lived: tuple[nas_dqn.Study, dict[str, Any]])
     assert "reset" in lived[1]["method"][-1]
 
 
+def test_a_withheld_interval_is_said_in_the_answers(lived: tuple[nas_dqn.Study, dict[str, Any]]) -> None:
+    rows = [row for one in lived[1]["answers"] for row in one["rows"]]
+    assert {row["few"] for row in rows} == {"1 seed"}
+    lower = {one["claim"] for one in lived[1]["answers"] if not one["rows"][0]["higher"]}
+    assert lower == {nas_dqn.CLAIMS[2].claim, nas_dqn.CLAIMS[3].claim, "The controller's overhead is negligible"}
+
+
+def test_what_too_few_repeats_cannot_decide_is_said_by_every_study() -> None:
+    few = "repeats: every answer will be 'undecided'. It takes at least --seeds"
+    assert nas_of("--seeds", "5").forewarned() == [f"Nothing can be decided with 5 {few} 8."]
+    assert nas_of("--seeds", "6").forewarned() == [
+        "Not everything can be decided with 6 repeats: 4 of 5 answers will be 'undecided'. It takes at least --seeds 8."
+    ]
+    assert nas_of("--seeds", "8").forewarned() == []
+    assert transfer_of("--seeds", "6").forewarned() == [f"Nothing can be decided with 6 {few} 7."]
+    assert transfer_of("--seeds", "7").forewarned() == []
+
+
+def test_the_levels_that_are_forewarned_of_are_those_of_the_answers(
+    lived: tuple[nas_dqn.Study, dict[str, Any]],
+    continued: tuple[controller_transfer.Study, dict[str, Any]],
+    ranked: Callable[..., one_shot.Study],
+) -> None:
+    for own, content in (lived, continued):
+        assert own.levels == [one["level"] for one in content["answers"]]
+    asked = ranked(lambda level, rng: rng.random(len(level)))
+    assert {one["level"] for one in asked.answers()} <= set(asked.levels)
+
+
+def test_the_method_says_what_a_switch_hands_over(
+    lived: tuple[nas_dqn.Study, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own, content = lived
+    said = "layers of equal shape are copied and the others begin anew, and 25 % of the replay are kept"
+    assert said in content["method"][1]
+    given = ("--inner", "transfer=net2net", "replay_keep=0.5", "envs_per_member=2", "batch_size=32")
+    monkeypatch.setitem(own.__dict__, "problem", nas_of(*TINY, *given, "learning_starts=40").problem)
+    assert "handed over by transfer=net2net, not by the paper's rule, and 50 % of the replay" in own.method()[1]
+
+
 def test_claims_that_are_true_by_construction_are_answered_yes() -> None:
     better = {"final": 0.1, "area": 0.1, "steps": -0.1, "spread": -0.1, "lost": 0.0, "overhead": 0.0}
 
@@ -330,6 +370,11 @@ def test_better_than_random_switching_alone_is_not_enough_for_yes() -> None:
         (["--inner", "out=foo"], "--inner: expected settings without a flag of their own, got out."),
         (["--windows", "3", "--inner", "windows=2"], "without a flag of their own, got windows."),
         (["--inner", "num_envs=2"], "--inner: expected settings that nas-dqn does not set itself, got num_envs."),
+        (
+            ["--inner", "transfer=own"],
+            "at a switch, as the arm 'fixed-reset' of nas-dqn needs, got 'own'.",
+        ),
+        (["--inner", "transfer=fresh", "replay_keep=1.0"], "'fixed-reset' of nas-dqn needs, got 'fresh'."),
         (["--inner", "reset_layers=2"], "that nas-dqn does not set itself, got reset_layers."),
         (
             ["--task", "CartPole-v1", "--inner", "window_episodes=4"],

@@ -159,6 +159,10 @@ def test_a_folder_belongs_to_one_study_and_one_process(
     folder, _ = done
     out = ["--out", str(folder)]
     assert "holds a study already: go on with it (--resume)" in wrong(capsys, "one-shot", *SHORT, *out)
+    (tmp_path / "search").mkdir()
+    (tmp_path / "search" / "journal.jsonl").touch()
+    search = ["--out", str(tmp_path / "search")]
+    assert "search holds a search: choose another folder (--out)." in wrong(capsys, "one-shot", *SHORT, *search)
     nothing = ["--out", str(tmp_path / "none"), "--resume"]
     assert "--resume: expected a study in" in wrong(capsys, "one-shot", *SHORT, *nothing)
     assert not (tmp_path / "none").exists()

@@ -14,7 +14,9 @@ import pytest
 from archgym import lookup
 from archgym.__main__ import main
 from archgym.running.launch import parse
+from archgym.study import command as study_command
 from archgym.study import page as study_page
+from archgym.study import stats
 
 NASTY = "score<script>alert(1)</script>&'$x^2$'"
 BROWSER = runpy.run_path(str(Path(__file__).with_name("test_report_browser.py")))
@@ -120,6 +122,20 @@ def test_names_and_sentences_are_escaped(tmp_path: Path) -> None:
 def test_numbers_have_the_decimals_that_one_reads(value: float, ends: tuple[float, ...], said: str) -> None:
     low, high = ends or (None, None)
     assert study_page.interval({"value": value, "low": low, "high": high}) == said
+
+
+def test_a_withheld_interval_and_a_measure_that_is_better_when_low_are_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = content_of()
+    assert "lower is better" not in text_of(page_of(tmp_path, content))
+    few = stats.compared("score", "fixed", stats.paired([3.0, 2.0], [1.0, 2.0], 0.95), higher=False)
+    content["answers"][0]["rows"] = [few]
+    said = "1.000 [no interval: 2 seeds] ○ undecided (lower is better)"
+    assert f"score fixed {said}" in text_of(page_of(tmp_path, content))
+    study_command.print_tables(content)
+    assert f"score against fixed: {said}\n" in capsys.readouterr().out
+    assert "(lower is better)" not in study_page.comparison_said(stats.compared("score", "fixed", few))
 
 
 def test_failures_stand_before_the_numbers(tmp_path: Path) -> None:

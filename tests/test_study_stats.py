@@ -99,6 +99,12 @@ def test_too_few_seeds_decide_nothing_whatever_they_show(seeds: int, level: floa
     assert (row(np.ones(seeds), np.zeros(seeds), level=level) == "better") == enough
 
 
+def test_a_withheld_interval_says_how_few_seeds_there_are() -> None:
+    assert stats.paired([1.0], [0.0], 0.95)["few"] == "1 seed"
+    assert stats.paired([1.0, 2.0, 3.0], [0.0] * 3, 0.95)["few"] == "3 seeds"
+    assert "few" not in stats.paired(np.arange(9.0), np.zeros(9), 0.95)
+
+
 def test_intervals_hold_together_with_95_percent() -> None:
     assert stats.together(1) == 0.95
     assert 4 * (1 - stats.together(4)) == pytest.approx(0.05)

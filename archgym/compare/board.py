@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from archgym.compare import page_planted
 from archgym.compare.comparison import RANDOM, SEARCHES
+from archgym.compare.content import is_planted
 from archgym.compare.scoreboard import pair_of, verdict
 from archgym.compare.stats import iqm, performance_profile, performance_profile_interval, stratified_interval
 from archgym.pages.charts import Curve, Interval, Look, draw_curves, draw_intervals, draw_profile, height
@@ -42,7 +44,9 @@ def section(content: dict[str, Any], name: str, style: Mapping[str, Look]) -> st
     board = content["boards"][name]
     order = ranked(board)
     alive = [arm for arm in order if board["statistics"][arm]["searches"]]
-    question = LOOKED_UP if "table" in content and name == "recommendation" else QUESTIONS[name]
+    question = QUESTIONS[name]
+    if name == "recommendation" and not content["trains"]:
+        question = page_planted.QUESTION if is_planted(content) else LOOKED_UP
     parts = [f'<section class="board"><h2>{TITLES[name]}</h2><p>{escape(question)}</p>']
     parts.append(_table(content, name, order))
     if alive:
@@ -73,15 +77,18 @@ def _table(content: dict[str, Any], name: str, order: Sequence[str]) -> str:
         "Searches: those that ended, on every task. Beats random: probability that a search of this arm scores higher "
         f"than one of {RANDOM}. Inner steps: mean of a search"
     )
-    looked_up = "table" in content
-    note += "." if name == "lifetime" or looked_up else ", with the training from scratch of what it recommends."
+    looked_up, planted = "table" in content, is_planted(content)
+    scored = (
+        "those that what it recommends is scored on" if planted else "the training from scratch of what it recommends"
+    )
+    note += "." if name == "lifetime" or looked_up else f", with {scored}."
     if "greedy at end" in more:
         note += (
             " Greedy at end: normalised return of the incumbent without exploration, with the weights that the "
             "lifetimes ended with, mean over the members."
         )
     if "last fifth" in more:
-        whose = "recorded curves" if looked_up else "training from scratch"
+        whose = "recorded curves" if looked_up else "windows" if planted else "training from scratch"
         note += f" Last fifth: normalised return in the last fifth of the {whose}."
     if "greedy" in more:
         note += " Greedy: normalised return of the newest greedy evaluation of the recorded networks."
@@ -91,20 +98,20 @@ def _table(content: dict[str, Any], name: str, order: Sequence[str]) -> str:
 
 
 def _recommended(board: dict[str, Any], order: Sequence[str], tasks: Sequence[str]) -> str:
-    """What was recommended most often, and how large it was."""
+    """What was recommended most often, and how large that is."""
     rows = []
     for arm in order:
         for task, labels, sizes in zip(tasks, board["architectures"][arm], board["parameters"][arm], strict=True):
             if not present([labels]):
                 continue
             label, times = Counter(present([labels])).most_common(1)[0]
+            size = number(next(own for one, own in zip(labels, sizes, strict=True) if one == label))
             place = [task] if len(tasks) > 1 else []
-            size = number(float(np.median(present([sizes]))))
             rows.append((arm, *place, f"{times} of {len(present([labels]))}", label, size))
     if not rows:
         return ""
     header = ["arm", *(["task"] if len(tasks) > 1 else []), "searches", "architecture", "parameters"]
-    note = "The architecture recommended most often, by how many searches, and the median parameters of all searches."
+    note = "The architecture recommended most often, by how many searches, and its parameters."
     return f'<h3>What was recommended</h3>{table(header, rows, names=True)}<p class="note">{note}</p>'
 
 

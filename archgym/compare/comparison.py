@@ -206,12 +206,12 @@ class Comparison:
         """Give the training of the default network that spends all that a search and its recommendation do."""
         action = self.recommendation(FIXED, task, seed)
         assert action is not None, "the default architecture is always there"
-        steps = self.budget(task) + self.args.retrain_seeds * self._length(task)
+        steps = self.budget(task) + self.args.retrain_seeds * self.length(task)
         return self._exact_job(task, seed, action, self._words(task, seed, EVALUATED, 1), steps)
 
     def drawn(self, task: str) -> int:
         """Count the random architectures that a search's budget trains from scratch, once each."""
-        wanted = max(1, self.budget(task) // self._length(task))
+        wanted = max(1, self.budget(task) // self.length(task))
         return len(list(islice(self.problem(task).space.enumerate(), wanted)))  # where there are no more
 
     def _searches(self) -> list[workers.Job]:
@@ -282,7 +282,7 @@ class Comparison:
         assert self.args.retrain is not None, "checked"
         return scratch.retraining(replace(self.settings[task], inner_envs="fresh"), self.args.retrain)
 
-    def _length(self, task: str) -> int:
+    def length(self, task: str) -> int:
         """Count the inner steps of one training from scratch."""
         return self._retraining(task)[1]
 

@@ -40,11 +40,14 @@ def _missing(content: Any) -> str:
         "boards": dict,
         "regret": dict,
         "cost": dict,
+        "trained_steps": dict,
         "failures": list,
     }
     for name, kind in {**kinds, "best_of_k": int}.items():
         if not isinstance(content, dict) or not isinstance(content.get(name), kind):
             return f"{name!r}, a {kind.__name__}"
+    if not set(content["tasks"]) <= set(content["trained_steps"]):
+        return "'trained_steps' of every task"
     plan = content["plan"]
     if not plan.get("arms") or not set(NEEDED) <= set(plan.get("args", {})):
         return "'plan' with the arms and their args"
@@ -60,3 +63,8 @@ def _missing(content: Any) -> str:
             if any(len(own) != shape[0] or {len(row) for row in own} != {shape[1]} for own in rows):
                 return f"{part!r} of every arm, task and seed on the board {name!r}"
     return ""
+
+
+def is_planted(content: dict[str, Any]) -> bool:
+    """Tell whether windows are those of a planted landscape: nothing was trained, and there is no table either."""
+    return not content["trains"] and "table" not in content

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from archgym.compare import page_tabular
+from archgym.compare import page_planted, page_tabular
 from archgym.compare.board import (
     LEVEL,
     TITLES,
@@ -27,7 +27,7 @@ from archgym.compare.board import (
     section,
 )
 from archgym.compare.comparison import FIXED, RANDOM
-from archgym.compare.content import read
+from archgym.compare.content import is_planted, read
 from archgym.compare.scoreboard import pair_of, verdict
 from archgym.pages.charts import Curve, Look, draw_costs, draw_curves, height, looks
 from archgym.pages.page import HALF, SIGNS, WIDE, breakable, count, document, figure, listing, number, save
@@ -98,15 +98,18 @@ def _summary(content: dict[str, Any]) -> str:
     members, windows = args["num_envs"], args["windows"]
     spent = [round(steps) for steps in content["boards"]["lifetime"]["steps"].values() if steps is not None]
     length, total = f"of {number(args['window_steps'])} inner steps", ""
+    verb = "took"
+    if is_planted(content):
+        length, verb = f"that stand for {number(args['window_steps'])} inner steps each", "counts"
     if spent:
         ends = number(min(spent)) if min(spent) == max(spent) else f"{number(min(spent))} to {number(max(spent))}"
-        total = f"; a search took {ends} inner steps in all, greedy evaluations included"
+        total = f"; a search {verb} {ends} inner steps in all, greedy evaluations included"
     transfer = TRANSFERS.get(args["transfer"], "what a new architecture inherits follows a rule of its own")
     inherits = f"Between windows, {transfer} (transfer: {args['transfer']})."
     if "table" in content:
         inherits = page_tabular.inherits(args["transfer"])
-    elif not content["trains"]:
-        inherits = "Nothing is trained: returns are those of a planted landscape, and steps are counted as if it were."
+    elif is_planted(content):
+        inherits = page_planted.INHERITS
     named = _listed(arms) if len(arms) <= MOST_NAMED else f"{len(arms)} agents"
     where = ("" if len(content["tasks"]) == 1 else "each of ") + _listed(content["tasks"])
     searches = "1 search" if len(seeds) == 1 else f"{len(seeds)} searches"
@@ -115,14 +118,24 @@ def _summary(content: dict[str, Any]) -> str:
         f"({_spans(seeds)}, the same for all). In a search, one agent leads {count(members, 'lifetime')} side by side "
         f"(K = {members}) through {count(windows, 'window')} {length}{total}. {inherits} All agents have the same "
         "windows, and the same inner steps for greedy evaluations. What a search recommends was "
-        f"{_judged(content)} for {number(args['retrain'])} inner steps on {count(args['retrain_seeds'], 'seed')} of "
+        f"{_judged(content)} for {_trained_steps(content)} inner steps on {count(args['retrain_seeds'], 'seed')} of "
         f"its own. {RANDOM} and {FIXED} are controls. Returns are normalised "
         "(random policy 0, reference 1); higher is better."
     )
 
 
 def _judged(content: dict[str, Any]) -> str:
+    if is_planted(content):
+        return page_planted.JUDGED
     return "looked up as it was trained from scratch" if "table" in content else "trained from scratch"
+
+
+def _trained_steps(content: dict[str, Any]) -> str:
+    """Say how long a training from scratch was: whole windows, of a length that tasks need not have in common."""
+    steps = content["trained_steps"]
+    if len(set(steps.values())) == 1:
+        return number(next(iter(steps.values())))
+    return _listed([f"{number(own)} ({task})" for task, own in steps.items()])
 
 
 def _failures(failures: list[dict[str, str]]) -> str:
@@ -288,6 +301,8 @@ def _reading(content: dict[str, Any]) -> str:
         )
     if "table" in content:
         words |= page_tabular.words(content)
+    if is_planted(content):
+        words |= page_planted.words(content)
     items = "".join(f'<p class="note"><b>{escape(word)}</b>: {escape(text)}</p>' for word, text in words.items())
     return f"<h2>How to read this</h2>{items}"
 

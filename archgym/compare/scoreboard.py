@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from archgym.compare.comparison import BEST_OF_K, FIXED, FROM_SCRATCH, RANDOM, WHOLE_BUDGET, Comparison
+from archgym.compare.content import is_planted
 from archgym.compare.stats import holm, improvement_p_value, iqm, probability_of_improvement, stratified_interval
 from archgym.evaluators import open_evaluator
 from archgym.journal import read_rows
@@ -44,6 +45,7 @@ def build(comparison: Comparison) -> dict[str, Any]:
         "boards": boards,
         "regret": {name: [[one and one["regret"] for one in row] for row in rows] for name, rows in arms.items()},
         "cost": {name: _cost(rows) for name, rows in arms.items()},
+        "trained_steps": {task: comparison.length(task) for task in comparison.tasks},
         "best_of_k": max(comparison.drawn(task) for task in comparison.tasks),
         "failures": comparison.failures,
     }
@@ -231,6 +233,10 @@ def print_tables(content: dict[str, Any]) -> None:
     }
     if "table" in content:
         titles["recommendation"] = "Recommendations: looked up on the test seeds, which no search has seen"
+    if is_planted(content):
+        titles["recommendation"] = (
+            "Recommendations: nothing was trained, scored on the landscape on seeds that no search has seen"
+        )
     for name, title in titles.items():
         console.print(board_table(content, name, title))
     tasks = ", ".join(content["tasks"])

@@ -35,6 +35,7 @@ def build(comparison: TabularComparison) -> dict[str, Any]:
         "boards": {"lifetime": scored.lifetime(), "recommendation": scored.recommendation()},
         "regret": {name: [[] for _ in comparison.tasks] for name in names},
         "cost": {name: scored.cost(name) for name in names},
+        "trained_steps": {task: comparison.record_steps(task) for task in comparison.tasks},
         "best_of_k": max(comparison.drawn(task) for task in comparison.tasks),
         "failures": comparison.failures,
         "table": {

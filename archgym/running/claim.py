@@ -7,6 +7,7 @@ from typing import Any
 from archgym.files import read_json, write_json
 
 FILE = "plan.json"  # of a folder that is held
+SEARCH = ("config.json", "journal.jsonl")  # either is that of a search
 MISSING = object()  # what a plan of another version lacks, which differs from None
 
 
@@ -22,7 +23,7 @@ class Claim:
 
     Raises:
         ValueError: If it holds something and `resume` is not asked for, if there is nothing to resume or something
-            else, or if another process is at work in it.
+            else, if it holds a search, or if another process is at work in it.
     """
 
     def __init__(self, folder: Path, plan: dict[str, Any], *, resume: bool, kind: str = "comparison") -> None:
@@ -30,6 +31,8 @@ class Claim:
         recorded = read_json(path)
         if recorded is not None and not resume:
             raise ValueError(f"{folder} holds a {kind} already: go on with it (--resume), or choose another.")
+        if recorded is None and any((folder / name).exists() for name in SEARCH):
+            raise ValueError(f"{folder} holds a search: choose another folder (--out).")
         if recorded is None and resume:
             raise ValueError(f"--resume: expected a {kind} in {folder}, found none.")
         if recorded is not None:

@@ -2,8 +2,10 @@
 
 import shutil
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from archgym.journal import checkpoint_of
@@ -27,7 +29,7 @@ def work(
         keep: Called with every result.
 
     Returns:
-        What went wrong: `job`, `reason` and `trace` of each failure.
+        What went wrong: `job`, `reason` and `trace` of each failure; the reason names the log of a search.
     """
     failures: list[dict[str, str]] = []
     if not jobs:
@@ -47,7 +49,7 @@ def work(
         for job, result in pool.run(jobs, show):
             done += 1
             if isinstance(result, workers.Failure):
-                failures.append({"job": job.name, "reason": result.reason, "trace": result.trace})
+                failures.append({"job": job.name, "reason": result.reason + _logged(job), "trace": result.trace})
             else:
                 keep(result)
     return failures
@@ -69,12 +71,29 @@ def share(job: workers.Job) -> float:
 
 
 def search_once(agent: str, args: SearchArgs) -> None:
-    """Run one search, or go on with it; called in a worker."""
+    """Run one search, or go on with it; called in a worker. What it raises is written to its log as well."""
     assert args.out is not None
     journal = args.out / "journal.jsonl"
     begun = journal.exists() and b"\n" in journal.read_bytes()
     if not begun:
         shutil.rmtree(args.out, ignore_errors=True)
         args.out.mkdir(parents=True)
-    protocol.search_quietly(agent, replace(args, resume=begun), args.out / "log.txt", page=False)
+    try:
+        protocol.search_quietly(agent, replace(args, resume=begun), _log(args), page=False)
+    except Exception:
+        with _log(args).open("a", encoding="utf-8") as file:
+            file.write(traceback.format_exc())
+        raise
     checkpoint_of(journal).unlink(missing_ok=True)  # of no use any more, and large with images
+
+
+def _log(args: SearchArgs) -> Path:
+    assert args.out is not None, "every search of many has its folder"
+    return args.out / "log.txt"
+
+
+def _logged(job: workers.Job) -> str:
+    """Say where the log of a search lies, if there is one; nothing of other jobs."""
+    if job.function is not search_once or not (path := _log(job.arguments[1])).exists():
+        return ""
+    return f" (see {path})"

@@ -46,7 +46,10 @@ def finish(envs: Any, agent: Agent, folder: Path, count: int, page: bool) -> Non
 
 
 def reached(problem: Problem, histories: Sequence[Sequence[WindowResult]]) -> str:
-    """Tell how many members came up to the reference, and after how many steps of training, from their windows."""
+    """Tell how many members came up to the reference, and after how many steps, from their windows.
+
+    Where nothing is trained windows stand for steps.
+    """
     first = []
     for history in histories:
         solved = [result.normalised_return >= 1 for result in history]
@@ -54,7 +57,10 @@ def reached(problem: Problem, histories: Sequence[Sequence[WindowResult]]) -> st
             until = history[: solved.index(True) + 1]
             first.append(sum(result.env_steps - budget.played(problem) for result in until))
     text = f"{len(first)} of {len(histories)} members had a window with a return of {problem.reference_return:g}"
-    return text + (f", the reference; the median of them after {np.median(first):,.0f} steps." if len(first) else ".")
+    if not first:
+        return f"{text}."
+    after = "after" if problem.trains else "after windows that stand for"
+    return f"{text}, the reference; the median of them {after} {np.median(first):,.0f} steps."
 
 
 def switches(actions: NDArray[np.int64]) -> str:

@@ -192,7 +192,7 @@ def run(folder: Path, args: SearchArgs, name: str, control: Control) -> None:
         if kept.exists():  # a planted landscape has no weights
             shutil.copyfile(kept, folder / f"best{suffix}")
     report.write(folder)
-    print_table(content)
+    print_table(content, trains=problem.trains)
 
 
 def retrain(
@@ -235,9 +235,10 @@ def slug(stage: str, label: str) -> str:
     return f"{stage}-{label.replace('=', '-').replace(' ', '_')}"
 
 
-def print_table(content: dict[str, Any]) -> None:
-    """Print the comparison."""
-    table = Table(title=f"Trained from scratch for {content['steps']:,} steps, {REPORT_SEEDS} fresh seeds")
+def print_table(content: dict[str, Any], *, trains: bool = True) -> None:
+    """Print the comparison; of one on a planted landscape that nothing was trained."""
+    how = "Trained from scratch" if trains else "Nothing trained: scored on the planted landscape as if trained"
+    table = Table(title=f"{how} for {content['steps']:,} steps, {REPORT_SEEDS} fresh seeds")
     for column in ("arm", "architecture"):
         table.add_column(column, overflow="fold")
     for column in ("parameters", "FLOPs", "score", "last fifth", "difference from default, 95 %"):

@@ -58,7 +58,14 @@ def render(run: Run) -> str:
             f"{count(len(run.scores), 'architecture')} were looked up, which stand for {number(run.steps)} environment "
             f"steps; seed {seed}."
         )
-    parts = [f"<h1>{escape(title)}</h1><p>{escape(summary)}</p>", _verdicts(run.protocol), _cards(run)]
+    elif not run.problem.trains:
+        summary = (
+            f"{run.config.get('agent', 'An agent')} searched the space {settings.space} on a planted landscape, with "
+            f"{count(members, 'member')} for {count(windows, 'window')}. Nothing was trained: "
+            f"{number(members * windows)} windows of {count(len(run.scores), 'architecture')} were scored on the "
+            f"landscape, which stand for {number(run.steps)} environment steps; seed {seed}."
+        )
+    parts = [f"<h1>{escape(title)}</h1><p>{escape(summary)}</p>", _verdicts(run), _cards(run)]
     parts += [
         _time(run.seconds),
         _search(run),
@@ -91,11 +98,12 @@ def _regret(run: Run) -> list[tuple[str, str, str]]:
     return [("Regret", f"{run.recorded.regret(np.array(run.recommended)):.3f}", note)]
 
 
-def _verdicts(protocol: dict[str, Any] | None) -> str:
+def _verdicts(run: Run) -> str:
     """What the comparison from scratch came to, in one line."""
-    arms = protocol["arms"] if protocol else []
+    arms = run.protocol["arms"] if run.protocol else []
     words = [f"{arm['arm']} {arm['difference']['verdict']}" for arm in arms if arm["difference"]]
-    return f"<p><b>Trained from scratch, against the default: {escape(', '.join(words))}.</b></p>" if words else ""
+    how = "Trained from scratch" if run.problem.trains else "Scored on the landscape"
+    return f"<p><b>{how}, against the default: {escape(', '.join(words))}.</b></p>" if words else ""
 
 
 def _cards(run: Run) -> str:
@@ -249,11 +257,14 @@ def _protocol(run: Run) -> str:
         rows.append((*row, arm["architecture"], number(arm["parameters"]), number(arm["flops"])))
     header = ("arm", "verdict", "difference", "area", "return", "architecture", "parameters", "FLOPs")
     searched = ", ".join(f"{arm} {number(steps)}" for arm, steps in protocol["search_steps"].items())
+    how, spent, title = "trained from scratch", "Steps spent", "From scratch"
+    if not run.problem.trains:
+        how, spent, title = "scored on the landscape as if trained", "Steps that windows stand for", "On the landscape"
     note = (
-        f"Each arm's architecture, trained from scratch for {number(protocol['steps'])} environment steps with "
+        f"Each arm's architecture, {how} for {number(protocol['steps'])} environment steps with "
         f"{count(len(arms[0]['scores']), 'seed')}. Area: under the learning curve, normalised (random policy 0, "
         "reference 1), mean and 95 % interval. Return: raw, mean over the last fifth. Difference: to the area of the "
-        f"default, with its interval. Steps spent: searching {searched}; training from scratch "
+        f"default, with its interval. {spent}: searching {searched}; {title.lower()} "
         f"{number(protocol['retraining_steps'])}."
     )
     levels = {"random": run.problem.random_return, "reference": run.problem.reference_return}
@@ -273,8 +284,8 @@ def _protocol(run: Run) -> str:
     tried = [(one["arm"], one["architecture"], one["scores"]) for one in protocol["candidates"]]
     lines = [(arm, f"{np.mean(x):.3f}", ", ".join(f"{one:.3f}" for one in x), label) for arm, label, x in tried]
     return (
-        f'<h2>From scratch, against the default</h2>{table(header, rows)}<p class="note">{escape(note)}</p>'
-        f'<div class="two">{learning}{differences}</div><h3>Candidates, each trained from scratch to choose among '
+        f'<h2>{title}, against the default</h2>{table(header, rows)}<p class="note">{escape(note)}</p>'
+        f'<div class="two">{learning}{differences}</div><h3>Candidates, each {how}, to choose among '
         f"them</h3>{table(('arm', 'area', 'by seed', 'architecture'), lines)}"
     )
 

@@ -173,6 +173,16 @@ class Study(study.Study):
                 found[arm]["regret"] = self.regrets(arm)
         return found
 
+    @property
+    def asked(self) -> list[str]:
+        """The measures that claims are about; regret only where the best network is known."""
+        return ["area", "begin", *(() if self.problem.trains else ("regret",))]
+
+    @property
+    def levels(self) -> list[float]:
+        """The same for every answer: all hold together."""
+        return [stats.together(len(self.asked))] * len(self.asked)
+
     def answers(self) -> list[dict[str, Any]]:
         """Answer the claims."""
         claims = {
@@ -193,17 +203,15 @@ class Study(study.Study):
             ),
         }
         found = []
-        asked = [measure for measure in claims if measure in self.measures[NEW]]
-        level = stats.together(len(asked))
-        for measure in asked:
+        for measure, level in zip(self.asked, self.levels, strict=True):
             claim, higher, measured = claims[measure]
             values = {arm: self.measures[arm][measure] for arm in ARMS}
             against = {name: stats.paired(values[CONTINUED], values[name], level) for name in ARMS[1:]}
             row = stats.compared(CONTINUED, NEW, against[NEW], higher=higher)
             note = (
                 f"Beside {RANDOM}: {interval(against[RANDOM])}; beside {NETWORK}: {interval(against[NETWORK])}; these "
-                f"do not count for the answer. The intervals of all {len(asked)} answers hold together with 95 %, if "
-                "differences are normal."
+                f"do not count for the answer. The intervals of all {len(self.asked)} answers hold together with 95 %, "
+                "if differences are normal."
             )
             note += "" if self.problem.trains else f" {NARROW}"
             own = {"claim": claim, "measured": measured, "level": level, "note": note}

@@ -15,7 +15,7 @@ import numpy as np
 
 from archgym.study import nas_dqn_runs, stats
 from archgym.study.figures import mean_lines, value_row
-from archgym.study.nas_dqn_runs import BEST, LOSSLESS, LSTM, MEDIAN, PAPER, RANDOM, RESET, RULES, SIZES, Runs
+from archgym.study.nas_dqn_runs import BESIDE, BEST, LOSSLESS, LSTM, MEDIAN, PAPER, RANDOM, RESET, RULES, SIZES, Runs
 from archgym.study.page import interval
 
 Args = nas_dqn_runs.Args
@@ -71,13 +71,17 @@ CLAIMS = (
 class Study(Runs):
     """See the module."""
 
+    @property
+    def levels(self) -> list[float]:
+        """Four comparisons answer each claim together; one that of the overhead."""
+        return [*[stats.together(len(BESIDE))] * len(CLAIMS), stats.together(1)]
+
     def answers(self) -> list[dict[str, Any]]:
         """Answer the five claims."""
         controllers = [*(f"score-{rule}" for rule in RULES), LSTM]
         found = []
-        for claim in CLAIMS:
+        for claim, level in zip(CLAIMS, self.levels[:-1], strict=True):
             beside = self.beside(claim.measure)
-            level = stats.together(len(beside))
             rows = {
                 arm: [
                     stats.compared(
@@ -120,7 +124,7 @@ class Study(Runs):
 
     def overhead_answer(self, controllers: list[str]) -> dict[str, Any]:
         """Answer the claim that the controller's overhead is negligible, by the wall-clock alone."""
-        level = stats.together(1)
+        level = self.levels[-1]
 
         def rows(arm: str) -> list[dict[str, Any]]:
             values = self.measures[arm]["overhead"]
@@ -232,15 +236,18 @@ class Study(Runs):
         length = length if episodes is None else f"{episodes} episodes, at most {length},"
         steps = [self.measures[arm]["all_steps"].mean() for arm in self.arms]
         spent = f"{min(steps):,.0f}" if min(steps) == max(steps) else f"{min(steps):,.0f} to {max(steps):,.0f}"
+        inherited = "weights of layers of equal shape are copied and the others begin anew"
+        if problem.settings.transfer != "matching":
+            inherited = f"weights are handed over by transfer={problem.settings.transfer}, not by the paper's rule"
         same = "; ".join(f"{one} is the same network as {other}" for one, other in self.twins.items())
         different = f", {len(self.arms) - len(self.twins)} of them different ({same})" if same else ""
         return [
             f"{len(self.arms)} arms{different}, {len(self.complete)} seeds each, the same for all; one run is one "
             f"lifetime of {args.windows} windows of {length} of DQN training, with an agent of its own. Every arm has "
             f"as many environment steps ({spent}).",
-            f"Search space {args.space} ({problem.space.size} architectures). At a switch weights of layers of equal "
-            "shape are copied and the others begin anew, and 25 % of the replay are kept, the newest, unless the arm "
-            "says otherwise.",
+            f"Search space {args.space} ({problem.space.size} architectures). At a switch {inherited}, and "
+            f"{100 * problem.settings.replay_keep:g} % of the replay are kept, the newest, unless the arm says "
+            "otherwise.",
             f"Claims are answered by differences between arms on the same seeds, with Student's intervals over seeds, "
             f"which take the differences to be normal, for score-{RULES[0]}: the paper's own rule is unpublished, and "
             f"this one was chosen before anything was run. It is compared with {RANDOM}; with the {MEDIAN} network (of "

@@ -172,7 +172,7 @@ class Study(Runs):
                 f"Not every search of {', '.join(partly)} has ranked all {len(self.pool):,} architectures that random "
                 "ones are drawn from: how well its proxy ranks is not asked."
             )
-        if not self.decides(len(self.complete)):
+        if not self.decides(len(self.complete), self.level):
             found.append(
                 f"{self.numbers(len(self.complete))} are too few to decide anything: it takes at least "
                 f"{stats.fewest(self.level)} of each."

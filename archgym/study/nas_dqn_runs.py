@@ -18,6 +18,7 @@ from archgym.papers import PAPERS
 from archgym.problem import Problem
 from archgym.running import workers
 from archgym.search_space import Architecture
+from archgym.settings import SEPARATE
 from archgym.stats import switch_rates
 from archgym.study import stats, study
 from archgym.study.arm import Arm, make_arm
@@ -27,6 +28,7 @@ RULES = ("softmax", "epsilon-greedy", "ucb")  # of the score-keeping controller;
 LSTM, RANDOM, LOSSLESS, RESET, BEST = "lstm", "random-switching", "random-lossless", "fixed-reset", "fixed-best"
 SIZES = ("fixed-small", "fixed-middle", "fixed-large")
 MEDIAN, HINDSIGHT = "median fixed", "best fixed in hindsight"
+BESIDE = (RANDOM, MEDIAN, LOSSLESS, RESET)  # what a controller is compared with, by every claim but that of overhead
 
 
 @dataclass(frozen=True)
@@ -137,6 +139,11 @@ class Runs(study.Study):
 
     def check(self) -> None:
         """Refuse what could not be done."""
+        if self.given.get("transfer") in SEPARATE:
+            raise ValueError(
+                f"--inner: expected a transfer that hands something over at a switch, as the arm {RESET!r} of "
+                f"{self.name} needs, got {self.given['transfer']!r}."
+            )
         if len({tuple(one.tolist()) for one in self.sizes}) < len(SIZES):
             raise ValueError(f"--space: expected networks of at least 3 sizes, got those of {self.args.space!r}.")
         super().check()
@@ -193,12 +200,8 @@ class Runs(study.Study):
     def beside(self, measure: str) -> dict[str, NDArray[np.float64]]:
         """What a controller is compared with, (seeds,) each: the paper's comparators, and the controls."""
         values = {arm: self.measures[arm][measure] for arm in self.arms}
-        return {
-            RANDOM: values[RANDOM],
-            MEDIAN: stats.middle([values[arm] for arm in SIZES]),
-            LOSSLESS: values[LOSSLESS],
-            RESET: values[RESET],
-        }
+        values[MEDIAN] = stats.middle([values[arm] for arm in SIZES])
+        return {name: values[name] for name in BESIDE}
 
     def oracle(self, measure: str, *, higher: bool) -> tuple[str, NDArray[np.float64]]:
         """The best fixed network: of the table, or of those that were run, in hindsight."""

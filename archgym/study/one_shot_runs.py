@@ -196,25 +196,30 @@ class Runs(study.Study):
         """The level of every interval that answers a claim, for all answers of the page to hold with 95 %."""
         return stats.together(ASKED * len(self.args.agents))
 
-    def decides(self, searches: int) -> bool:
-        """Tell whether so many searches, and what else intervals draw anew, can decide anything at this level."""
-        return stats.decides(min(searches, *self.true_scores.numbers.values()), self.level)
+    @property
+    def levels(self) -> list[float]:
+        """The same for every answer."""
+        return [self.level] * (ASKED * len(self.args.agents))
+
+    def decides(self, searches: int, level: float) -> bool:
+        """Tell whether so many searches, and what else intervals draw anew, can decide anything at a level."""
+        return stats.decides(min(self._drawn(searches).values()), level)
+
+    def _drawn(self, searches: int) -> dict[str, int]:
+        """Count what intervals draw anew, by name."""
+        return {"searches": searches, **self.true_scores.numbers}
 
     def numbers(self, searches: int) -> str:
         """Say how many there are of what intervals draw anew."""
-        said = [f"{searches} searches", *(f"{count} {name}" for name, count in self.true_scores.numbers.items())]
+        said = [f"{count} {name}" for name, count in self._drawn(searches).items()]
         return f"{', '.join(said[:-1])} and {said[-1]}"
 
-    def forewarned(self) -> list[str]:
-        """Say what these numbers of searches and seeds cannot decide."""
-        if self.decides(self.args.seeds):
-            return []
-        enough = stats.fewest(self.level)
-        return [
-            f"Nothing can be decided with {self.numbers(self.args.seeds)}: every answer will be 'undecided'. "
-            f"{ASKED * len(self.args.agents)} answers that hold together with 95 % take at least --seeds {enough} with "
-            f"{self.true_scores.needed(enough)}."
-        ]
+    def enough(self, seeds: int) -> str:
+        """Say what it takes to decide every answer, true scores included."""
+        return (
+            f"{len(self.levels)} answers that hold together with 95 % take at least --seeds {seeds} with "
+            f"{self.true_scores.needed(seeds)}."
+        )
 
     def stages(self) -> Iterator[tuple[str, list[workers.Job]]]:
         """The searches, then the trainings from scratch of what they rank highest, and of the controls."""
@@ -354,14 +359,17 @@ class Runs(study.Study):
 
     def _estimate(self, statistic: Callable[..., float], *samples: NDArray[Any], **fixed: Any) -> dict[str, float]:
         """Give a statistic, with its standard error where what is drawn anew is enough to decide something."""
-        if self.decides(len(self.complete)):
+        if self.decides(len(self.complete), self.level):
             return shortlist.estimate(statistic, *samples, **fixed)
         return {"value": statistic(*samples, **fixed)}
 
-    def of(self, arm: str, name: str, level: float = 0.95) -> dict[str, float | None]:
-        """Give an estimate with its interval, where the numbers of searches and seeds allow one."""
+    def of(self, arm: str, name: str, level: float = 0.95) -> dict[str, Any]:
+        """Give an estimate with its interval, or with what there is too `few` of for one."""
         own = self.found[arm][name]
-        return shortlist.between(own, level) if "error" in own else {**own, "low": None, "high": None}
+        if "error" in own:
+            return {**shortlist.between(own, level)}
+        count, what = min((count, what) for what, count in self._drawn(len(self.complete)).items())
+        return {**own, "low": None, "high": None, "few": f"{count} {what}"}
 
     def spent(self) -> dict[str, str]:
         """Give what the trainings from scratch took, besides the searches."""

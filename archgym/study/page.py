@@ -94,15 +94,22 @@ def render(content: Mapping[str, Any]) -> str:
 
 def comparison_said(row: Mapping[str, Any]) -> str:
     """Write one comparison as a line."""
-    return f"{row['arm']} against {row['against']}: {interval(row)} {SIGNS[row['verdict']]}"
+    return f"{row['arm']} against {row['against']}: {interval(row)} {_verdict(row)}"
 
 
 def interval(found: Mapping[str, Any], digits: int = 3) -> str:
-    """Write a number with its interval; large ones without decimals."""
+    """Write a number with its interval, or of how `few` there are for one; large ones without decimals."""
     largest = max(abs(found[name] or 0.0) for name in ("value", "low", "high"))
     digits = 0 if largest >= LARGE else digits
     value = f"{found['value']:,.{digits}f}"
-    return value if found["low"] is None else f"{value} [{found['low']:,.{digits}f}, {found['high']:,.{digits}f}]"
+    if found["low"] is not None:
+        return f"{value} [{found['low']:,.{digits}f}, {found['high']:,.{digits}f}]"
+    return f"{value} [no interval: {found['few']}]" if "few" in found else value
+
+
+def _verdict(row: Mapping[str, Any]) -> str:
+    """Write a verdict, and say so where lower values are better."""
+    return SIGNS[row["verdict"]] + ("" if row.get("higher", True) else " (lower is better)")
 
 
 def _short(answers: Sequence[Mapping[str, Any]]) -> str:
@@ -161,7 +168,7 @@ def _curve(x: list[float], mean: list[float], low: list[float] | None, high: lis
 
 def _answer(one: Mapping[str, Any]) -> str:
     """A claim, what was compared, and what follows."""
-    rows = [(row["arm"], row["against"], interval(row), SIGNS[row["verdict"]]) for row in one["rows"]]
+    rows = [(row["arm"], row["against"], interval(row), _verdict(row)) for row in one["rows"]]
     parts = [f"<h3>{escape(one['claim'])}: {escape(WORDS.get(one['answer'], one['answer']))}</h3>"]
     parts.append(f"<p>{escape(one['measured'])}</p>")
     if rows:

@@ -77,7 +77,7 @@ def mean(values: ArrayLike) -> dict[str, float | None]:
     return {"value": float(array.mean()), "low": low, "high": high}
 
 
-def paired(first: ArrayLike, second: ArrayLike, level: float) -> dict[str, float | None]:
+def paired(first: ArrayLike, second: ArrayLike, level: float) -> dict[str, Any]:
     """Give the mean difference of two arms over seeds that they share, with its interval by Student's t.
 
     It covers as it says where the differences are normal. Of four such intervals of ten seeds each, at the level of
@@ -88,13 +88,15 @@ def paired(first: ArrayLike, second: ArrayLike, level: float) -> dict[str, float
     Args:
         first: (seeds,).
         second: (seeds,), the same seeds.
-        level: Coverage; there is no interval where the seeds are too few for it (`decides`).
+        level: Coverage; there is no interval where the seeds are too few for it (`decides`), but `few`, which says
+            how many there are.
     """
     x, y = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
-    low, high = (None, None)
-    if decides(len(x), level):
-        low, high = mean_interval(x - y, level)
-    return {"value": float((x - y).mean()), "low": low, "high": high}
+    value = float((x - y).mean())
+    if not decides(len(x), level):
+        return {"value": value, "low": None, "high": None, "few": f"{len(x)} seed{'s' * (len(x) != 1)}"}
+    low, high = mean_interval(x - y, level)
+    return {"value": value, "low": low, "high": high}
 
 
 def decides(seeds: int, level: float) -> bool:
@@ -117,7 +119,7 @@ def together(intervals: int) -> float:
 
 
 def compared(
-    arm: str, against: str, found: dict[str, float | None], *, higher: bool = True, than: float = 0.0
+    arm: str, against: str, found: dict[str, Any], *, higher: bool = True, than: float = 0.0
 ) -> dict[str, Any]:
     """Write down a comparison with its verdict: `better`, `worse` or `undecided`.
 
@@ -133,7 +135,7 @@ def compared(
         verdict = "better" if higher else "worse"
     if found["high"] is not None and found["high"] < than:
         verdict = "worse" if higher else "better"
-    return {"arm": arm, "against": against, **found, "verdict": verdict}
+    return {"arm": arm, "against": against, **found, "verdict": verdict, "higher": higher}
 
 
 def answer(rows: Sequence[dict[str, Any]]) -> str:

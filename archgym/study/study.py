@@ -24,6 +24,7 @@ from archgym.running import folder, jobs, search, workers
 from archgym.running.arguments import SearchArgs, check_arguments, flags, parse_settings
 from archgym.running.folder import Run
 from archgym.settings import Settings
+from archgym.study import stats
 from archgym.study.arm import Arm
 
 STREAM = 103  # key of a study's random numbers below the seed
@@ -137,9 +138,34 @@ class Study(ABC):
         """How many work side by side."""
         return self.args.jobs or os.cpu_count() or 1
 
+    @property
+    @abstractmethod
+    def levels(self) -> list[float]:
+        """The level of the intervals of every answer, in the order of the answers."""
+
     def forewarned(self) -> list[str]:
         """Say, before anything is trained, what the study as it was asked for cannot tell."""
-        return []
+        seeds, levels = self.args.seeds, self.levels
+        blind = [level for level in levels if not self.decides(seeds, level)]
+        if not blind:
+            return []
+        what, which = "Nothing", "every answer"
+        if len(blind) < len(levels):
+            what, which = "Not everything", f"{len(blind)} of {len(levels)} answers"
+        enough = self.enough(stats.fewest(max(levels)))
+        return [f"{what} can be decided with {self.numbers(seeds)}: {which} will be 'undecided'. {enough}"]
+
+    def decides(self, searches: int, level: float) -> bool:
+        """Tell whether so many repeats, and what else intervals draw anew, can decide anything at a level."""
+        return stats.decides(searches, level)
+
+    def numbers(self, searches: int) -> str:
+        """Say how many there are of what intervals draw anew."""
+        return f"{searches} repeat{'s' * (searches != 1)}"
+
+    def enough(self, seeds: int) -> str:
+        """Say what it takes to decide every answer, where it is at least so many repeats."""
+        return f"It takes at least --seeds {seeds}."
 
     @cached_property
     def evaluation_steps(self) -> dict[tuple[str, str], int]:
