@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import gymnasium as gym
@@ -19,10 +20,12 @@ import archgym
 from archgym import journal, lookup
 from archgym.__main__ import main
 from archgym.inner.tasks import get_task
+from archgym.problem import Problem
 from archgym.running import agent_state, search
 from archgym.running.arguments import RECOMMENDATIONS, SearchArgs, flags
-from archgym.running.outcome import switches
+from archgym.running.outcome import reached, switches
 from archgym.search_spaces.mlp import SPACE
+from archgym.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 AGENTS = lookup.names("archgym.agents")
@@ -472,3 +475,12 @@ def test_rates_of_many_members_are_summarised() -> None:
         "Switch rate 50.0 % (of the 64 members: median 50, range 0 to 100), "
         "oscillation (A, B, A) 1.6 % (of the 64 members: median 0, range 0 to 100)."
     )
+
+
+@pytest.mark.parametrize(("trainer", "after"), [("dqn", "after"), ("synthetic", "after windows that stand for")])
+def test_steps_to_the_reference_are_said_to_be_trained_only_where_they_are(trainer: str, after: str) -> None:
+    problem = Problem(Settings(trainer=trainer, window_steps=2500, reward="return"))
+    history = [SimpleNamespace(normalised_return=value, env_steps=2500) for value in (0.5, 1.0)]
+    said = reached(problem, [history])  # type: ignore[list-item]
+    assert said.endswith(f", the reference; the median of them {after} 5,000 steps.")
+    assert reached(problem, [history[:1]]).endswith("with a return of 475.")  # type: ignore[list-item]
