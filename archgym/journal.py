@@ -82,7 +82,6 @@ class Journal:
             raise ValueError(
                 f"journal: {path} is already there; resume it (--resume, resume=True), or choose another place."
             )
-        path.parent.mkdir(parents=True, exist_ok=True)
         self._file = path.open("ab", buffering=0)
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # before reading: a line may be half-written
