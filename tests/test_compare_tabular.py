@@ -1,6 +1,7 @@
 """Comparisons on recorded tables: what is looked up, what is equal, what is resampled, and that nothing is trained."""
 
 import json
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from archgym import lookup
 from archgym import table as tables
 from archgym.__main__ import main
 from archgym.compare import command as compare
-from archgym.compare.tabular import TabularComparison, points, search_once
+from archgym.compare.tabular import TabularComparison, points, search_many, search_once
 from archgym.running import search
 from archgym.running.arms import Args, TabularArgs
 from archgym.table import Table
@@ -331,6 +332,17 @@ def test_every_bundled_agent_but_one_searches_tables(agent: str, recorded: Path,
     found = search_once(own.arms[0].agent, args, search.make(args))
     assert len(found["curve"]) == 4
     assert Tabular(own.problem("CartPole-v1"), 1).table.is_valid(found["recommended"])
+
+
+def test_what_an_agent_warns_of_is_said_once_and_not_by_every_search(recorded: Path, tmp_path: Path) -> None:
+    own = comparison(recorded, tmp_path / "run", ["regularized-evolution"], num_envs=1, windows=4)
+    with pytest.warns(UserWarning, match="population: expected at most 3 .*; nothing is bred"):
+        own.check()
+    every = [own.search_args(own.arms[0], "CartPole-v1", seed) for seed in (1, 2)]
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        assert len(search_many("regularized-evolution", "regularized-evolution", every)) == 2
+    assert not said
 
 
 def test_an_agent_that_selects_by_shared_weights_is_refused_with_a_sentence(recorded: Path, tmp_path: Path) -> None:

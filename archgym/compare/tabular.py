@@ -214,7 +214,8 @@ def search_many(agent: str, arm: str, every: Sequence[SearchArgs]) -> list[dict[
         For every search what `search_once` gives, with `arm`, `task` and `seed`; or, if it failed, `job`, `reason` and
         `trace`.
     """
-    warnings.filterwarnings("ignore", message=LONG)
+    # What an agent warns of it has said when it was checked; of lifetimes longer than the record the page tells.
+    warnings.simplefilter("ignore", UserWarning)
     envs = search.make(every[0])
     results: list[dict[str, Any]] = []
     for args in every:
