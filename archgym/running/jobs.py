@@ -80,7 +80,7 @@ def search_once(agent: str, args: SearchArgs) -> None:
         args.out.mkdir(parents=True)
     try:
         protocol.search_quietly(agent, replace(args, resume=begun), _log(args), page=False)
-    except Exception:
+    except Exception:  # whatever it is: the failure's reason is one line, and names the log
         with _log(args).open("a", encoding="utf-8") as file:
             file.write(traceback.format_exc())
         raise
