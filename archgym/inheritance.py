@@ -153,23 +153,30 @@ def forget_moments(supernet: Supernet, network: Network) -> None:
     _clear(supernet, supernet.layout.positions(network))
 
 
-def renew(supernet: Supernet, network: Network, count: int, rng: np.random.Generator) -> None:
+def renew(supernet: Supernet, network: Network, count: int, anew: Supernet) -> None:
     """Let the last layers of a network begin anew; target weights of all its layers are then a copy of the weights.
 
     Args:
         supernet: What holds it, changed in place.
         network: Which network.
         count: How many layers, the head included; all of them where it has fewer.
-        rng: Draws what they begin with.
+        anew: The network alone, with what they begin with.
     """
-    places = supernet.layout.places(network)
+    places, given = supernet.layout.places(network), anew.layout.places(network)
     last = [name for own in blocks(places)[-count:] for name in own]
-    place = torch.cat([places[name].flatten() for name in last])
+    place, source = (torch.cat([own[name].flatten() for name in last]) for own in (places, given))
     fields = supernet.fields
-    fields["weight"][place] = supernet.layout.initial(rng).to(fields["weight"].device)[place]
+    fields["weight"][place] = anew.fields["weight"][source]
     _clear(supernet, place)
     every = supernet.layout.positions(network)
     fields["target"][every] = fields["weight"][every]
+
+
+def start(supernet: Supernet, network: Network, alone: Supernet) -> None:
+    """Let a network's part of a supernet, of which nothing is trained yet, start with the weights of it alone."""
+    place, source = (net.layout.positions(network) for net in (supernet, alone))
+    for field in ("weight", "target"):
+        supernet.fields[field][place] = alone.fields[field][source]
 
 
 def _clear(supernet: Supernet, place: Tensor) -> None:

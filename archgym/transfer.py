@@ -3,7 +3,8 @@
 A *store* is what a learner lives on: weights, a replay, and how much it has been trained. The rules differ in which
 store an architecture is checked out of:
 
-* `shared`: one store for all, a supernet over the whole space; overlapping slices, replay and exploration go on.
+* `shared`: one store for all, a supernet over the whole space; overlapping slices, replay and exploration go on. The
+  slices of the first architecture start with the weights that it has under every other rule.
 * `matching`: one store for all, which holds one network at a time. At a switch the next network takes over the layers
   of the same place and shapes, the head among them, and starts with fresh values in all others; replay and exploration
   go on.
@@ -127,11 +128,15 @@ class Transfer:
         return store
 
     def begin(self, lifetime: Lifetime, label: str) -> Store:
-        """Begin a store from nothing."""
-        shared = self.name == "shared"
-        layout = self.layout(None if shared else self.network_of(label))
+        """Begin a store from nothing, with the first weights that the architecture has under every rule."""
+        network = self.network_of(label)
         rng = generator(lifetime.seed, Consumer.WEIGHTS, lifetime.windows if self.name == "fresh" else 0)
-        return Store(Supernet(layout, rng, self.device), "" if shared else label)
+        alone = Supernet(self.layout(network), rng, self.device)
+        if self.name != "shared":
+            return Store(alone, label)
+        whole = Supernet(self.layout(None), generator(lifetime.seed, Consumer.WEIGHTS, 0, 1), self.device)
+        inheritance.start(whole, network, alone)
+        return Store(whole, "")
 
     def weights(self, lifetime: Lifetime, label: str, member: int) -> Supernet:
         """Give what holds an architecture's present weights: those that a switch to it would give, if there is one.
@@ -192,7 +197,8 @@ class Transfer:
             inheritance.forget_moments(changed, network)
         if self.settings.reset_layers:
             rng = generator(lifetime.seed, Consumer.WEIGHTS, lifetime.windows, 1)
-            inheritance.renew(changed, network, self.settings.reset_layers, rng)
+            anew = Supernet(self.layout(network), rng, self.device)
+            inheritance.renew(changed, network, self.settings.reset_layers, anew)
         return changed
 
     def acts(self, lifetime: Lifetime, switched: bool) -> bool:

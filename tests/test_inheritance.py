@@ -411,15 +411,20 @@ def test_other_seeds_and_other_windows_renew_with_other_numbers() -> None:
 
 @pytest.mark.parametrize(("trainer", "learner"), LEARNERS)
 def test_a_run_that_never_switches_is_the_same_under_every_option(trainer: str, learner: str) -> None:
-    """But for `fresh`, which begins anew all the same, and `shared`, whose slices start by the narrowest network."""
-    own = run(population("own", trainer=trainer, learner=learner), [A, A])
-    plain = {transfer: own for transfer, other in PAIRS if other == trainer}
-    plain["shared"] = run(population("shared", trainer=trainer, learner=learner), [A, A])
-    for transfer, expected in plain.items():
+    """But for `fresh`, which begins anew in every window all the same."""
+    expected = run(population("own", trainer=trainer, learner=learner), [A, A])
+    for transfer in ["shared", *(transfer for transfer, other in PAIRS if other == trainer)]:
         for name, settings in {"plain": {}, **OPTIONS}.items():
             if replays(trainer, transfer, settings):
                 made = population(transfer, trainer=trainer, learner=learner, **settings)
                 assert run(made, [A, A]) == expected, (transfer, name)
+
+
+def test_layers_that_begin_anew_do_so_in_the_same_way_under_every_option() -> None:
+    own = {"reset_layers": 2, **OPTIONS["all"], "replay_keep": 0.01}  # which leaves nothing, and nothing is taught
+    expected, *others = (run(population(transfer, **own), [A, A, A]) for transfer in INHERITING)
+    for other in others:
+        assert other == expected
 
 
 @pytest.mark.parametrize("transfer", INHERITING)

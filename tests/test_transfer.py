@@ -5,12 +5,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
+from archgym.lookup import names
 from archgym.population import Population
-from archgym.problem import Problem
+from archgym.problem import Problem, find_space
 from archgym.seeding import Consumer, generator
 from archgym.settings import Settings
 from archgym.supernet import FIELDS
+from archgym.transfer import Lifetime
 from archgym.window import WindowResult
 
 SMALL = {"windows": 6, "window_steps": 120, "learning_rate": 1e-3}
@@ -39,7 +42,7 @@ def run(made: Population, plan: Sequence[Sequence[int]]) -> list[WindowResult]:
     return [made.train_window(np.array([architecture] * made.members))[0] for architecture in plan]
 
 
-def label(made: Population, architecture: Sequence[int]) -> str:
+def label(made: Population, architecture: Sequence[int] | NDArray[np.int64]) -> str:
     return made.problem.space.label(np.array(architecture))
 
 
@@ -189,8 +192,30 @@ def test_the_first_window_is_the_same_whatever_comes_later(transfer: str, traine
 
 
 @pytest.mark.parametrize("trainer", TRAINERS)
-def test_own_and_fresh_begin_like_an_exact_network_of_their_own(trainer: str) -> None:
-    first = [run(population(transfer, trainer=trainer, windows=1), [A])[0] for transfer in ("own", "fresh")]
-    assert first[0] == first[1]
-    shared = run(population("shared", trainer=trainer, windows=1), [A])[0]
-    assert shared.loss != first[0].loss, "slices of a supernet start by the narrowest network that uses them"
+def test_the_first_window_is_that_of_an_exact_network_of_its_own_under_every_rule(trainer: str) -> None:
+    shared, own, fresh = (run(population(rule, trainer=trainer, windows=1), [A]) for rule in ("shared", "own", "fresh"))
+    assert own[0].gradient_steps > 0
+    assert shared == own
+    assert fresh == own
+
+
+NETWORKS = [name for name in names("archgym.search_spaces") if find_space(name).supernet is not None]
+
+
+@pytest.mark.parametrize("space", NETWORKS)
+def test_the_supernet_starts_with_the_first_architecture_as_it_is_alone_and_with_nothing_else_of_it(space: str) -> None:
+    task = "CartPole-v1" if "vectors" in find_space(space).takes else "Orchard-v0"
+    shared, own = (population(transfer, space=space, task=task) for transfer in ("shared", "own"))
+    life, found = Lifetime(7), shared.problem.space
+    first, other = np.zeros(len(found.counts), dtype=np.int64), found.sample(np.random.default_rng(0))
+    network = found.network_of(first)
+    alone = own.transfer.begin(life, label(own, first)).supernet
+    whole, of_other = (shared.transfer.begin(life, label(shared, one)).supernet for one in (first, other))
+    for name in FIELDS:
+        assert torch.equal(whole.fields[name][whole.layout.positions(network)], alone.fields[name]), name
+    parts = [whole.layout.positions(found.network_of(one)) for one in (first, other)]
+    outside = torch.ones(whole.layout.size, dtype=torch.bool)
+    outside[torch.cat(parts)] = False
+    assert outside.any()
+    assert torch.equal(whole.fields["weight"][outside], of_other.fields["weight"][outside])
+    assert not torch.equal(whole.fields["weight"][parts[0]], of_other.fields["weight"][parts[0]])
