@@ -281,6 +281,35 @@ def test_an_agent_of_ones_own_is_found_in_the_present_folder_and_warnings_are_no
     assert all(line.startswith("archgym: note: ") for line in done.stderr.splitlines()), done.stderr
 
 
+LAB = """
+import gymnasium as gym
+from archgym.envs.vector import ArchSearchVectorEnv
+
+class Mine(ArchSearchVectorEnv):
+    pass
+
+own = {"trainer": "synthetic", "noise": 0.0}
+gym.register("MineVector-v0", entry_point="archgym.envs.single:ArchSearchEnv", vector_entry_point=Mine, kwargs=own)
+gym.register("MineSingle-v0", entry_point="archgym.envs.single:ArchSearchEnv", kwargs=own)
+"""
+
+
+def test_an_id_may_name_the_module_that_registers_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mylab_ids.py").write_text(LAB)
+    monkeypatch.syspath_prepend(tmp_path)
+    short = ("search", "fixed", "--windows", "2", "--env-id")
+    for place, env_id in enumerate(("archgym:ArchSearch-Synthetic-v0", "mylab_ids:MineVector-v0")):
+        assert archgym_says(*short, env_id, "--out", f"run{place}", capsys=capsys)[0] == 0
+    assert json.loads((tmp_path / "run1" / "config.json").read_text())["settings"]["trainer_settings"]["noise"] == 0.0
+    for env_id in ("mylab_ids:MineSingle-v0", "mylab_ids:Nosuch-v0"):
+        code, _, wrong = archgym_says(*short, env_id, capsys=capsys)
+        assert (code, "that 'mylab_ids' registers with a vector_entry_point" in wrong) == (2, True), wrong
+    for id in ("MineVector-v0", "MineSingle-v0"):
+        del gym.registry[id]
+
+
 @pytest.mark.parametrize(
     ("code", "sentence"),
     [
@@ -338,6 +367,8 @@ WRONG: dict[tuple[str, ...], str] = {
     ): "unknown preset 'clenrl': expected one of atari, cleanrl, default. Did you mean 'cleanrl'?",
     (*FIXED, "--env-id", "ArchSearch-DQN"): "unknown environment .* Did you mean 'ArchSearch-DQN-v0'?",
     (*FIXED, "--env-id", "archgym:CartPole-v1"): "unknown environment 'archgym:CartPole-v1': expected one of",
+    (*FIXED, "--env-id", "ArchSearch-DQN", "--retrain", "60"): "unknown environment .* mean 'ArchSearch-DQN-v0'?",
+    (*FIXED, "--env-id", "archgym.nosuch:Some-v0"): "unknown environment .* no module 'archgym.nosuch' to import.",
     (*FIXED, "--env-id", "nosuch:Some-v0"): "unknown environment .* there is no module 'nosuch' to import.",
     (*FIXED, "--windows", "0"): "windows: expected a positive integer, got 0.",
     (*FIXED, "--windows", "-3"): "windows: expected a positive integer, got -3.",
