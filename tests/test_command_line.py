@@ -281,6 +281,19 @@ def test_an_agent_of_ones_own_is_found_in_the_present_folder_and_warnings_are_no
     assert all(line.startswith("archgym: note: ") for line in done.stderr.splitlines()), done.stderr
 
 
+@pytest.mark.parametrize("method", ["act", "learn", "recommend"])
+def test_a_fault_in_an_agents_own_code_keeps_its_traceback(
+    method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faulty = f"{MINE}\nimport numpy as np\nAgent.{method} = lambda self, *given: np.zeros(2) + np.zeros(3)\n"
+    (tmp_path / f"mylab_{method}").mkdir()
+    (tmp_path / f"mylab_{method}" / "mine.py").write_text(faulty)
+    monkeypatch.syspath_prepend(tmp_path)
+    words = ["search", f"mylab_{method}.mine", "--env-id", "ArchSearch-Synthetic-v0", "--windows", "2"]
+    with pytest.raises(RuntimeError, match="the agent's own code failed: operands could not be broadcast"):
+        main(words)
+
+
 LAB = """
 import gymnasium as gym
 from archgym.envs.vector import ArchSearchVectorEnv

@@ -17,7 +17,7 @@ from archgym.files import read_json, write_json
 from archgym.problem import Problem
 from archgym.provenance import versions
 from archgym.running import agent_state, claim
-from archgym.running.agent import Agent, check_view, incumbents
+from archgym.running.agent import Agent, check_view, incumbents, own_code
 from archgym.running.arguments import SearchArgs, as_json, check_arguments, flags
 from archgym.running.outcome import finish
 from archgym.search_space import SearchSpace
@@ -156,16 +156,22 @@ def windows(
     Yields:
         Rewards (K,), infos and the agent's scalars, whenever the members have trained a window; among the scalars the
         seconds that the agent took for it.
+
+    Raises:
+        RuntimeError: From a ValueError of the agent's own.
     """
     observations, _ = envs.reset(seed=seed)
     over, seconds = False, 0.0
     while not over:
         clock = time.perf_counter()
-        actions = agent.act(observations)
+        with own_code():
+            actions = agent.act(observations)
         seconds += time.perf_counter() - clock
         observations, rewards, terminations, _, infos = envs.step(actions)
         clock = time.perf_counter()
-        scalars, over = agent.learn(rewards, infos), bool(terminations.all())
+        with own_code():
+            scalars = agent.learn(rewards, infos)
+        over = bool(terminations.all())
         seconds += time.perf_counter() - clock
         if "env_steps" in infos:
             yield rewards, infos, {**(scalars or {}), AGENT_SECONDS: seconds}
