@@ -206,7 +206,7 @@ def test_a_search_without_flags_takes_the_defaults(capsys: pytest.CaptureFixture
     code = (
         "import sys; sys.argv = ['archgym', 'search', 'fixed']\n"
         "from archgym.running import search\n"
-        "search.run = lambda agent, args, name: print(args == type(args)(), name) or search.Path()\n"
+        "search.run = lambda agent, args, name, **more: print(args == type(args)(), name) or search.Path()\n"
         "from archgym.__main__ import main; main()\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
@@ -321,6 +321,18 @@ def test_an_id_may_name_the_module_that_registers_it(
         assert (code, "that 'mylab_ids' registers with a vector_entry_point" in wrong) == (2, True), wrong
     for id in ("MineVector-v0", "MineSingle-v0"):
         del gym.registry[id]
+
+
+def test_a_search_names_its_folder_before_it_begins(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, said, _ = archgym_says(
+        "search", "fixed", "--env-id", "ArchSearch-Synthetic-v0", "--windows", "2", capsys=capsys
+    )
+    first, second = said.splitlines()[:2]
+    folder = re.fullmatch(r"Run folder: (\S+) \(interrupted, the same command goes on with --out \1 --resume\)", first)
+    assert code == 0
+    assert folder, first
+    assert (tmp_path / folder[1] / "journal.jsonl").exists()
+    assert "windows/s scored, nothing trained" in second
 
 
 @pytest.mark.parametrize(

@@ -127,7 +127,8 @@ def act(envs: Any, agent: Agent, args: SearchArgs, name: str, folder: Path) -> N
     begin, steps, done = time.monotonic(), 0, 0
     seconds: list[float] = []
     space: SearchSpace = envs.unwrapped.search_space
-    total, looks_up = args.windows * envs.num_envs, bool(envs.unwrapped.problem.settings.table)
+    total, trains = args.windows * envs.num_envs, envs.unwrapped.trains
+    found = "looked up" if envs.unwrapped.problem.settings.table else "scored"
     with Progress(f"{name} on {args.task}", total) as progress, EventWriter(folder) as writer:
         for rewards, infos, scalars in windows(envs, agent, args.seed):
             steps, done = steps + int(infos["env_steps"].sum()), done + envs.num_envs
@@ -137,8 +138,8 @@ def act(envs: Any, agent: Agent, args: SearchArgs, name: str, folder: Path) -> N
             if progress.due(done):
                 label = space.label(incumbents(envs.unwrapped.histories, 1)[0])
                 median = np.median(infos["raw_return"])
-                pace = f"{done / max(1e-9, time.monotonic() - begin):,.0f} windows/s looked up, nothing trained"
-                pace = pace if looks_up else f"{speed:,.0f} steps/s"
+                pace = f"{done / max(1e-9, time.monotonic() - begin):,.0f} windows/s {found}, nothing trained"
+                pace = f"{speed:,.0f} steps/s" if trains else pace
                 progress.update(done, f"return {median:.1f} (median), incumbent {label}, {pace}")
     write_json(folder / "agent_seconds.json", {"by_window": seconds})
 
