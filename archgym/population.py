@@ -61,7 +61,7 @@ class Population:
         self.device = find_device(settings.device)
         self.family = family_of(problem.space)
         trainers = load("archgym.trainers", settings.trainer, "trainer")
-        if not hasattr(trainers, "PRESETS"):
+        if not (hasattr(trainers, "PRESETS") and hasattr(trainers, "Trainer")):
             raise ValueError(f"trainer {settings.trainer!r}: expected a module that defines PRESETS and Trainer.")
         self.shares = settings.share_weights
         if self.shares and not getattr(trainers, "SHARES_WEIGHTS", False):

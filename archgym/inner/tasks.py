@@ -258,7 +258,8 @@ def _measured(id: str, limit: int | None, threshold: float | None) -> Task:
     arbitrary = random + max(abs(random), 1.0)
     warnings.warn(
         f"task {id!r} has no reward_threshold above its random return of {random:.6g}: its reference return becomes "
-        f"{arbitrary:.6g}, which is arbitrary. Set the environment's keywords random_return and reference_return.",
+        f"{arbitrary:.6g}, which is arbitrary. Set the environment's keywords random_return and reference_return "
+        "(--inner reference_return=...).",
         stacklevel=3,
     )
     source = "arbitrary: random_return + max(|random_return|, 1)"

@@ -56,6 +56,22 @@ def incumbents(histories: Sequence[Sequence[WindowResult]], count: int) -> list[
     return [np.array(vector, dtype=np.int64) for vector in ranking(actions, rewards)[:count]]
 
 
+class own_code:
+    """Lets a ValueError of an agent's own code end with a traceback.
+
+    On the command line a ValueError says that something was asked for wrongly, and ends as one sentence; whoever writes
+    an agent needs to know where it failed.
+    """
+
+    def __enter__(self) -> None:
+        """Begin."""
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        """Raise a RuntimeError from every ValueError."""
+        if isinstance(error, ValueError):
+            raise RuntimeError(f"the agent's own code failed: {error}") from error
+
+
 def agent_rng(args: SearchArgs) -> np.random.Generator:
     """Build the agent's own generator, apart from everything the environment draws."""
     return np.random.default_rng(np.random.SeedSequence(args.seed, spawn_key=(AGENT_STREAM,)))

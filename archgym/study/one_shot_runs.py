@@ -11,7 +11,6 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,9 +19,10 @@ from archgym import table as tables
 from archgym.compare.stats import probability_of_improvement
 from archgym.problem import Problem
 from archgym.running import workers
-from archgym.running.arguments import SearchArgs
+from archgym.running.arguments import SearchArgs, keywords_of
 from archgym.running.arms import parse_arm
 from archgym.search_space import Architecture
+from archgym.settings import Settings
 from archgym.study import shortlist, stats, study
 from archgym.study.arm import Arm, make_arm
 from archgym.study.shortlist import Scores
@@ -134,7 +134,7 @@ class Runs(study.Study):
     @cached_property
     def table(self) -> Table | None:
         """The table that true scores are looked up in; None: networks are trained from scratch."""
-        args, trainer = self.args, str(gym.spec(self.args.env_id).kwargs["trainer"])
+        args, trainer = self.args, str(keywords_of(self.args.env_id).get("trainer", Settings.trainer))
         named = {"trainer": trainer, "space": args.space, "task": args.task}
         if args.table == "none" or (
             args.table == table_card.AUTO and table_card.name_of(named) not in table_card.shipped()
@@ -159,7 +159,7 @@ class Runs(study.Study):
         if args.paper is not None and not papers.find(args.paper).one_shot:
             known = ", ".join(name for name, paper in papers.PAPERS.items() if paper.one_shot)
             raise ValueError(f"--paper: expected one that searches by this protocol ({known}), got {args.paper!r}.")
-        if args.env_id in gym.registry and gym.spec(args.env_id).kwargs.get("table"):
+        if keywords_of(args.env_id).get("table"):
             raise ValueError(
                 "--env-id: expected an environment that trains networks, which share weights, got "
                 f"{args.env_id}, which looks windows up; true scores are looked up in a table by themselves (--table)."
