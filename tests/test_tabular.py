@@ -696,7 +696,7 @@ def test_where_nothing_is_compiled_the_log_says_so_once(
     monkeypatch.setattr(archgym, "__file__", str(tmp_path / "__init__.py"))
     with caplog.at_level(logging.WARNING, logger="archgym"):
         assert table_kernel.library.__wrapped__() is None
-        assert "lives.cpp was not built (there was no C++ compiler" in caplog.text
+        assert "lives.cpp is missing (there was no C++ compiler" in caplog.text
         (tmp_path / "native").mkdir()
         own = next(iter(FOLDER.glob("native/_lives*.so")), None)
         if own is not None:  # as it is after an update that was not installed

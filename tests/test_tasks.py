@@ -182,6 +182,14 @@ def test_a_task_whose_package_is_missing_is_refused_with_a_sentence_and_never_su
         del gym.registry[f"Walnut-v{version}"]
 
 
+def test_what_a_near_environment_raises_does_not_take_the_place_of_the_refusal() -> None:
+    gym.register("Walnut-v0", needy(RuntimeError("no display")), max_episode_steps=5)
+    with pytest.raises(ValueError, match="unknown task 'Walnut-v9'") as refusal:
+        get_task("Walnut-v9")
+    assert "Walnut-v0" not in str(refusal.value)
+    del gym.registry["Walnut-v0"]
+
+
 def test_neither_continuous_actions_nor_searches_are_suggested() -> None:
     for id in ("Pendulum-v9", "ArchSearch-DQN-v9"):
         with pytest.raises(ValueError, match=f"unknown task {id!r}") as refusal:
