@@ -9,7 +9,6 @@ import shlex
 from collections.abc import Mapping, Sequence
 from functools import partial
 from html import escape
-from math import comb
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,7 @@ from archgym.compare.board import (
 from archgym.compare.comparison import FIXED, RANDOM
 from archgym.compare.content import is_planted, read
 from archgym.compare.scoreboard import pair_of, verdict
+from archgym.compare.stats import enough_draws, smallest_p_value
 from archgym.pages.charts import Curve, Look, draw_costs, draw_curves, height, looks
 from archgym.pages.page import HALF, SIGNS, WIDE, breakable, count, document, figure, listing, number, save
 
@@ -189,11 +189,11 @@ def _power(content: dict[str, Any]) -> str:
     for name, title in TITLES.items():
         board = content["boards"][name]
         most = max(row["searches"] for row in board["statistics"].values())
-        ways = comb(2 * most, most) ** len(content["tasks"])
-        lowest = 2 * len(board["pairs"]) / ways
+        draws = enough_draws(len(board["statistics"]))
+        lowest = len(board["pairs"]) * smallest_p_value(most, len(content["tasks"]), draws=draws)
         if not board["pairs"]:
             blind.append(f"{title}: no test without two searches of two arms.")
-        elif lowest > LEVEL:
+        elif lowest >= LEVEL:
             blind.append(
                 f"{title}: with {most} searches of an arm and {len(board['pairs'])} pairs no p value can fall below "
                 f"{min(1, lowest):.2g}, whatever the scores: only more seeds can decide."
