@@ -254,7 +254,7 @@ def print_tables(content: dict[str, Any]) -> None:
         "Holm-corrected over all pairs of the board."
     )
     for failure in content["failures"]:
-        console.print(f"[bold]failed[/bold]: {failure['job']}: {failure['reason']}", markup=True)
+        console.print(f"failed: {failure['job']}: {failure['reason']}", markup=False, highlight=False)
 
 
 def board_table(content: dict[str, Any], board: str, title: str) -> Table:
@@ -268,7 +268,7 @@ def board_table(content: dict[str, Any], board: str, title: str) -> Table:
         pair = pair_of(own["pairs"], name, RANDOM) or {}
         steps, cost = own["steps"][name], content["cost"].get(name, {}).get("decision_ms")
         table.add_row(
-            name,
+            Text(name),
             str(row["searches"]),
             _number(row["iqm"]),
             _interval(row),

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table as Grid
+from rich.text import Text
 
 from archgym.compare.bootstrap import Resamples, around, ends, improvement_pairs, iqms, ranks
 from archgym.compare.comparison import BEST_OF_K
@@ -304,7 +305,7 @@ def print_regrets(content: dict[str, Any]) -> None:
         grid.add_column(column, justify="right", overflow="fold")
     for name, own in sorted(table["final"].items(), key=lambda item: item[1]["rank"]["value"]):
         share = f"{100 * float(np.mean(own['found'])):.0f} %"
-        grid.add_row(name, *(said(one) for one in own["regret"]), share, said(own["rank"], 1))
+        grid.add_row(Text(name), *(said(one) for one in own["regret"]), share, said(own["rank"], 1))
     console.print(grid)
     console.print(bias_said(content), highlight=False)
 
