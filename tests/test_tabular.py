@@ -303,6 +303,16 @@ def test_settings_of_the_trainer_are_compared_with_all_that_were_recorded(plante
             make(str(tmp_path / "a.npz"), **{name: 3})
 
 
+def test_rewards_are_on_the_scale_of_the_record_unless_another_is_given(planted_table: Make, tmp_path: Path) -> None:
+    table = planted_table(windows=6, random_return=10.0, reference_return=50.0)
+    tables.save(table, tmp_path / "a.npz")
+    env = make(str(tmp_path / "a.npz"))
+    assert (env.problem.random_return, env.problem.reference_return) == (10.0, 50.0)
+    assert env.regret([0, 0, 0]) == pytest.approx(table.regret([0, 0, 0]))
+    env = make(str(tmp_path / "a.npz"), reference_return=90.0)
+    assert (env.problem.random_return, env.problem.reference_return) == (10.0, 90.0)
+
+
 def test_there_are_no_weights_to_take_away(path: str) -> None:
     env = make(path)
     env.reset(seed=0)
