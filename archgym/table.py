@@ -269,7 +269,12 @@ class Table:
 
         Args:
             count: Divides the number of windows.
+
+        Raises:
+            ValueError: If it does not.
         """
+        if count < 1 or self.windows % count:
+            raise ValueError(f"merged: expected a divisor of the {self.windows} recorded windows, got {count!r}.")
         parts = {name: column.reshape(*column.shape[:2], -1, count) for name, column in self.columns.items()}
         rules = {
             table_file.MEAN: lambda part: part.mean(3),
