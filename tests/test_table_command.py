@@ -221,6 +221,8 @@ def test_a_full_disk_under_two_jobs_is_told_in_a_sentence_too(say: Say) -> None:
             "--inner: expected settings of the training without a flag of their own, got windows",
         ),
         (("--ages", 9), r"ages: expected rising numbers of windows from 1 to 3, got \[9\]"),
+        (("--supernet-windows", 20), "--supernet-windows: expected none without --supernet-seeds, got 20"),
+        (("--supernet-seeds", 1, "--supernet-windows", 0), "supernet_windows: expected a multiple of 5, got 0"),
         (("--window-steps", 121), "window_steps: expected a multiple of envs_per_member"),
         (("--sede", 1), "unknown argument '--sede'.* Did you mean '--seed'"),
     ],
