@@ -512,6 +512,12 @@ def test_shared_weight_scores_are_exported_to_a_second_file(planted_table: Make,
         assert (found[number]["lifetime"], found[number]["window"]) == ([5, 6][seed], [1, 2, 3][age])
 
 
+def test_a_table_without_greedy_episodes_is_exported_without_them(planted_table: Make, tmp_path: Path) -> None:
+    export.export(planted_table(ages=()), tmp_path / "a.csv")
+    with (tmp_path / "a.csv").open(newline="") as file:
+        assert {line["evaluation"] for line in csv.DictReader(file)} == {""}
+
+
 @pytest.mark.parametrize("name", ["a.csv", "a.parquet"])
 def test_an_export_onto_a_full_disk_leaves_the_old_one_and_nothing_half_written(
     name: str, planted_table: Make, room: Callable[[int], AbstractContextManager[None]], tmp_path: Path

@@ -103,7 +103,7 @@ def windows_of(table: Table) -> Columns:
     rows, seeds, windows = (axis.ravel() for axis in np.indices(shape))
     sides = np.where(np.arange(shape[1]) < card.search_seeds, "search", "test")
     evaluations = np.full(shape, np.nan)
-    evaluations[:, :, np.array(card.ages) - 1] = table.evaluations
+    evaluations[:, :, np.array(card.ages, dtype=np.int64) - 1] = table.evaluations
     return {
         **_architectures(table, rows),
         "seed": seeds.tolist(),
