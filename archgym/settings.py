@@ -124,8 +124,9 @@ class Settings:
     table: str = ""
     """A recorded table that windows are looked up in instead of trained: a file, a name of `archgym list`, or `auto`,
     the one that comes with archgym for this trainer, space and task. What it was recorded with (horizon,
-    envs_per_member, the trainer's settings) is then settled; `window_steps` may be several recorded windows as one, up
-    to a whole training. "": networks are trained."""
+    envs_per_member, the trainer's settings) is then settled, its random and reference return hold unless others are
+    given, and `window_steps` may be several recorded windows as one, up to a whole training. "": networks are
+    trained."""
     paper: str = ""
     """A paper's experiment (`archgym.papers`): its task, space and settings hold where they are not given. "": none."""
 
