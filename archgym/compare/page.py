@@ -36,6 +36,7 @@ MOST_NAMED = 5  # agents that the summary names one by one
 TRANSFERS = {
     "shared": "a new architecture inherits the weights that it shares with those before it",
     "matching": "a new architecture inherits the layers whose shape matches, and starts afresh in all others",
+    "restart": "a new architecture inherits no weights, but the replay",
     "net2net": "a new architecture computes what the one before it did, where it is as wide and as deep",
     "distil": "a new architecture inherits the layers whose shape matches, and is taught what the one before it knew",
     "own": "every architecture keeps weights of its own and goes on with them when it comes back",

@@ -35,7 +35,7 @@ class SearchArgs:
     num_envs: int = 1
     """Lifetimes side by side, K."""
     transfer: str | None = None
-    """What an architecture inherits at a switch: shared, matching, net2net, distil, own or fresh; None: as the
+    """What an architecture inherits at a switch: shared, matching, restart, net2net, distil, own or fresh; None: as the
     environment says, shared where networks are trained and own on a table."""
     distil_steps: int | None = None
     """Gradient steps of distil at a switch; None: 400."""
