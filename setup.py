@@ -5,6 +5,7 @@ recorded tables are computed in Python (archgym/envs/table_kernel.py).
 """
 
 import platform
+from glob import glob
 
 from setuptools import Extension, setup
 
@@ -19,7 +20,8 @@ BUILDS = {
 }
 if platform.machine().lower() not in ("x86_64", "amd64"):
     BUILDS = {"baseline": []}
-HEADERS = ("simd", "bfloat16", "gemm", "layout", "network", "adam", "desk", "dqn", "pqn")
+# What the learners depend on comes with the sdist; without one of these nothing would be built from it, silently.
+HEADERS = sorted(glob("archgym/native/*.h"))
 
 # Lifetimes on recorded tables: equal to Python's numbers to the last bit, which fused multiply-adds would change.
 LIVES = Extension(
@@ -36,7 +38,7 @@ setup(
         Extension(
             f"archgym.native._learners_{name}",
             ["archgym/native/exports.cpp"],
-            depends=[f"archgym/native/{header}.h" for header in HEADERS],
+            depends=HEADERS,
             extra_compile_args=[*FLAGS, *flags],
             language="c++",
             optional=True,

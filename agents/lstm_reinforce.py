@@ -36,6 +36,8 @@ from archgym.running.agent import agent_rng, check_finite, check_idle
 from archgym.running.arguments import SearchArgs
 from archgym.search_space import Architecture, SearchSpace
 
+UPDATES = ("ppo", "reinforce")
+
 
 @dataclass(frozen=True)
 class Args(SearchArgs):
@@ -63,9 +65,6 @@ class Args(SearchArgs):
     @property
     def proxy(self) -> str:
         return "the probability that its controller gives them"
-
-
-UPDATES = ("ppo", "reinforce")
 
 
 class Agent:

@@ -16,7 +16,7 @@ from archgym.running.launch import parse, print_notes, sentences
 USAGE = """usage: archgym COMMAND ...
 
 commands:
-  search AGENT [--help]   search an architecture (an agent of `archgym list`)
+  search AGENT [--help]   search an architecture (an agent of `archgym list`, or the dotted name of your own)
   compare AGENT ...       compare agents at equal budgets (`archgym compare --help`)
   study NAME [--help]     test the claims of a paper with arms and controls of its own
   table COMMAND           build recorded tables, check them, take them elsewhere
@@ -72,7 +72,8 @@ def search(words: list[str]) -> None:
     known = lookup.names("archgym.agents")
     if not words or words[0] in ("-h", "--help"):
         print(
-            f"usage: archgym search AGENT ...\n\nagents: {', '.join(known)}\n\n`archgym search AGENT --help` has more."
+            f"usage: archgym search AGENT ...\n\nagents: {', '.join(known)}, or the dotted name of your own "
+            "(mylab.agents.mine)\n\n`archgym search AGENT --help` has more."
         )
         return
     name = words.pop(0)

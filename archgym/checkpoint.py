@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from archgym.evaluator import State
+from archgym.files import share
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ def save(path: Path, state: State, rows: int, check: int, first: int | None = No
     try:
         folder.mkdir()
         save_file(state.arrays, temporary, metadata={**meta, "content": str(_content(meta, state.arrays))})
+        share(temporary)
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
     except (SafetensorError, OSError) as error:

@@ -3,7 +3,6 @@
 With `--speed` it measures instead, see `archgym.speed`.
 """
 
-import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -71,7 +70,7 @@ def main(args: Args) -> int:
         except Failed as error:
             failures += 1
             print(f"FAIL  {name}: {error}", flush=True)
-    print("all checks passed" if not failures else f"{failures} of {len(checks)} checks failed", file=sys.stdout)
+    print("all checks passed" if not failures else f"{failures} of {len(checks)} checks failed")
     return 1 if failures else 0
 
 

@@ -61,12 +61,26 @@ def load(package: str, name: str, kind: str) -> ModuleType:
         ValueError: If there is no such module. A dependency missing *inside* the module raises as itself.
     """
     if "." in name and name[0] != ".":
-        try:
-            return importlib.import_module(name)
-        except ModuleNotFoundError as error:
-            if error.name is None or not f"{name}.".startswith(f"{error.name}."):
-                raise
-            raise ValueError(f"unknown {kind} {name!r}: there is no module {error.name!r} to import.") from error
+        return imported(name, kind, name)
     if name.replace("_", "-") not in names(package):
         raise unknown(kind, name, names(package))
     return importlib.import_module(f"{package}.{name.replace('-', '_')}")
+
+
+def imported(module: str, kind: str, got: str) -> ModuleType:
+    """Import somebody else's module.
+
+    Args:
+        module: Its dotted name.
+        kind: What is looked up in it, for the error.
+        got: What the user gave.
+
+    Raises:
+        ValueError: If there is no such module. A dependency missing *inside* the module raises as itself.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module}.".startswith(f"{error.name}."):
+            raise
+        raise ValueError(f"unknown {kind} {got!r}: there is no module {error.name!r} to import.") from error

@@ -3,6 +3,9 @@
 Between windows there are no live inner environments: each window opens fresh ones whose seeds derive from (seed,
 window). So the state is tensors and a few numbers, and copying it copies the lifetime. `inner_envs="carry"` keeps them
 alive instead (`archgym.inner.carried`), and then a lifetime cannot be copied.
+
+One class, in one file of over 300 lines: whatever is asked of it reads and moves the same lifetimes and rings, and what
+could be told apart is apart (`transfer`, `shards`, `state`, `greedy`, `inner.carried`).
 """
 
 import copy
@@ -61,7 +64,7 @@ class Population:
         self.device = find_device(settings.device)
         self.family = family_of(problem.space)
         trainers = load("archgym.trainers", settings.trainer, "trainer")
-        if not hasattr(trainers, "PRESETS"):
+        if not (hasattr(trainers, "PRESETS") and hasattr(trainers, "Trainer")):
             raise ValueError(f"trainer {settings.trainer!r}: expected a module that defines PRESETS and Trainer.")
         self.shares = settings.share_weights
         if self.shares and not getattr(trainers, "SHARES_WEIGHTS", False):
@@ -108,7 +111,7 @@ class Population:
 
     @property
     def timings(self) -> dict[str, float]:
-        """Seconds spent since construction, by phase."""
+        """Seconds spent since construction, by phase; those of several threads are added up."""
         phases = self.trainers[0].timings
         return {**self._seconds, **{name: sum(one.timings[name] for one in self.trainers) for name in phases}}
 

@@ -14,8 +14,9 @@ import numpy as np
 from archgym import papers, table_card
 from archgym.lookup import unknown
 
-TRANSFERS = ("distil", "fresh", "matching", "net2net", "own", "shared")
+TRANSFERS = ("distil", "fresh", "matching", "net2net", "own", "restart", "shared")
 SEPARATE = ("fresh", "own")  # transfers under which no architecture inherits anything from another
+WEIGHTLESS = (*SEPARATE, "restart")  # and those under which it inherits no weights
 OPTIMIZERS = ("keep", "reset")
 EXPLORATIONS = ("bump", "continue", "restart")
 INHERITED = ("optimizer", "replay_keep", "exploration", "reset_layers")  # what act at a switch beside `transfer`
@@ -59,8 +60,9 @@ class Settings:
     """What an architecture inherits at a switch: `shared` (overlapping slices of a supernet, and the replay),
     `matching` (layers whose shape matches, the head among them, of a learner that has one network at a time, and the
     replay), `net2net` (the like, but what is wider or deeper computes what the network before it did), `distil` (as
-    `matching`, and then the values of the network before it, taught on the replay), `own` (every architecture continues
-    its own weights, replay and exploration), `fresh` (nothing)."""
+    `matching`, and then the values of the network before it, taught on the replay), `restart` (no
+    weights, but the replay), `own` (every architecture continues its own weights, replay and exploration), `fresh`
+    (nothing: every window begins anew, switch or not)."""
     distil_steps: int | None = None
     """Gradient steps of `distil` at a switch, on minibatches of what is left of the replay; None: 400. On CartPole-v1 a
     learner that switches at random in every window comes no further with 100 than with none (benchmarks/README.md)."""
@@ -124,8 +126,9 @@ class Settings:
     table: str = ""
     """A recorded table that windows are looked up in instead of trained: a file, a name of `archgym list`, or `auto`,
     the one that comes with archgym for this trainer, space and task. What it was recorded with (horizon,
-    envs_per_member, the trainer's settings) is then settled; `window_steps` may be several recorded windows as one, up
-    to a whole training. "": networks are trained."""
+    envs_per_member, the trainer's settings) is then settled, its random and reference return hold unless others are
+    given, and `window_steps` may be several recorded windows as one, up to a whole training. "": networks are
+    trained."""
     paper: str = ""
     """A paper's experiment (`archgym.papers`): its task, space and settings hold where they are not given. "": none."""
 

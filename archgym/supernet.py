@@ -33,6 +33,7 @@ class Centred:
 
 Slices = tuple[slice | Centred, ...]
 Cuts = dict[str, tuple[slice, ...]]  # of every tensor of a supernet that a network uses, the part of each axis
+OFFERED = ("parameters", "crop", "forward", "module", "card")  # by every family, see `Family`
 REMEMBERED = 256  # networks whose cuts and shapes are kept
 
 
@@ -52,7 +53,7 @@ class Parameter:
 
 
 class Family(Protocol):
-    """What a module of `archgym.supernets` offers."""
+    """What a module of `archgym.supernets` offers; also `chain`, if its networks can grow (`archgym.net2net`)."""
 
     def parameters(self, networks: Sequence[Network], inputs: Inputs, outputs: int) -> dict[str, Parameter]:
         """Name the tensors that hold all these networks."""
@@ -78,11 +79,17 @@ def family_of(space: SearchSpace) -> Family:
     """Find the supernet family of a space.
 
     Raises:
-        ValueError: If its architectures are not networks.
+        ValueError: If its architectures are not networks, or the module that it names is no family.
     """
     if space.supernet is None:
         raise ValueError(f"search space {space.name!r} has no networks to train: it is for ArchSearch-Synthetic-v0.")
     module: Any = load("archgym.supernets", space.supernet, "supernet family")
+    missing = [name for name in OFFERED if not callable(getattr(module, name, None))]
+    if missing:
+        raise ValueError(
+            f"supernet family {space.supernet!r}: expected a module that defines {', '.join(OFFERED)}, got one without "
+            f"{', '.join(missing)}."
+        )
     family: Family = module
     return family
 

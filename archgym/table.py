@@ -40,9 +40,9 @@ class Answer:
     evaluation: float | None
     """Mean return of greedy episodes at that age; None where none were played."""
     env_steps: int
-    """Inner environment steps that it took."""
+    """Inner environment steps that the windows took; greedy episodes are not charged."""
     seconds: float
-    """CPU-seconds that it took: the equal share of a batch that was trained side by side (`table_file.COLUMNS`)."""
+    """CPU-seconds that they took: the equal share of a batch that was trained side by side (`table_file.COLUMNS`)."""
     parameters: int
     """Trainable parameters."""
     flops: int
@@ -179,6 +179,8 @@ class Table:
     def nearest(self, architecture: Architecture, rows: Sequence[int] | None = None) -> int:
         """Find the recorded architecture that differs in the fewest options; of several, the nearest in parameters.
 
+        A choice that only one of the two has counts half as much as one in which they differ.
+
         Args:
             architecture: Canonical.
             rows: Where to look; None: everywhere.
@@ -198,6 +200,8 @@ class Table:
 
     def query(self, architecture: ArrayLike | str, budget: int | None = None, seed: int | None = None) -> Answer:
         """Look up what training an architecture from scratch comes to after a budget, and charge for it.
+
+        Every query is charged from the first step on, also where the beginning of the same curve was paid for before.
 
         Args:
             architecture: As `index` takes it.
@@ -269,7 +273,12 @@ class Table:
 
         Args:
             count: Divides the number of windows.
+
+        Raises:
+            ValueError: If it does not.
         """
+        if count < 1 or self.windows % count:
+            raise ValueError(f"merged: expected a divisor of the {self.windows} recorded windows, got {count!r}.")
         parts = {name: column.reshape(*column.shape[:2], -1, count) for name, column in self.columns.items()}
         rules = {
             table_file.MEAN: lambda part: part.mean(3),

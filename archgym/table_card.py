@@ -23,6 +23,7 @@ AUTO = "auto"  # the shipped table of trainer, space and task
 NAMED = ("trainer", "space", "task")  # settings that a table is found by
 LATER = {"actor_critic": False}  # settings that the first cards were made without, and what they mean
 FIXED = ("window_steps", "horizon", "envs_per_member", "layer_norm", "preset", *LATER)  # that a record is bound to
+SCALE = ("random_return", "reference_return")  # returns that earn 0 and 1: those of the record, unless others are given
 IDLE = ("device", "learner", "threads", "exact", "evaluation_episodes")  # settings that mean nothing on a table
 OF_SUPERNETS = {"seeds", "ages", "episodes"}  # what a card with shared-weight scores tells about them
 
@@ -229,6 +230,7 @@ def complete(keywords: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[s
     for name, value in bound.items():
         if name in keywords and keywords[name] not in (None, value):
             raise ValueError(f"{name}: expected {value!r}, which the table was recorded with, got {keywords[name]!r}.")
+    bound |= {name: card.settings.get(name) for name in SCALE if keywords.get(name) is None}
     return {**{n: v for n, v in keywords.items() if n not in extra}, **bound, "trainer_settings": dict(trained)}
 
 

@@ -231,9 +231,14 @@ class Tabular:
 
         Raises:
             ValueError: If other numbers of episodes are asked for than were played, or about an architecture that is
-                too young in this lifetime.
+                too young in this lifetime, or none were played at the end of a window.
         """
         card, counts = self.table.card, np.broadcast_to(episodes, len(members)).tolist()
+        if not card.ages:
+            raise ValueError(
+                "evaluate: expected a table with greedy episodes at the end of one of its windows; none was played at "
+                f"a multiple of window_steps={self.problem.window_steps:,}."
+            )
         if set(counts) - {card.episodes}:
             raise ValueError(f"episodes: expected {card.episodes}, as the table was recorded, got {counts[0]}.")
         returns = []

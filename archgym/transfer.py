@@ -8,6 +8,7 @@ store an architecture is checked out of:
 * `matching`: one store for all, which holds one network at a time. At a switch the next network takes over the layers
   of the same place and shapes, the head among them, and starts with fresh values in all others; replay and exploration
   go on.
+* `restart`: as `matching`, but no layer is taken over: what a switch costs where weights hand nothing on.
 * `net2net`: as `matching`, but the next network computes what the last one did, where it can (`archgym.net2net`).
 * `distil`: as `matching`, and then the next network is taught the values of the last one on the replay that is left
   (`archgym.learners.distillation`); these gradient steps count.
@@ -161,8 +162,10 @@ class Transfer:
     def hand_over(self, lifetime: Lifetime, store: Store, label: str, member: int) -> Supernet:
         """Make the network of a label from the one that a store holds; its replay is cut already."""
         before, after = self.network_of(store.network), self.network_of(label)
-        make = inheritance.grown if self.name == "net2net" else inheritance.matching
         rng = generator(lifetime.seed, Consumer.WEIGHTS, lifetime.windows)
+        if self.name == "restart":
+            return Supernet(self.layout(after), rng, self.device)
+        make = inheritance.grown if self.name == "net2net" else inheritance.matching
         new = make(store.supernet, before, self.layout(after), after, rng)
         lessons = self.lessons(store, label, member)
         if lessons and self.replay is not None:

@@ -56,7 +56,7 @@ CASES = {
 }
 
 
-TRANSFERS = ("shared", "matching", "net2net", "distil", "fresh")
+TRANSFERS = ("shared", "matching", "restart", "net2net", "distil", "fresh")
 LEARNERS = {"compiled": "native", "torch": "torch", "reference": "reference"}
 STEPS, WAIT = 400, 128  # environment steps of a window that learns, and those before its first gradient step
 

@@ -1,9 +1,10 @@
 """How far a learner comes that gets another architecture in every window, under each `transfer`.
 
 Hypothesis: the more of what was learned survives a switch, the further it comes: `matching`, which keeps few layers,
-least, and `shared`, whose slices are trained by all, furthest. Method: K members on the 27 networks, drawn uniformly
-for every window, the same for every transfer; the mean normalised return of all windows but the first four (0: random
-policy, 1: reference), mean and standard error over the members. The gradient steps of `distil` come on top.
+least, and `shared`, whose slices are trained by all, furthest; `restart`, which hands no weights on, is the control.
+Method: K members on the 27 networks, drawn uniformly for every window, the same for every transfer; the mean normalised
+return of all windows but the first four (0: random policy, 1: reference), mean and standard error over the members. The
+gradient steps of `distil` come on top.
 
     OMP_NUM_THREADS=1 python -m benchmarks.bench_transfer
     OMP_NUM_THREADS=1 python -m benchmarks.bench_transfer --task Acrobot-v1
@@ -23,6 +24,7 @@ from benchmarks.machine import describe
 
 FIRST = 4  # windows that do not count
 ARMS: dict[str, dict[str, Any]] = {
+    "restart": {"transfer": "restart"},
     "matching": {"transfer": "matching"},
     "net2net": {"transfer": "net2net"},
     "shared": {"transfer": "shared"},

@@ -36,10 +36,10 @@ VERSION = 2  # of lives.cpp
 
 @functools.cache
 def library() -> ctypes.CDLL | None:
-    """Load it; None, and one line in the log, where it was not built, or from another lives.cpp."""
+    """Load it; None, and one line in the log, where it cannot be loaded, or is another lives.cpp's."""
     lost = (
-        "archgym/native/lives.cpp was not built ({}): steps on recorded tables are computed in Python, several times "
-        "slower."
+        "the library of archgym/native/lives.cpp is missing ({}): steps on recorded tables are computed in Python, "
+        "several times slower."
     )
     loaded = compiled.load(["_lives"], "lives_version", VERSION, lost)
     if loaded is not None:

@@ -206,7 +206,7 @@ def test_a_search_without_flags_takes_the_defaults(capsys: pytest.CaptureFixture
     code = (
         "import sys; sys.argv = ['archgym', 'search', 'fixed']\n"
         "from archgym.running import search\n"
-        "search.run = lambda agent, args, name: print(args == type(args)(), name) or search.Path()\n"
+        "search.run = lambda agent, args, name, **more: print(args == type(args)(), name) or search.Path()\n"
         "from archgym.__main__ import main; main()\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
@@ -281,6 +281,60 @@ def test_an_agent_of_ones_own_is_found_in_the_present_folder_and_warnings_are_no
     assert all(line.startswith("archgym: note: ") for line in done.stderr.splitlines()), done.stderr
 
 
+@pytest.mark.parametrize("method", ["act", "learn", "recommend"])
+def test_a_fault_in_an_agents_own_code_keeps_its_traceback(
+    method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faulty = f"{MINE}\nimport numpy as np\nAgent.{method} = lambda self, *given: np.zeros(2) + np.zeros(3)\n"
+    (tmp_path / f"mylab_{method}").mkdir()
+    (tmp_path / f"mylab_{method}" / "mine.py").write_text(faulty)
+    monkeypatch.syspath_prepend(tmp_path)
+    words = ["search", f"mylab_{method}.mine", "--env-id", "ArchSearch-Synthetic-v0", "--windows", "2"]
+    with pytest.raises(RuntimeError, match="the agent's own code failed: operands could not be broadcast"):
+        main(words)
+
+
+LAB = """
+import gymnasium as gym
+from archgym.envs.vector import ArchSearchVectorEnv
+
+class Mine(ArchSearchVectorEnv):
+    pass
+
+own = {"trainer": "synthetic", "noise": 0.0}
+gym.register("MineVector-v0", entry_point="archgym.envs.single:ArchSearchEnv", vector_entry_point=Mine, kwargs=own)
+gym.register("MineSingle-v0", entry_point="archgym.envs.single:ArchSearchEnv", kwargs=own)
+"""
+
+
+def test_an_id_may_name_the_module_that_registers_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mylab_ids.py").write_text(LAB)
+    monkeypatch.syspath_prepend(tmp_path)
+    short = ("search", "fixed", "--windows", "2", "--env-id")
+    for place, env_id in enumerate(("archgym:ArchSearch-Synthetic-v0", "mylab_ids:MineVector-v0")):
+        assert archgym_says(*short, env_id, "--out", f"run{place}", capsys=capsys)[0] == 0
+    assert json.loads((tmp_path / "run1" / "config.json").read_text())["settings"]["trainer_settings"]["noise"] == 0.0
+    for env_id in ("mylab_ids:MineSingle-v0", "mylab_ids:Nosuch-v0"):
+        code, _, wrong = archgym_says(*short, env_id, capsys=capsys)
+        assert (code, "that 'mylab_ids' registers with a vector_entry_point" in wrong) == (2, True), wrong
+    for id in ("MineVector-v0", "MineSingle-v0"):
+        del gym.registry[id]
+
+
+def test_a_search_names_its_folder_before_it_begins(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, said, _ = archgym_says(
+        "search", "fixed", "--env-id", "ArchSearch-Synthetic-v0", "--windows", "2", capsys=capsys
+    )
+    first, second = said.splitlines()[:2]
+    folder = re.fullmatch(r"Run folder: (\S+) \(interrupted, the same command goes on with --out \1 --resume\)", first)
+    assert code == 0
+    assert folder, first
+    assert (tmp_path / folder[1] / "journal.jsonl").exists()
+    assert "windows/s scored, nothing trained" in second
+
+
 @pytest.mark.parametrize(
     ("code", "sentence"),
     [
@@ -338,6 +392,8 @@ WRONG: dict[tuple[str, ...], str] = {
     ): "unknown preset 'clenrl': expected one of atari, cleanrl, default. Did you mean 'cleanrl'?",
     (*FIXED, "--env-id", "ArchSearch-DQN"): "unknown environment .* Did you mean 'ArchSearch-DQN-v0'?",
     (*FIXED, "--env-id", "archgym:CartPole-v1"): "unknown environment 'archgym:CartPole-v1': expected one of",
+    (*FIXED, "--env-id", "ArchSearch-DQN", "--retrain", "60"): "unknown environment .* mean 'ArchSearch-DQN-v0'?",
+    (*FIXED, "--env-id", "archgym.nosuch:Some-v0"): "unknown environment .* no module 'archgym.nosuch' to import.",
     (*FIXED, "--env-id", "nosuch:Some-v0"): "unknown environment .* there is no module 'nosuch' to import.",
     (*FIXED, "--windows", "0"): "windows: expected a positive integer, got 0.",
     (*FIXED, "--windows", "-3"): "windows: expected a positive integer, got -3.",

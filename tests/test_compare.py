@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from math import comb
 from pathlib import Path
 from typing import Any
 
@@ -492,4 +493,18 @@ def test_too_few_seeds_are_said_before_anything_is_trained(tmp_path: Path) -> No
     few = Comparison(["lstm-reinforce"], args(tmp_path / "run"))
     assert few.enough_seeds() == 6  # 5 arms, 10 pairs: 10 x 2 / 252 is above 0.05, and 10 x 2 / 924 is not
     several = Comparison(["lstm-reinforce"], args(tmp_path / "run", task="CartPole-v1,Acrobot-v1"))
-    assert several.enough_seeds() < 6
+    assert several.enough_seeds() == 4  # 10 x 2 / 20^2 is 0.05, which is not below it
+
+
+def test_so_many_arms_that_ten_thousand_draws_decide_nothing_have_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many = Comparison([f"bandits:rate={rate}" for rate in range(1, 41)], args(tmp_path / "run"))
+    assert many.enough_seeds() == 9  # 44 arms, 946 pairs: 946 x 2 / 12,870 is above 0.05, 946 x 2 / 48,620 is not
+    asked = []
+    monkeypatch.setattr(scoreboard, "improvement_p_value", lambda x, y, *, draws: asked.append(draws) or 1.0)
+    monkeypatch.setattr(scoreboard, "stratified_interval", lambda *samples, **_: (0.0, 1.0))
+    for arms in (11, 44):
+        scoreboard._statistics({f"arm {place}": [[0.0, 1.0]] for place in range(arms)})
+        assert set(asked[-comb(arms, 2) :]) == {10_000 if arms == 11 else 47_300}
+        assert comb(arms, 2) / (1 + asked[-1]) < 0.05

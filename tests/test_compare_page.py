@@ -367,6 +367,16 @@ def test_a_planted_landscape_is_not_said_to_train(tmp_path: Path) -> None:
     assert not claim.search(text)
 
 
+def test_the_terminal_takes_no_brackets_for_markup(capsys: pytest.CaptureFixture[str]) -> None:
+    arm = "mylab.agent:sizes=[small,large]"
+    content = content_of((arm, "random-search"), failed=(arm,))
+    content["failures"][0]["reason"] = "ValueError: expected [small, large], got [/]."
+    scoreboard.print_tables(content)
+    said = "".join(capsys.readouterr().out.replace("│", "").split())
+    assert f"failed:{arm},seed1:ValueError:expected[small,large],got[/]." in said
+    assert said.count(arm) > 1  # in its row too
+
+
 def test_the_terminal_does_not_say_that_a_planted_landscape_was_trained(capsys: pytest.CaptureFixture[str]) -> None:
     content = content_of()
     scoreboard.print_tables(content)

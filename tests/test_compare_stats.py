@@ -405,6 +405,7 @@ def test_no_p_value_is_below_what_the_draws_can_show() -> None:
     assert smallest_p_value(10, 1) == pytest.approx(improvement_p_value(low, high), rel=2)
     assert smallest_p_value(10, 1) >= 1 / 10_001
     assert smallest_p_value(3, 2) == 2 / 20**2
+    assert smallest_p_value(1000, 3) == 1 / 10_001  # more relabellings than a float can count
 
 
 def test_the_tasks_of_a_comparison_are_permuted_apart_and_tell_more_together() -> None:

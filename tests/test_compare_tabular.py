@@ -14,6 +14,8 @@ from archgym import lookup
 from archgym import table as tables
 from archgym.__main__ import main
 from archgym.compare import command as compare
+from archgym.compare import page as compare_page
+from archgym.compare import scoreboard_tabular
 from archgym.compare.tabular import TabularComparison, points, search_many, search_once
 from archgym.running import search
 from archgym.running.arms import Args, TabularArgs
@@ -285,6 +287,16 @@ def test_an_arm_that_fails_harms_no_other(fault: str, faulty: str, recorded: Pat
     statistics = content["boards"]["lifetime"]["statistics"]
     assert {own["searches"] for own in statistics.values()} == {12 - len(lost)}
     assert "1 job failed" in (folder / "report.html").read_text()
+
+
+def test_arms_that_have_no_seed_in_common_have_a_page(done: dict[str, Any], recorded: Path) -> None:
+    own = comparison(recorded, done["folder"])
+    for line in lines(done["folder"]):
+        if line["seed"] % 2 == (line["arm"] == "random-search"):
+            own.found[line["arm"], line["task"], line["seed"]] = line
+    content = json.loads(json.dumps(scoreboard_tabular.build(own)))
+    assert {one["searches"] for one in content["boards"]["lifetime"]["statistics"].values()} == {0}
+    assert "Not known: there is no seed that all arms have ended." in compare_page.render(content)
 
 
 def test_a_comparison_goes_on_where_it_was_and_ends_with_the_same_numbers(

@@ -869,6 +869,7 @@ def test_one_members_wrong_action_costs_no_member_anything(mistake: str) -> None
         ({"learning_starts": 180}, "learning_starts: expected fewer than the 180 steps .* got 180"),
         ({"device": "tpu"}, "device: expected one of cpu.* got 'tpu'"),
         ({"trainer": "archgym.stats"}, "trainer 'archgym.stats': expected a module that defines PRESETS and Trainer"),
+        ({"trainer": "archgym.agents.enas"}, "expected a module that defines PRESETS and Trainer"),  # it has the first
         ({"journal": 3}, "journal: expected the path of a file, got 3"),
         ({"resume": True}, "resume: expected a journal"),
     ],

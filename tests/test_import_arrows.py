@@ -60,7 +60,7 @@ ROWS = {
     "landscape": "memory search_space",
     "synthetic": "evaluator landscape problem rewards search_space window",
     "evaluators": "evaluator population problem synthetic tabular",
-    "checkpoint": "evaluator",
+    "checkpoint": "evaluator files",
     "provenance": "",
     "journal": "checkpoint evaluator provenance search_space window",
     "export": "files problem search_space supernet",

@@ -663,6 +663,11 @@ def test_rows_are_on_the_disk_before_the_checkpoint_that_they_lead_to(
     assert done == ["rows", "saving", "checkpoint"]
 
 
+def test_whoever_may_read_a_journal_may_read_its_checkpoint(tmp_path: Path) -> None:
+    path, saved, _ = with_checkpoint(tmp_path)
+    assert saved.stat().st_mode == path.stat().st_mode
+
+
 def test_a_checkpoint_without_a_first_row_is_read_as_it_was_written(tmp_path: Path) -> None:
     path, saved, told = with_checkpoint(tmp_path)
     at = checkpoint.place(saved)

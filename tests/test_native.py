@@ -427,8 +427,8 @@ def test_without_a_compiler_torch_trains_and_one_line_says_so(unbuilt: None, cap
             population = Population(Problem(Settings()), 2)
             assert population.learner == "torch"
     assert [record.getMessage() for record in caplog.records if "compiled" in record.getMessage()] == [
-        "the compiled learner was not built (there was no C++ compiler when archgym was installed): torch trains "
-        "instead, several times slower."
+        "the compiled learner is missing (there was no C++ compiler when archgym was installed, or one older than GCC "
+        "12): torch trains instead, several times slower."
     ]
     with pytest.raises(ValueError, match=r"learner: expected 'torch' or 'auto', got 'native': it was not built"):
         gym.make("ArchSearch-DQN-v0", learner="native")
@@ -446,6 +446,21 @@ def test_a_build_of_an_older_archgym_is_not_loaded(
     with caplog.at_level(logging.WARNING, "archgym"):
         assert native.library() is None
     assert "(archgym has changed since it was installed; install it again)" in caplog.text
+
+
+def test_a_build_for_another_machine_is_left_aside(
+    unbuilt: None, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "native").mkdir()
+    foreign = tmp_path / "native" / "_learners_baseline.cpython-311-aarch64-linux-gnu.so"
+    foreign.write_bytes(b"\x7fELF of another processor")
+    with caplog.at_level(logging.WARNING, "archgym"):
+        assert native.library() is None
+    assert f"the compiled learner is missing (what was built cannot be loaded: {foreign}" in caplog.text
+    (build,) = (path for path in BUILDS if path.name.startswith("_learners_baseline."))
+    (tmp_path / "native" / build.name).write_bytes(build.read_bytes())
+    native.library.cache_clear()
+    assert native.library() is not None
 
 
 def test_a_learner_that_is_not_there_is_refused() -> None:

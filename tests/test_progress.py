@@ -40,3 +40,15 @@ def test_lines_tell_the_time_left_by_what_is_done(
         clock[0] += 60
         progress.update(4, "return 6")
     assert capsys.readouterr().out == "search: 1/4  return 5, about 60 s left\nsearch: 4/4  return 6\n"
+
+
+def test_no_time_left_is_told_of_what_was_mostly_start_up(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [100.0]
+    monkeypatch.setattr("archgym.running.progress.time.monotonic", lambda: clock[0])
+    with Progress("search", 300) as progress:
+        for done, seconds in ((1, 3), (100, 10)):
+            clock[0] += seconds
+            progress.update(done, "return 5")
+    assert capsys.readouterr().out == "search: 1/300  return 5\nsearch: 100/300  return 5, about 26 s left\n"

@@ -95,6 +95,7 @@ def test_a_crossover_takes_every_option_from_one_of_its_parents_and_a_mutation_f
     [
         ({"transfer": "own"}, "transfer: expected one that shares weights beside agent 'spos', got 'own'"),
         ({"transfer": "fresh"}, "transfer: expected one that shares weights .*, got 'fresh'"),
+        ({"transfer": "restart"}, "transfer: expected one that shares weights .*, got 'restart'"),
         ({"env_id": "ArchSearch-DQN-Tabular-v0"}, "transfer: expected one that shares weights .*, got 'own'"),
         ({"cost_weight": 0.1}, "cost_weight: expected 0 beside agent 'spos', .* got 0.1"),
         ({"evaluations": 0}, "evaluations: expected a positive integer, got 0"),

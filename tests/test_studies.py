@@ -21,6 +21,7 @@ from archgym.running.launch import parse
 from archgym.settings import Settings
 from archgym.studies import controller_transfer, nas_dqn, one_shot
 from archgym.study import command, stats
+from archgym.study.page import comparison_said
 from archgym.study.true_scores import Trained
 from archgym.table import Table, load
 
@@ -352,6 +353,15 @@ def test_being_worse_than_one_control_is_enough_for_no() -> None:
 def test_learning_that_is_lost_is_told_and_decides_nothing_about_the_overhead() -> None:
     found = planted(lambda arm, name, own: own + (0.9 if name == "lost" else 0.0))
     assert found["The controller's overhead is negligible"] == "yes"
+
+
+def test_an_overhead_far_below_one_percent_is_still_a_number() -> None:
+    own = nas_of("--seeds", str(TEN))
+    spent = {"overhead": np.linspace(0.0002, 0.0004, TEN), "lost": np.zeros(TEN)}
+    own.__dict__["measures"] = dict.fromkeys(own.arms, spent)
+    found = own.overhead_answer(["score-softmax", "lstm"])
+    assert comparison_said(found["rows"][0]).startswith("score-softmax against 1 % of the wall-clock: 0.030 [0.02")
+    assert "lstm: yes, 0.030 [0.02" in found["note"]
 
 
 def test_better_than_random_switching_alone_is_not_enough_for_yes() -> None:

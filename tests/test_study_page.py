@@ -103,6 +103,17 @@ def test_the_page_says_everything_in_the_order_of_a_paper(tmp_path: Path) -> Non
     assert "failed" not in text
 
 
+def test_differences_have_the_colours_of_the_arms_and_large_ones_are_readable(tmp_path: Path) -> None:
+    content = content_of()
+    content["figures"][2]["rows"] = {"median fixed": [-50_000.0, 25_000.0, 90_000.0], NASTY: [-1.0, 0.0, 1.0]}
+    html = page_of(tmp_path, content).read_text(encoding="utf-8")
+    _, curves, _, differences = html.split("<figure", 3)
+    assert "#0072b2" in curves, "the only arm that is no control"
+    assert "#0072b2" in differences
+    assert "#e69f00" not in differences, "what is no arm has no arm's colour"
+    assert re.search(r">\d0,000<", differences)
+
+
 def test_names_and_sentences_are_escaped(tmp_path: Path) -> None:
     html = page_of(tmp_path, content_of()).read_text(encoding="utf-8")
     assert "<script" not in html

@@ -1,6 +1,7 @@
 import copy
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -392,3 +393,9 @@ def test_shared_weights_start_by_the_narrowest_network_that_uses_them() -> None:
     for width, excess in ((16, 1.0), (32, 1.5), (64, 2.0), (128, 2.5)):  # (n + 1) / 2 times torch's variance
         variance = float(second[..., :width].square().sum(-1).mean())
         assert variance == pytest.approx(excess / 3, rel=0.03)
+
+
+def test_a_module_that_is_no_family_is_refused_with_what_it_lacks() -> None:
+    sentence = "'archgym.files': expected a module that defines parameters, crop, .* without parameters, crop, forward"
+    with pytest.raises(ValueError, match=sentence):
+        family_of(replace(bundled("mlp"), supernet="archgym.files"))

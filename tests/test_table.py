@@ -251,6 +251,12 @@ def test_a_seed_is_one_of_the_search_seeds(seed: Any, table: Table) -> None:
         table.query(table.architectures[0], None, seed)
 
 
+@pytest.mark.parametrize("count", [0, 2, 10])
+def test_windows_are_merged_by_a_divisor_of_their_number(count: int, table: Table) -> None:
+    with pytest.raises(ValueError, match=rf"merged: expected a divisor of the 5 recorded windows, got {count}\."):
+        table.merged(count)
+
+
 @pytest.mark.parametrize("call", ["best", "scores", "truth"])
 def test_an_unknown_score_is_refused(call: str, table: Table) -> None:
     with pytest.raises(ValueError, match="score: expected one of 'area', 'last_fifth', 'greedy', got 'final'"):

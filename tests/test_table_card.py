@@ -274,6 +274,27 @@ def test_whoever_is_killed_between_two_files_leaves_the_old_table_or_the_new_one
     assert sorted(one.name for one in tmp_path.iterdir()) == ["a.json", "a.npz"]
 
 
+def test_a_full_disk_after_somebody_was_killed_between_two_files_leaves_the_newer_table(
+    planted_table: Make, file: Path, room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace = Path.replace
+
+    def killed(self: Path, target: Path) -> Path:
+        if target.suffix == ".json":
+            raise KeyboardInterrupt
+        return replace(self, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", killed)
+        with pytest.raises(KeyboardInterrupt):
+            tables.save(planted_table(seeds=6), file)
+    assert file.with_name("a.json.half").exists()
+    with room(2000), pytest.raises(OSError, match="File too large"):
+        tables.save(planted_table(seeds=8), file)
+    assert count_of(file) == 6
+    assert sorted(one.name for one in file.parent.iterdir()) == ["a.json", "a.npz"]
+
+
 def test_a_half_written_card_of_another_table_is_never_taken(planted_table: Make, file: Path, tmp_path: Path) -> None:
     other = planted_table(seeds=6)
     tables.save(other, tmp_path / "b.npz")

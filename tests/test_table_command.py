@@ -10,8 +10,10 @@ import resource
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -23,6 +25,8 @@ from archgym import doctor, table_card
 from archgym import table as tables
 from archgym.__main__ import main
 from archgym.running.workers import Job
+from archgym.search_space import Choice
+from archgym.search_spaces.mlp import SPACE
 from archgym.table import Table
 from archgym.table_file import COLUMNS
 from archgym.table_tools import build, export
@@ -217,6 +221,8 @@ def test_a_full_disk_under_two_jobs_is_told_in_a_sentence_too(say: Say) -> None:
             "--inner: expected settings of the training without a flag of their own, got windows",
         ),
         (("--ages", 9), r"ages: expected rising numbers of windows from 1 to 3, got \[9\]"),
+        (("--supernet-windows", 20), "--supernet-windows: expected none without --supernet-seeds, got 20"),
+        (("--supernet-seeds", 1, "--supernet-windows", 0), "supernet_windows: expected a multiple of 5, got 0"),
         (("--window-steps", 121), "window_steps: expected a multiple of envs_per_member"),
         (("--sede", 1), "unknown argument '--sede'.* Did you mean '--seed'"),
     ],
@@ -504,6 +510,36 @@ def test_shared_weight_scores_are_exported_to_a_second_file(planted_table: Make,
         assert found[number]["evaluation"] == table.supernet[seed, age, row]
         assert found[number]["architecture"] == table.space.label(table.architectures[row])
         assert (found[number]["lifetime"], found[number]["window"]) == ([5, 6][seed], [1, 2, 3][age])
+
+
+def test_a_table_without_greedy_episodes_is_exported_without_them(planted_table: Make, tmp_path: Path) -> None:
+    export.export(planted_table(ages=()), tmp_path / "a.csv")
+    with (tmp_path / "a.csv").open(newline="") as file:
+        assert {line["evaluation"] for line in csv.DictReader(file)} == {""}
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.parquet"])
+def test_an_export_onto_a_full_disk_leaves_the_old_one_and_nothing_half_written(
+    name: str, planted_table: Make, room: Callable[[int], AbstractContextManager[None]], tmp_path: Path
+) -> None:
+    out = tmp_path / name
+    out.write_text("old")
+    with room(2000), pytest.raises(OSError, match="File too large"):
+        export.export(planted_table(), out)
+    assert [(one.name, one.read_text()) for one in tmp_path.iterdir()] == [(name, "old")]
+
+
+def test_choices_that_are_called_like_columns_are_not_exported(
+    planted_table: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    choices = [Choice("seed", (1, 2)), Choice("width", (8, 16)), Choice("loss", ("l1", "l2"))]
+    network = SPACE.network_of(SPACE.default_architecture)
+    default = {"seed": 1, "width": 8, "loss": "l1"}
+    own = replace(SPACE, choices=tuple(choices), default=default, network=lambda _: network)
+    monkeypatch.setitem(sys.modules, "spaces.mine", SimpleNamespace(SPACE=own))
+    with pytest.raises(ValueError, match=r"expected choices that are not called like columns .* got loss, seed"):
+        export.export(planted_table(space="spaces.mine"), tmp_path / "a.csv")
+    assert not list(tmp_path.iterdir())
 
 
 def test_without_pyarrow_parquet_is_refused_with_what_installs_it_and_csv_works(

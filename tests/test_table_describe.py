@@ -120,7 +120,9 @@ def test_architectures_that_still_rise_at_the_end_are_counted(by_width: Table) -
     assert content["end"]["rise"]["value"] == pytest.approx(2 / 27 * 100 / (high - low), rel=0.05)
     assert content["end"]["reached"] == 7
     assert content["end"]["positive"] in range(5 + 6, 5 + 19)  # of the 19 others that are level some, by chance
-    assert f"Still rising at the end: {content['end']['rising']} of 27 architectures" in " ".join(remarks(content))
+    said = " ".join(remarks(content))
+    assert f"Still rising at the end: {content['end']['rising']} of 27 architectures" in said
+    assert "If none rose or fell, about 0.7 would be counted as rising all the same, and as many as falling" in said
 
 
 # Scores beside each other

@@ -135,6 +135,17 @@ def test_several_recorded_windows_may_be_one(path: str, planted: Table) -> None:
         env.evaluate([planted.architectures[5]])  # the first ones are known after two, which are one here
 
 
+def test_where_no_greedy_episodes_were_played_at_the_end_of_a_window_none_are_looked_up(
+    planted_table: Make, tmp_path: Path
+) -> None:
+    tables.save(planted_table(windows=6, ages=(1, 4)), tmp_path / "a.npz")
+    env = make(str(tmp_path / "a.npz"), window_steps=1200, windows=2)
+    env.reset(seed=0)
+    env.step([0, 0, 0])
+    with pytest.raises(ValueError, match=r"evaluate: expected .* none was played at a multiple of window_steps=1,200"):
+        env.evaluate([[0, 0, 0]])
+
+
 @pytest.mark.filterwarnings("error")
 def test_with_fresh_a_window_of_the_whole_record_is_a_training_from_one_of_the_search_seeds(
     path: str, planted: Table
@@ -301,6 +312,16 @@ def test_settings_of_the_trainer_are_compared_with_all_that_were_recorded(plante
     for name, near in {"tabel": "table", "leaning_rate": "learning_rate", "windws": "windows"}.items():
         with pytest.raises(ValueError, match=rf"unknown environment keyword .* {name!r}: .* Did you mean {near!r}\?"):
             make(str(tmp_path / "a.npz"), **{name: 3})
+
+
+def test_rewards_are_on_the_scale_of_the_record_unless_another_is_given(planted_table: Make, tmp_path: Path) -> None:
+    table = planted_table(windows=6, random_return=10.0, reference_return=50.0)
+    tables.save(table, tmp_path / "a.npz")
+    env = make(str(tmp_path / "a.npz"))
+    assert (env.problem.random_return, env.problem.reference_return) == (10.0, 50.0)
+    assert env.regret([0, 0, 0]) == pytest.approx(table.regret([0, 0, 0]))
+    env = make(str(tmp_path / "a.npz"), reference_return=90.0)
+    assert (env.problem.random_return, env.problem.reference_return) == (10.0, 90.0)
 
 
 def test_there_are_no_weights_to_take_away(path: str) -> None:
@@ -696,7 +717,7 @@ def test_where_nothing_is_compiled_the_log_says_so_once(
     monkeypatch.setattr(archgym, "__file__", str(tmp_path / "__init__.py"))
     with caplog.at_level(logging.WARNING, logger="archgym"):
         assert table_kernel.library.__wrapped__() is None
-        assert "lives.cpp was not built (there was no C++ compiler" in caplog.text
+        assert "lives.cpp is missing (there was no C++ compiler" in caplog.text
         (tmp_path / "native").mkdir()
         own = next(iter(FOLDER.glob("native/_lives*.so")), None)
         if own is not None:  # as it is after an update that was not installed

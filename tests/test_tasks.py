@@ -121,7 +121,9 @@ def test_an_id_without_limit_gets_one_and_warns_once() -> None:
 @pytest.mark.parametrize("threshold", [None, -100.0])
 def test_an_id_without_a_threshold_above_random_gets_an_arbitrary_one_and_says_so(threshold: float | None) -> None:
     register(max_episode_steps=7, reward_threshold=threshold)
-    with pytest.warns(UserWarning, match="which is arbitrary.*keywords random_return and reference_return") as caught:
+    with pytest.warns(
+        UserWarning, match="which is arbitrary.*keywords random_return and reference_return .--inner"
+    ) as caught:
         task = get_task("Toy-v0")
     assert task.reference_return == task.random_return + max(abs(task.random_return), 1.0)
     assert task.reference_source.startswith("arbitrary")
@@ -178,6 +180,14 @@ def test_a_task_whose_package_is_missing_is_refused_with_a_sentence_and_never_su
         get_task("Walnut-v9")
     for version in (0, 1):
         del gym.registry[f"Walnut-v{version}"]
+
+
+def test_what_a_near_environment_raises_does_not_take_the_place_of_the_refusal() -> None:
+    gym.register("Walnut-v0", needy(RuntimeError("no display")), max_episode_steps=5)
+    with pytest.raises(ValueError, match="unknown task 'Walnut-v9'") as refusal:
+        get_task("Walnut-v9")
+    assert "Walnut-v0" not in str(refusal.value)
+    del gym.registry["Walnut-v0"]
 
 
 def test_neither_continuous_actions_nor_searches_are_suggested() -> None:

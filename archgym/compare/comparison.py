@@ -23,13 +23,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
 from functools import cached_property
 from itertools import count, islice, product
+from math import comb
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from archgym import budget
-from archgym.compare.stats import smallest_p_value
+from archgym.compare.stats import enough_draws, smallest_p_value
 from archgym.evaluators import open_evaluator
 from archgym.files import stem
 from archgym.problem import Problem
@@ -125,8 +126,8 @@ class Comparison:
     def enough_seeds(self, level: float = 0.05) -> int:
         """Count the seeds from which on two arms that never overlap differ at a level, after Holm's correction."""
         arms = len(self.arms) + len(FROM_SCRATCH)
-        enough = (n for n in count(2) if smallest_p_value(n, len(self.tasks)) * arms * (arms - 1) / 2 <= level)
-        return next(enough)
+        pairs, draws = comb(arms, 2), enough_draws(arms)
+        return next(n for n in count(2) if pairs * smallest_p_value(n, len(self.tasks), draws=draws) < level)
 
     def search_args(self, arm: Arm, task: str, seed: int) -> SearchArgs:
         """Give the arguments of one search."""

@@ -1,21 +1,20 @@
 """One self-contained HTML page about a comparison: no scripts, no fonts and no pictures from elsewhere.
 
 Everything on it comes from `compare.json` alone, and the same file gives the same bytes. One function per section, in
-the order of the page; the two scoreboards are in `archgym.compare.board`, what is drawn in `archgym.pages.charts`. It
-is longer than other files since it holds the words that explain the numbers.
+the order of the page; the two scoreboards are in `archgym.compare.board`, what words mean in
+`archgym.compare.page_words`, what is drawn in `archgym.pages.charts`.
 """
 
 import shlex
 from collections.abc import Mapping, Sequence
 from functools import partial
 from html import escape
-from math import comb
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from archgym.compare import page_planted, page_tabular
+from archgym.compare import page_planted, page_tabular, page_words
 from archgym.compare.board import (
     LEVEL,
     TITLES,
@@ -29,6 +28,7 @@ from archgym.compare.board import (
 from archgym.compare.comparison import FIXED, RANDOM
 from archgym.compare.content import is_planted, read
 from archgym.compare.scoreboard import pair_of, verdict
+from archgym.compare.stats import enough_draws, smallest_p_value
 from archgym.pages.charts import Curve, Look, draw_costs, draw_curves, height, looks
 from archgym.pages.page import HALF, SIGNS, WIDE, breakable, count, document, figure, listing, number, save
 
@@ -36,6 +36,7 @@ MOST_NAMED = 5  # agents that the summary names one by one
 TRANSFERS = {
     "shared": "a new architecture inherits the weights that it shares with those before it",
     "matching": "a new architecture inherits the layers whose shape matches, and starts afresh in all others",
+    "restart": "a new architecture inherits no weights, but the replay",
     "net2net": "a new architecture computes what the one before it did, where it is as wide and as deep",
     "distil": "a new architecture inherits the layers whose shape matches, and is taught what the one before it knew",
     "own": "every architecture keeps weights of its own and goes on with them when it comes back",
@@ -88,7 +89,7 @@ def render(content: dict[str, Any]) -> str:
     parts = [f"<h1>{escape(title)}</h1><p>{escape(_summary(content))}</p>", _failures(content["failures"])]
     parts += [_verdicts(content), *(section(content, name, style) for name in TITLES)]
     parts.append(page_tabular.regret(content, style) if "table" in content else _regret(content, style))
-    parts += [_costs(content, style), _reading(content), _again(content["plan"])]
+    parts += [_costs(content, style), page_words.reading(content), _again(content["plan"])]
     return document(title, parts, STYLE)
 
 
@@ -189,11 +190,11 @@ def _power(content: dict[str, Any]) -> str:
     for name, title in TITLES.items():
         board = content["boards"][name]
         most = max(row["searches"] for row in board["statistics"].values())
-        ways = comb(2 * most, most) ** len(content["tasks"])
-        lowest = 2 * len(board["pairs"]) / ways
+        draws = enough_draws(len(board["statistics"]))
+        lowest = len(board["pairs"]) * smallest_p_value(most, len(content["tasks"]), draws=draws)
         if not board["pairs"]:
             blind.append(f"{title}: no test without two searches of two arms.")
-        elif lowest > LEVEL:
+        elif lowest >= LEVEL:
             blind.append(
                 f"{title}: with {most} searches of an arm and {len(board['pairs'])} pairs no p value can fall below "
                 f"{min(1, lowest):.2g}, whatever the scores: only more seeds can decide."
@@ -262,49 +263,6 @@ def _costs(content: dict[str, Any], style: Mapping[str, Look]) -> str:
         (HALF, height(list(costs))),
     )
     return f'<h2>What decisions cost</h2><div class="single">{picture}</div>'
-
-
-def _reading(content: dict[str, Any]) -> str:
-    """What the words mean."""
-    args, drawn = content["plan"]["args"], content["best_of_k"]
-    controls = content["boards"]["recommendation"].get("controls", {})
-    words = {
-        "Search": f"one agent with its {count(args['num_envs'], 'member')}: the unit of every statistic. Members share "
-        "an agent, so they are no independent evidence: they are averaged, and never resampled on their own.",
-        "IQM": "interquartile mean: the mean of what is left of all searches of all tasks without the lowest and the "
-        "highest quarter.",
-        "95 % interval": "percentile bootstrap that draws whole searches with replacement, within each task on its own "
-        "(stratified). With few searches it is too narrow: for the IQM of normal scores it covers the truth in 73 % of "
-        "the cases with 3 searches, 90 % with 5 and 93 % with 10. Bands of mean curves are Student's intervals.",
-        "Probability of improvement": "that a search of one arm scores higher than one of the other; ties count half; "
-        "mean over the tasks. An interval without width, 1.000 to 1.000, says that these scores do not overlap, not "
-        "that others could not.",
-        "p and Holm": "two-sided permutation test of a probability of improvement of ½, exact where there are few "
-        "searches. Each board tests all its pairs; Holm's correction keeps the probability of even one false verdict "
-        f"on a board at most {LEVEL}.",
-        "Common random numbers": "all arms run on the same seeds, and recommendations are trained from scratch on the "
-        "same further seeds: arms that recommend the same architecture for a seed have the same score there. Intervals "
-        "of pairs draw the same seeds on both sides.",
-        RANDOM: "draws every architecture at random; recommends by the rule of all agents that have none of their own.",
-        FIXED: "keeps the default architecture in every window, and recommends it.",
-    }
-    if "best_of_k" in controls:
-        words[controls["best_of_k"]] = (
-            f"no search: {count(drawn, 'random architecture')} (k = {drawn}, as many as a search's inner steps pay "
-            "for), each trained from scratch once, all of them together for just these steps; the best of them is the "
-            "recommendation, and is trained anew like all others."
-        )
-    if "whole_budget" in controls:
-        words[controls["whole_budget"]] = (
-            "no search: the default architecture spends a search's inner steps and those of all trainings from scratch "
-            "of a recommendation on one training; scored is its end, as long as a training from scratch."
-        )
-    if "table" in content:
-        words |= page_tabular.words(content)
-    if is_planted(content):
-        words |= page_planted.words(content)
-    items = "".join(f'<p class="note"><b>{escape(word)}</b>: {escape(text)}</p>' for word, text in words.items())
-    return f"<h2>How to read this</h2>{items}"
 
 
 def _again(plan: dict[str, Any]) -> str:

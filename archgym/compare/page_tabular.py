@@ -35,6 +35,8 @@ def regret(content: dict[str, Any], style: Mapping[str, Look]) -> str:
     )
     parts = ["<h2>Regret</h2>", table(header, rows, names=True), f'<p class="note">{escape(note)}</p>']
     arms = [arm for arm in style if found["curves"].get(arm)]
+    if not arms:
+        return f"{''.join(parts)}<p>Not known: there is no seed that all arms have ended.</p>"
     for place, own in enumerate(found["tasks"]):
         steps, curves = np.array(found["steps"][place], dtype=np.float64), {}
         for arm in arms:

@@ -16,7 +16,14 @@ from rich.text import Text
 
 from archgym.compare.comparison import BEST_OF_K, FIXED, FROM_SCRATCH, RANDOM, WHOLE_BUDGET, Comparison
 from archgym.compare.content import is_planted
-from archgym.compare.stats import holm, improvement_p_value, iqm, probability_of_improvement, stratified_interval
+from archgym.compare.stats import (
+    enough_draws,
+    holm,
+    improvement_p_value,
+    iqm,
+    probability_of_improvement,
+    stratified_interval,
+)
 from archgym.evaluators import open_evaluator
 from archgym.journal import read_rows
 from archgym.problem import Problem
@@ -200,7 +207,7 @@ def _statistics(scores: dict[str, list[list[float | None]]]) -> tuple[dict[str, 
                 "improvement": probability_of_improvement(x, y),
                 "low": low,
                 "high": high,
-                "p": improvement_p_value(x, y),
+                "p": improvement_p_value(x, y, draws=enough_draws(len(table))),
             }
         )
     for pair, adjusted in zip(pairs, holm([pair["p"] for pair in pairs]) if pairs else [], strict=True):
@@ -247,7 +254,7 @@ def print_tables(content: dict[str, Any]) -> None:
         "Holm-corrected over all pairs of the board."
     )
     for failure in content["failures"]:
-        console.print(f"[bold]failed[/bold]: {failure['job']}: {failure['reason']}", markup=True)
+        console.print(f"failed: {failure['job']}: {failure['reason']}", markup=False, highlight=False)
 
 
 def board_table(content: dict[str, Any], board: str, title: str) -> Table:
@@ -261,7 +268,7 @@ def board_table(content: dict[str, Any], board: str, title: str) -> Table:
         pair = pair_of(own["pairs"], name, RANDOM) or {}
         steps, cost = own["steps"][name], content["cost"].get(name, {}).get("decision_ms")
         table.add_row(
-            name,
+            Text(name),
             str(row["searches"]),
             _number(row["iqm"]),
             _interval(row),

@@ -9,15 +9,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table as Grid
+from rich.text import Text
 
 from archgym.compare.bootstrap import Resamples, around, ends, improvement_pairs, iqms, ranks
 from archgym.compare.comparison import BEST_OF_K
+from archgym.compare.stats import enough_draws
 from archgym.compare.tabular import TabularComparison, about_tables, points, scores_on_test_seeds
 from archgym.running import terminal
 from archgym.table_describe.stats import maximum_bias
 
-DRAWS = 2000  # at least; more where the smallest p value could not survive Holm's correction otherwise
-FINEST = 50  # draws per pair of arms: that p value times the pairs is 2 / 50
+DRAWS = 2000  # at least
 STREAM = 104  # key of the resampling below the seed
 DIGITS = 6  # of scores
 Values = NDArray[np.floating[Any]]
@@ -75,8 +76,7 @@ class _Scored:
         # A seed counts if all arms that ended any search have ended that one: arms are compared on the same ones.
         self.kept = [seed for seed in self.seeds if self.alive and all(self._done(name, seed) for name in self.alive)]
         self.judged_arms = [*self.alive, BEST_OF_K] if self.kept else []
-        arms = len(self.names) + 1
-        self.draws = max(DRAWS, FINEST * arms * (arms - 1) // 2)
+        self.draws = enough_draws(len(self.names) + 1, DRAWS)
         self.table_seeds = min(comparison.search_seeds(task) for task in self.tasks)  # never more than test seeds
         self.by_task = {task: self._judge(task) for task in self.tasks}
 
@@ -305,7 +305,7 @@ def print_regrets(content: dict[str, Any]) -> None:
         grid.add_column(column, justify="right", overflow="fold")
     for name, own in sorted(table["final"].items(), key=lambda item: item[1]["rank"]["value"]):
         share = f"{100 * float(np.mean(own['found'])):.0f} %"
-        grid.add_row(name, *(said(one) for one in own["regret"]), share, said(own["rank"], 1))
+        grid.add_row(Text(name), *(said(one) for one in own["regret"]), share, said(own["rank"], 1))
     console.print(grid)
     console.print(bias_said(content), highlight=False)
 

@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 EXACT_RELABELLINGS = 10_000  # a permutation test of at most as many lists them all
+DRAWS = 10_000  # relabellings drawn where there are more
+FINEST = 50  # draws per pair of arms: the smallest p value times the pairs is 1 / 50, or 2 / 50 if it is doubled
 
 
 def iqm(scores: ArrayLike) -> float:
@@ -130,7 +132,7 @@ def performance_profile_interval(
     return _interval(lambda runs: performance_profile(runs, thresholds), (scores,), seed=seed, level=level, draws=draws)
 
 
-def improvement_p_value(x: ArrayLike, y: ArrayLike, *, seed: int = 0, draws: int = 10_000) -> float:
+def improvement_p_value(x: ArrayLike, y: ArrayLike, *, seed: int = 0, draws: int = DRAWS) -> float:
     """Test whether the probability of improvement differs from 1/2, by permuting within tasks which arm a run is of.
 
     The p value is the share of relabellings whose probability of improvement is at least as far from 1/2 as the
@@ -165,7 +167,17 @@ def improvement_p_value(x: ArrayLike, y: ArrayLike, *, seed: int = 0, draws: int
     return (1 + as_far) / (1 + draws)
 
 
-def smallest_p_value(runs: int, tasks: int, *, draws: int = 10_000) -> float:
+def enough_draws(arms: int, least: int = DRAWS) -> int:
+    """Count the draws of a p value with which it could survive Holm's correction over all pairs of so many arms.
+
+    Args:
+        arms: That are compared with each other.
+        least: Draws that are made anyway.
+    """
+    return max(least, FINEST * comb(arms, 2))
+
+
+def smallest_p_value(runs: int, tasks: int, *, draws: int = DRAWS) -> float:
     """Give the p value of two arms whose scores do not overlap: no comparison with so few runs can show more.
 
     Args:
@@ -176,7 +188,7 @@ def smallest_p_value(runs: int, tasks: int, *, draws: int = 10_000) -> float:
     relabellings = comb(2 * runs, runs)
     if tasks == 1 and relabellings <= EXACT_RELABELLINGS:
         return 2 / relabellings
-    return max(1 / (1 + draws), 2.0 * float(relabellings) ** -tasks)
+    return max(1 / (1 + draws), float(2 / relabellings**tasks))
 
 
 def holm(p_values: ArrayLike) -> NDArray[np.float64]:

@@ -229,7 +229,7 @@ def _is_task(id: str) -> bool:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that an id is of the past
             made = gym.make(id)
-    except (gym.error.Error, ImportError):  # a package is missing, or the id is of the past
+    except Exception:  # whatever it is, it is not what was asked for, and must not take the place of the refusal
         return False
     made.close()
     return isinstance(made.action_space, gym.spaces.Discrete)
@@ -258,7 +258,8 @@ def _measured(id: str, limit: int | None, threshold: float | None) -> Task:
     arbitrary = random + max(abs(random), 1.0)
     warnings.warn(
         f"task {id!r} has no reward_threshold above its random return of {random:.6g}: its reference return becomes "
-        f"{arbitrary:.6g}, which is arbitrary. Set the environment's keywords random_return and reference_return.",
+        f"{arbitrary:.6g}, which is arbitrary. Set the environment's keywords random_return and reference_return "
+        "(--inner reference_return=...).",
         stacklevel=3,
     )
     source = "arbitrary: random_return + max(|random_return|, 1)"

@@ -46,7 +46,7 @@ def find_learner(name: str, device: torch.device, family: Family | ModuleType, t
     elif "native" not in had:
         reason = "this trainer has no compiled learner"
     elif library() is None:
-        reason = "it was not built when archgym was installed, for want of a C++ compiler, or by an older archgym"
+        reason = "it was not built when archgym was installed, or cannot be loaded; a line in the log says why"
     if reason and name == "native":
         raise ValueError(f"learner: expected 'torch' or 'auto', got 'native': {reason}.")
     if device.type != "cpu":

@@ -1,4 +1,4 @@
-"""The compiled learners: built at installation where there is a C++ compiler, for the processor at hand.
+"""The compiled learners: built at installation where there is a C++ compiler (GCC 12, Clang or newer).
 
 The library has no state of its own and allocates only what a window needs; Python's arrays stay where they are, and
 calls release the interpreter's lock. One build per vector width lies in the package, and one that also knows the
@@ -32,8 +32,8 @@ def capability() -> str:
 
 @functools.cache
 def library() -> ctypes.CDLL | None:
-    """Load the compiled learners; None, and one line in the log, where they were not built, or from other sources."""
-    lost = "the compiled learner was not built ({}): torch trains instead, several times slower."
+    """Load the compiled learners; None, and one line in the log, where none can be loaded, or from other sources."""
+    lost = "the compiled learner is missing ({}): torch trains instead, several times slower."
     names = (f"_learners_{build}" for build in BUILDS.get(capability(), ("baseline",)))
     return compiled.load(names, "learners_version", VERSION, lost)
 

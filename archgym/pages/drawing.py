@@ -34,6 +34,7 @@ TEXT, SMALL = 8.0, 7.0  # points
 GLYPH = 0.64  # width of a letter, in sizes of the text
 DASHES = (0, (4, 3))
 THOUSANDS = "{x:,.0f}"
+LARGE = 1000  # from which on numbers are written without decimals
 MEASURABLE = 1e-9  # spread of scores below which there is none
 FRAME_INCHES, FRAME_DPI = (9.6, 4.0), 100  # 960 x 400 pixels, both even, as video encoders want
 
@@ -237,6 +238,7 @@ def draw_differences(
     axes: Axes,
     intervals: Mapping[str, tuple[float, float, float]],
     label: str = "difference to the default (normalised area under the curve)",
+    colors: Mapping[str, str] | None = None,
 ) -> None:
     """Draw by how much each arm beats the default: a dot and its interval; one that holds 0 is undecided.
 
@@ -244,10 +246,11 @@ def draw_differences(
         axes: Where.
         intervals: By arm, lower end, difference and upper end.
         label: Of the axis.
+        colors: By arm, as they are elsewhere on the page; None: one after the other.
     """
     tidy(axes, label, "")
     axes.axvline(0, color=CONTROL, linewidth=1, linestyle=DASHES)
-    palette = _colors(intervals)
+    palette = _colors(intervals) if colors is None else colors
     for row, (arm, (low, middle, high)) in enumerate(intervals.items()):
         axes.plot((low, high), (row, row), color=palette[arm], linewidth=2.4, solid_capstyle="round")
         axes.plot(middle, row, "o", color=palette[arm], markersize=6)
@@ -255,6 +258,9 @@ def draw_differences(
     axes.set_ylim(len(intervals) - 0.4, -0.6)
     axes.grid(False)
     axes.margins(x=0.1)
+    axes.xaxis.set_major_locator(MaxNLocator(5))
+    if max(abs(end) for ends in intervals.values() for end in ends) >= LARGE:
+        axes.xaxis.set_major_formatter(THOUSANDS)
 
 
 def _colors(arms: Mapping[str, Any] | Sequence[str]) -> dict[str, str]:

@@ -5,7 +5,8 @@ And the checks of their own settings that several agents make.
 
 import math
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from types import ModuleType
 from typing import Any, Protocol
 
@@ -54,6 +55,22 @@ def incumbents(histories: Sequence[Sequence[WindowResult]], count: int) -> list[
     actions = np.array([[result.action for result in window] for window in windows])
     rewards = np.array([[result.reward for result in window] for window in windows])
     return [np.array(vector, dtype=np.int64) for vector in ranking(actions, rewards)[:count]]
+
+
+@contextmanager
+def own_code() -> Iterator[None]:
+    """Let a ValueError of an agent's own code end with a traceback.
+
+    On the command line a ValueError says that something was asked for wrongly, and ends as one sentence; whoever writes
+    an agent needs to know where it failed.
+
+    Raises:
+        RuntimeError: From every ValueError.
+    """
+    try:
+        yield
+    except ValueError as error:
+        raise RuntimeError(f"the agent's own code failed: {error}") from error
 
 
 def agent_rng(args: SearchArgs) -> np.random.Generator:

@@ -1,14 +1,14 @@
 """The arguments of a search: as a dataclass, as flags, as JSON; and what nothing else would refuse of them."""
 
-import importlib.util
 import json
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
+from gymnasium.envs.registration import EnvSpec
 
-from archgym.lookup import unknown
+from archgym.lookup import imported, unknown
 from archgym.settings import INHERITED, Settings
 
 RECOMMENDATIONS = 3
@@ -21,7 +21,7 @@ class SearchArgs:
     """What every search has; agents add their own arguments below these."""
 
     env_id: str = "ArchSearch-DQN-v0"
-    """The environment."""
+    """The environment: see `archgym list`, or module:id of your own, whose keywords the flags go before."""
     task: str = "CartPole-v1"
     """The inner problem: see `archgym list`, or any Gymnasium id."""
     space: str = "mlp"
@@ -35,7 +35,7 @@ class SearchArgs:
     num_envs: int = 1
     """Lifetimes side by side, K."""
     transfer: str | None = None
-    """What an architecture inherits at a switch: shared, matching, net2net, distil, own or fresh; None: as the
+    """What an architecture inherits at a switch: shared, matching, restart, net2net, distil, own or fresh; None: as the
     environment says, shared where networks are trained and own on a table."""
     distil_steps: int | None = None
     """Gradient steps of distil at a switch; None: 400."""
@@ -99,7 +99,7 @@ class SearchArgs:
     @property
     def transfer_rule(self) -> str:
         """What an architecture inherits, by the environment's id where no flag says it."""
-        return self.transfer or str(gym.spec(self.env_id).kwargs.get("transfer", Settings.transfer))
+        return self.transfer or str(keywords_of(self.env_id).get("transfer", Settings.transfer))
 
     @property
     def proxy(self) -> str | None:
@@ -111,7 +111,7 @@ class SearchArgs:
 
     def settings(self) -> Settings:
         """Give the settings of the environment, its trainer included."""
-        return Settings.from_keywords({**gym.spec(self.env_id).kwargs, **self.environment()})
+        return Settings.from_keywords({**keywords_of(self.env_id), **self.environment()})
 
 
 def check_arguments(args: SearchArgs) -> None:
@@ -123,12 +123,16 @@ def check_arguments(args: SearchArgs) -> None:
     if args.recommendations < 1:
         raise ValueError(f"--recommendations: expected a positive number, got {args.recommendations}.")
     module, _, name = args.env_id.rpartition(":")
-    if module and importlib.util.find_spec(module.split(".")[0]) is None:
-        raise ValueError(f"unknown environment {args.env_id!r}: there is no module {module!r} to import.")
     known = [name for name in gym.registry if name.startswith("ArchSearch-")]
+    spec = registered(args.env_id)
     if module in ("", "archgym") and name not in known:
         raise unknown("environment", args.env_id, known)
-    if args.table and args.transfer is None and not _keywords(args.env_id).get("table"):
+    if spec is None or spec.vector_entry_point is None:
+        raise ValueError(
+            f"--env-id: expected an id that {module!r} registers with a vector_entry_point (such as "
+            f"archgym.envs.vector:ArchSearchVectorEnv), got {args.env_id!r}."
+        )
+    if args.table and args.transfer is None and not spec.kwargs.get("table"):
         ending = SEQUENTIAL if args.env_id.endswith(SEQUENTIAL) else "-v0"
         near = args.env_id.removesuffix(ending) + TABULAR + ending
         hint = f" (--env-id {near})" if near in gym.registry else ""
@@ -140,13 +144,25 @@ def check_arguments(args: SearchArgs) -> None:
 
 def trains(args: SearchArgs) -> bool:
     """Tell whether a search trains networks, as far as its arguments say."""
-    own = _keywords(args.env_id)
+    own = keywords_of(args.env_id)
     return not args.table and not own.get("table") and own.get("trainer") != "synthetic"
 
 
-def _keywords(env_id: str) -> dict[str, Any]:
-    """Give the keyword arguments that an environment's id brings along."""
-    spec = gym.registry.get(env_id.rpartition(":")[2])
+def registered(env_id: str) -> EnvSpec | None:
+    """Look an environment up; `module:id` imports the module first, which `gymnasium.make` does but `spec` does not.
+
+    Raises:
+        ValueError: If there is no such module.
+    """
+    module, _, name = env_id.rpartition(":")
+    if module:
+        imported(module, "environment", env_id)
+    return gym.registry.get(name)
+
+
+def keywords_of(env_id: str) -> dict[str, Any]:
+    """Give the keyword arguments that an environment's id brings along; none if there is no such id."""
+    spec = registered(env_id)
     return spec.kwargs if spec else {}
 
 

@@ -5,18 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-import gymnasium as gym
-
 from archgym.running import launch
 from archgym.running.agent import load_agent
-from archgym.running.arguments import SearchArgs, check_arguments
+from archgym.running.arguments import SearchArgs, check_arguments, keywords_of
 
 
 @dataclass(frozen=True)
 class Args(SearchArgs):
-    """What is compared, on what; the settings of all arms. On recorded tables other defaults hold: give the id as well.
+    """What is compared, on what; the settings of all arms.
 
-    (`--env-id ArchSearch-DQN-Tabular-v0 --help`.)
+    On recorded tables other defaults hold: `--env-id ArchSearch-DQN-Tabular-v0 --help` shows them.
     """
 
     task: str = "CartPole-v1"
@@ -44,7 +42,7 @@ class Args(SearchArgs):
             ValueError: If there is no such environment.
         """
         check_arguments(self)
-        return bool(self.table or gym.spec(self.env_id).kwargs.get("table"))
+        return bool(self.table or keywords_of(self.env_id).get("table"))
 
 
 @dataclass(frozen=True)

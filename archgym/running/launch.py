@@ -43,11 +43,16 @@ def main(
 
             torch.set_num_threads(1)  # more threads make small networks ten times slower on a busy machine
         if args.retrain is None:
-            print_files(search.run(agent_class, args, name))
+            print_files(search.run(agent_class, args, name, begun=print_folder))
             return
         protocol.check(args)
         with protocol.Control(args, name) as control:
-            folder = search.run(agent_class, args, name, begun=control.start)
+
+            def begun(folder: Path) -> None:
+                print_folder(folder)
+                control.start(folder)
+
+            folder = search.run(agent_class, args, name, begun=begun)
             protocol.run(folder, args, name, control)
         print_files(folder)
 
@@ -100,6 +105,11 @@ def _wrong_value(args_class: type[Any], words: list[str], said: str) -> str:
     following = split[places[-1] + 1 :] if places else []
     got = repr(following[0]) if following and not following[0].startswith("--") else "nothing"
     return f"--{name.replace('_', '-')}: expected {kinds[name]}, got {got}."
+
+
+def print_folder(folder: Path) -> None:
+    """Say where a search lies while it runs: whoever ends it has to name the folder to go on."""
+    print(f"Run folder: {folder} (interrupted, the same command goes on with --out {folder} --resume)", flush=True)
 
 
 def print_files(folder: Path) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from archgym.running.arguments import SearchArgs
-from archgym.settings import SEPARATE
+from archgym.settings import WEIGHTLESS
 
 Key = tuple[int, ...]  # an architecture
 
@@ -29,7 +29,7 @@ def check(args: SearchArgs, what: str) -> None:
     Raises:
         ValueError: If architectures share no weights, or rewards count more than returns.
     """
-    if args.transfer_rule in SEPARATE:
+    if args.transfer_rule in WEIGHTLESS:
         raise ValueError(f"transfer: expected one that shares weights beside {what}, got {args.transfer_rule!r}.")
     if args.cost_weight:
         raise ValueError(

@@ -11,7 +11,7 @@ from archgym import budget
 from archgym.files import write_json
 from archgym.journal import read_rows
 from archgym.problem import Problem
-from archgym.running.agent import Agent, incumbents
+from archgym.running.agent import Agent, incumbents, own_code
 from archgym.search_space import SearchSpace
 from archgym.stats import switch_rates
 from archgym.window import WindowResult
@@ -24,7 +24,8 @@ def finish(envs: Any, agent: Agent, folder: Path, count: int, page: bool) -> Non
     space: SearchSpace = envs.unwrapped.search_space
     histories = envs.unwrapped.histories
     incumbent = incumbents(histories, 1)[0]
-    chosen = agent.recommend(count) if hasattr(agent, "recommend") else incumbents(histories, count)
+    with own_code():
+        chosen = agent.recommend(count) if hasattr(agent, "recommend") else incumbents(histories, count)
     chosen = [space.canonical(architecture) for architecture in chosen]
     scores = envs.unwrapped.evaluate_rest(np.tile(incumbent, (envs.num_envs, 1)))
     if envs.unwrapped.trains:  # the weights of the member that does best are exported

@@ -54,8 +54,9 @@ class Progress:
         self.bars.update(self.task, completed=done, text=text)
         if self.due(done):
             if not self.console.is_terminal:
-                spent = time.monotonic() - self.begun
-                rest = f", {left(spent / done * (self.total - done))}" if self.guess and 0 < done < self.total else ""
+                spent, rest = time.monotonic() - self.begun, ""
+                if self.guess and 0 < done < self.total and spent >= LINE_SECONDS:  # until then most was start-up
+                    rest = f", {left(spent / done * (self.total - done))}"
                 print(f"{self.title}: {done:.4g}/{self.total}  {text}{rest}", flush=True)
             self.printed, self.shown = time.monotonic(), done
 

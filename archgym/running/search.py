@@ -17,7 +17,7 @@ from archgym.files import read_json, write_json
 from archgym.problem import Problem
 from archgym.provenance import versions
 from archgym.running import agent_state, claim
-from archgym.running.agent import Agent, check_view, incumbents
+from archgym.running.agent import Agent, check_view, incumbents, own_code
 from archgym.running.arguments import SearchArgs, as_json, check_arguments, flags
 from archgym.running.outcome import finish
 from archgym.search_space import SearchSpace
@@ -127,7 +127,8 @@ def act(envs: Any, agent: Agent, args: SearchArgs, name: str, folder: Path) -> N
     begin, steps, done = time.monotonic(), 0, 0
     seconds: list[float] = []
     space: SearchSpace = envs.unwrapped.search_space
-    total, looks_up = args.windows * envs.num_envs, bool(envs.unwrapped.problem.settings.table)
+    total, trains = args.windows * envs.num_envs, envs.unwrapped.trains
+    found = "looked up" if envs.unwrapped.problem.settings.table else "scored"
     with Progress(f"{name} on {args.task}", total) as progress, EventWriter(folder) as writer:
         for rewards, infos, scalars in windows(envs, agent, args.seed):
             steps, done = steps + int(infos["env_steps"].sum()), done + envs.num_envs
@@ -137,8 +138,8 @@ def act(envs: Any, agent: Agent, args: SearchArgs, name: str, folder: Path) -> N
             if progress.due(done):
                 label = space.label(incumbents(envs.unwrapped.histories, 1)[0])
                 median = np.median(infos["raw_return"])
-                pace = f"{done / max(1e-9, time.monotonic() - begin):,.0f} windows/s looked up, nothing trained"
-                pace = pace if looks_up else f"{speed:,.0f} steps/s"
+                pace = f"{done / max(1e-9, time.monotonic() - begin):,.0f} windows/s {found}, nothing trained"
+                pace = f"{speed:,.0f} steps/s" if trains else pace
                 progress.update(done, f"return {median:.1f} (median), incumbent {label}, {pace}")
     write_json(folder / "agent_seconds.json", {"by_window": seconds})
 
@@ -156,16 +157,22 @@ def windows(
     Yields:
         Rewards (K,), infos and the agent's scalars, whenever the members have trained a window; among the scalars the
         seconds that the agent took for it.
+
+    Raises:
+        RuntimeError: From a ValueError of the agent's own.
     """
     observations, _ = envs.reset(seed=seed)
     over, seconds = False, 0.0
     while not over:
         clock = time.perf_counter()
-        actions = agent.act(observations)
+        with own_code():
+            actions = agent.act(observations)
         seconds += time.perf_counter() - clock
         observations, rewards, terminations, _, infos = envs.step(actions)
         clock = time.perf_counter()
-        scalars, over = agent.learn(rewards, infos), bool(terminations.all())
+        with own_code():
+            scalars = agent.learn(rewards, infos)
+        over = bool(terminations.all())
         seconds += time.perf_counter() - clock
         if "env_steps" in infos:
             yield rewards, infos, {**(scalars or {}), AGENT_SECONDS: seconds}

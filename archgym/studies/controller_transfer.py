@@ -25,7 +25,7 @@ from archgym.stats import switch_rates
 from archgym.study import stats, study
 from archgym.study.arm import Arm, make_arm
 from archgym.study.figures import mean_lines, value_row
-from archgym.study.page import interval
+from archgym.study.page import SWITCHING, interval
 
 SOURCE, NEW, CONTINUED, RANDOM, NETWORK = "source", "new", "continued", "random-search", "source-network"
 ARMS = (CONTINUED, NEW, RANDOM, NETWORK)  # on the second task
@@ -281,8 +281,7 @@ class Study(study.Study):
         note = (
             f"Means over {count} repeats with Student's 95 % intervals; normalised returns (random policy 0, reference "
             "1), means of all members; at the end: in the last fifth of the windows. Regret, where the best network is "
-            "known: distance of the recommended one to it. Switches: share of the windows whose network differs from "
-            "the one before; oscillates: share of those that return to the network before the last (A, B, A)."
+            f"known: distance of the recommended one to it. {SWITCHING}"
         )
         header = ["arm", *names.values(), *RATES]
         return {"title": f"On {self.args.task}", "header": header, "rows": rows, "note": note}

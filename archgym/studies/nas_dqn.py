@@ -16,7 +16,7 @@ import numpy as np
 from archgym.study import nas_dqn_runs, stats
 from archgym.study.figures import mean_lines, value_row
 from archgym.study.nas_dqn_runs import BESIDE, BEST, LOSSLESS, LSTM, MEDIAN, PAPER, RANDOM, RESET, RULES, SIZES, Runs
-from archgym.study.page import interval
+from archgym.study.page import SWITCHING, interval
 
 Args = nas_dqn_runs.Args
 HINDSIGHT_SAYS = (
@@ -127,22 +127,22 @@ class Study(Runs):
         level = self.levels[-1]
 
         def rows(arm: str) -> list[dict[str, Any]]:
-            values = self.measures[arm]["overhead"]
+            values = 100 * self.measures[arm]["overhead"]
             found = stats.paired(values, np.zeros(len(values)), level)
             name = f"{100 * NEGLIGIBLE:g} % of the wall-clock"
-            return [stats.compared(arm, name, found, higher=False, than=NEGLIGIBLE)]
+            return [stats.compared(arm, name, found, higher=False, than=100 * NEGLIGIBLE)]
 
         said = {arm: rows(arm)[0] for arm in controllers[1:]}
-        others = "; ".join(f"{arm}: {stats.answer([row])}, {interval(row, 4)}" for arm, row in said.items())
+        others = "; ".join(f"{arm}: {stats.answer([row])}, {interval(row)}" for arm, row in said.items())
         lost = ", ".join(
             f"{arm} {interval(stats.mean(self.measures[arm]['lost']), 2)}"
             for arm in (controllers[0], RANDOM, LOSSLESS, SIZES[1])
         )
         return {
             "claim": "The controller's overhead is negligible",
-            "measured": "The share of the wall-clock that decisions, learning from them and exchanging networks take, "
-            f"less that of {SIZES[1]} on the same seed, which decides and exchanges nothing. Negligible is less than "
-            f"{100 * NEGLIGIBLE:g} %: yes, if the interval is below that; no, if it is above.",
+            "measured": "The share of the wall-clock, in percent, that decisions, learning from them and exchanging "
+            f"networks take, less that of {SIZES[1]} on the same seed, which decides and exchanges nothing. Negligible "
+            f"is less than {100 * NEGLIGIBLE:g} %: yes, if the interval is below that; no, if it is above.",
             "answer": stats.answer(rows(controllers[0])),
             "level": level,
             "rows": rows(controllers[0]),
@@ -224,8 +224,8 @@ class Study(Runs):
             return []
         return [
             f"A lifetime has {windows} windows and there are {size} architectures: fewer decisions than choices, so "
-            "most scores that a controller keeps are of one window or none. It has next to no chance to be better than "
-            "random switching, and that it was not found to be says little about longer lifetimes."
+            "most scores that a controller keeps are of one window or none. Where one was not found to be better than "
+            "random switching, that says little about longer lifetimes."
         ]
 
     def method(self) -> list[str]:
@@ -281,8 +281,7 @@ class Study(Runs):
             f"policy 0, reference 1. Threshold: {self.args.threshold:g} in two successive windows; reached: by how "
             "many, the others count with all of their steps. Late spread: standard deviation over the windows of the "
             "second half, around a straight line. Worst drop: largest fall of the return at a switch, of as many as "
-            "there are. Switches: share of the windows whose network differs from the one before; oscillates: share of "
-            "those that return to the network before the last (A, B, A)."
+            f"there are. {SWITCHING}"
         )
         costs_note = (
             "Decision: what the agent takes to choose and to learn, per window and as a share of the wall-clock. "

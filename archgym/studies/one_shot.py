@@ -5,7 +5,8 @@ architectures drawn at random, and than a network that people have made, and doe
 probability, or the return with shared weights) rank architectures as training from scratch does?
 
 Half of the seeds of the true scores choose among the K and the others say what the chosen one is worth, and then the
-other way round. What is run and estimated is in `archgym.study.one_shot_runs`; here are the answers and the page.
+other way round. What is run and estimated is in `archgym.study.one_shot_runs` and
+`archgym.study.one_shot_estimates`; here are the answers and the page.
 """
 
 from typing import Any
@@ -16,7 +17,8 @@ from archgym import papers
 from archgym.compare.stats import probability_of_improvement
 from archgym.problem import Problem
 from archgym.study import one_shot_runs, shortlist, stats
-from archgym.study.one_shot_runs import ASKED, BY_HAND, DEFAULT, RANDOM, Runs
+from archgym.study.one_shot_estimates import Estimates
+from archgym.study.one_shot_runs import ASKED, BY_HAND, DEFAULT, RANDOM
 from archgym.study.page import interval
 from archgym.table_describe.stats import random_regret
 
@@ -27,7 +29,7 @@ SIMULATED = (  # see `archgym.study.shortlist`
 )
 
 
-class Study(Runs):
+class Study(Estimates):
     """See the module."""
 
     def answers(self) -> list[dict[str, Any]]:

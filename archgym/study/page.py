@@ -15,10 +15,13 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from archgym.pages.charts import Curve, Look, draw_curves, draw_intervals, height, looks
-from archgym.pages.drawing import draw_differences
+from archgym.pages.drawing import LARGE, MUTED, draw_differences
 from archgym.pages.page import HALF, SIGNS, WIDE, breakable, document, figure, listing, save, table
 
-LARGE = 1000  # from which on numbers are written without decimals
+SWITCHING = (
+    "Switches: share of the windows whose network differs from the one before; oscillates: share of the windows that "
+    "go back to the network before the last (A, B, A)."
+)
 WORDS = {"yes": "✓ yes", "no": "✗ no", "undecided": "○ undecided"}
 NEEDED = {
     "study": str,
@@ -157,7 +160,8 @@ def _figure(own: Mapping[str, Any], style: Mapping[str, Look]) -> str:
         singles = {name: row[3] for name, row in rows.items()}
         draw = partial(draw_intervals, rows=ends, style=style, label=own["label"], searches=singles)
     else:
-        draw = partial(draw_differences, intervals=ends, label=own["label"])
+        colors = {name: style[name].color if name in style else MUTED for name in rows}  # not all are arms
+        draw = partial(draw_differences, intervals=ends, label=own["label"], colors=colors)
     return figure(own["title"], own["caption"], draw, (HALF, height(list(rows))))
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from archgym.table_describe.stats import MOST_SEEDS
 
 KINDS = {"area": "area under the curve", "last_fifth": "last fifth", "greedy": "greedy"}
+CHANCE = 0.025  # that a 95 % interval of nothing lies above 0
 WORDS = {
     "area": "the area under the curve",
     "last_fifth": "the last fifth",
@@ -154,8 +155,10 @@ def remarks(content: dict[str, Any]) -> list[str]:
     found = [
         f"Still rising at the end: {end['rising']} of {content['architectures']} architectures; falling: "
         f"{end['falling']}. That is, Student's 95 % interval, over {content['seeds']} seeds, of the normalised return "
-        f"in the last fifth less that in the fifth before ({end['steps']:,} steps each) lies above (below) 0. Such a "
-        f"test of one architecture misses small rises: {end['positive']} "
+        f"in the last fifth less that in the fifth before ({end['steps']:,} steps each) lies above (below) 0. If none "
+        f"rose or fell, about {CHANCE * content['architectures']:.1f} would be counted as rising all the same, and as "
+        "many as falling, for these tests are not corrected for their number. A test of one architecture misses small "
+        f"rises: {end['positive']} "
         f"({100 * end['positive'] / content['architectures']:.0f} %) have a mean difference above 0, where chance "
         f"would give about half (on the same seeds, so that they rise and fall together), and the mean over all is "
         f"{said(end['rise'], 3)}. {end['reached']} have a mean of {end['level']} or more in the last fifth (the "

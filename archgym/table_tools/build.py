@@ -77,6 +77,12 @@ class Build:
         for name in inner:
             if name in {item.name for item in fields(self)} | SETTLED:
                 raise ValueError(f"--inner: expected settings of the training without a flag of their own, got {name}.")
+        if self.supernet_windows is not None and not self.supernet_seeds:
+            raise ValueError(
+                f"--supernet-windows: expected none without --supernet-seeds, got {self.supernet_windows}: no supernet "
+                "is trained."
+            )
+        supernet_windows = 4 * self.windows if self.supernet_windows is None else self.supernet_windows
         keywords = {name: getattr(self, name) for name in names} | needs(self.trainer) | inner
         steps = Problem(settings_of(keywords)).window_steps
         settings = settings_of(keywords | {"window_steps": steps})
@@ -88,7 +94,7 @@ class Build:
             episodes=self.episodes,
             sample=self.sample,
             supernet_seeds=self.supernet_seeds,
-            supernet_windows=self.supernet_windows or 4 * self.windows if self.supernet_seeds else 0,
+            supernet_windows=supernet_windows if self.supernet_seeds else 0,
             seed=self.seed,
             command=command,
         )

@@ -14,10 +14,14 @@ from archgym import table as tables
 from archgym import table_card
 from archgym.running.launch import parse
 from archgym.table import Table
+from archgym.table_card import HALF
 from archgym.table_file import COLUMNS
 
 FORMATS = (".parquet", ".csv")
 Columns = dict[str, list[Any]]
+# Columns beside those of the choices, which must be called otherwise.
+OWN = {"architecture", "parameters", "flops", "seed", "side", "lifetime", "window", "normalised_return", "evaluation"}
+OWN |= set(COLUMNS)
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,7 @@ def check_format(out: Path) -> None:
 
 
 def export(table: Table, out: Path) -> list[Path]:
-    """Write a table.
+    """Write a table: each file wholly or not at all.
 
     Args:
         table: What is written.
@@ -62,15 +66,29 @@ def export(table: Table, out: Path) -> list[Path]:
         What was written.
 
     Raises:
-        ValueError: If the format is another, or pyarrow is missing.
+        ValueError: If the format is another, pyarrow is missing, or a choice is called like one of the columns.
+        OSError: If the disk is full; a file that was there stays as it is.
     """
     check_format(out)
+    if taken := sorted({choice.name for choice in table.space.choices} & OWN):
+        raise ValueError(
+            f"table export: expected choices that are not called like columns of their own, got {', '.join(taken)}."
+        )
     out.parent.mkdir(parents=True, exist_ok=True)
     contents = {out: windows_of(table)}
     if table.supernet is not None:
         contents[out.with_name(f"{out.stem}-supernet{out.suffix}")] = supernets_of(table)
     for path, columns in contents.items():
-        (_write_parquet if out.suffix == ".parquet" else _write_csv)(path, columns, table.card.text())
+        half = path.with_name(f"{path.name}{HALF}")
+        try:
+            if out.suffix == ".parquet":
+                _write_parquet(half, columns, table.card.text())
+            else:
+                _write_csv(half, columns)
+            half.replace(path)
+        except OSError:
+            half.unlink(missing_ok=True)
+            raise
     return list(contents)
 
 
@@ -85,7 +103,7 @@ def windows_of(table: Table) -> Columns:
     rows, seeds, windows = (axis.ravel() for axis in np.indices(shape))
     sides = np.where(np.arange(shape[1]) < card.search_seeds, "search", "test")
     evaluations = np.full(shape, np.nan)
-    evaluations[:, :, np.array(card.ages) - 1] = table.evaluations
+    evaluations[:, :, np.array(card.ages, dtype=np.int64) - 1] = table.evaluations
     return {
         **_architectures(table, rows),
         "seed": seeds.tolist(),
@@ -126,7 +144,7 @@ def _architectures(table: Table, rows: NDArray[np.intp]) -> Columns:
     }
 
 
-def _write_csv(path: Path, columns: Columns, card: str) -> None:
+def _write_csv(path: Path, columns: Columns) -> None:
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(columns)
