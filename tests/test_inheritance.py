@@ -423,7 +423,7 @@ def test_other_seeds_and_other_windows_renew_with_other_numbers() -> None:
 def test_a_run_that_never_switches_is_the_same_under_every_option(trainer: str, learner: str) -> None:
     """But for `fresh`, which begins anew in every window all the same."""
     expected = run(population("own", trainer=trainer, learner=learner), [A, A])
-    for transfer in ["shared", *(transfer for transfer, other in PAIRS if other == trainer)]:
+    for transfer in (transfer for transfer, other in PAIRS if other == trainer):
         for name, settings in {"plain": {}, **OPTIONS}.items():
             if replays(trainer, transfer, settings):
                 made = population(transfer, trainer=trainer, learner=learner, **settings)
