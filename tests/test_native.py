@@ -463,6 +463,14 @@ def test_a_build_for_another_machine_is_left_aside(
     assert native.library() is not None
 
 
+def test_learners_that_no_memory_is_given_for_are_refused_and_the_process_lives_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(dqn_native, "DRAWS", 0)  # or NumPy would be refused its memory before
+    with pytest.raises(MemoryError, match="expected networks and a batch_size that fit into memory"):
+        play_dqn("native", MLP((16,), "relu"), batch_size=10**13, slots=0)
+
+
 def test_a_learner_that_is_not_there_is_refused() -> None:
     with pytest.raises(ValueError, match="unknown learner 'nativ'"):
         gym.make("ArchSearch-DQN-v0", learner="nativ")

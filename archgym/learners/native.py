@@ -99,6 +99,9 @@ class Native:
         settings: What `new` is given: a structure,
         members: an array of structures, which the library copies,
         count: and its length.
+
+    Raises:
+        MemoryError: If they are too large.
     """
 
     def __init__(
@@ -121,6 +124,8 @@ class Native:
             self._functions[function] = getattr(loaded, f"{prefix}_{function}")
             self._functions[function].restype, self._functions[function].argtypes = None, [pointer, *arguments]
         self._handle = new(ctypes.byref(settings), members, count)
+        if self._handle is None:
+            raise MemoryError("the compiled learners: expected networks and a batch_size that fit into memory.")
 
     def __call__(self, function: str, *arguments: int) -> None:
         """Call a function of the library on the learners."""

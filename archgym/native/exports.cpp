@@ -1,4 +1,6 @@
 // What Python calls through ctypes: in single precision, with products rounded to bfloat16, and, for tests, in double.
+#include <exception>
+
 #include "dqn.h"
 #include "pqn.h"
 
@@ -10,7 +12,11 @@ using namespace archgym;
     extern "C" __attribute__((visibility("default"))) LEARNERS* NAME##_new(                                  \
         const SETTINGS* settings, const MEMBER* members, int64_t count                                       \
     ) {                                                                                                      \
-        return new LEARNERS(*settings, members, count);                                                      \
+        try {                                                                                                \
+            return new LEARNERS(*settings, members, count);                                                  \
+        } catch (const std::exception&) { /* no memory; Python raises it */                                  \
+            return nullptr;                                                                                  \
+        }                                                                                                    \
     }                                                                                                        \
     EXPORT NAME##_free(LEARNERS* learners) { delete learners; }                                              \
     EXPORT NAME##_finish(LEARNERS* learners, int64_t* updates, double* loss, double* value) {                \

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <memory>
+#include <new>
 #include <vector>
 
 #include "gemm.h"
@@ -22,8 +23,10 @@ class Buffer {
   public:
     explicit Buffer(long size = 0) {
         const size_t bytes = (size * sizeof(T) + 63) / 64 * 64;
-        if (size) data.reset(static_cast<T*>(std::aligned_alloc(64, bytes)));
-        if (size) std::memset(data.get(), 0, bytes);
+        if (!size) return;
+        data.reset(static_cast<T*>(std::aligned_alloc(64, bytes)));
+        if (!data) throw std::bad_alloc();
+        std::memset(data.get(), 0, bytes);
     }
     operator T*() const { return data.get(); }
 

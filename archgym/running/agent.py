@@ -4,6 +4,7 @@ And the checks of their own settings that several agents make.
 """
 
 import math
+import traceback
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -59,17 +60,21 @@ def incumbents(histories: Sequence[Sequence[WindowResult]], count: int) -> list[
 
 @contextmanager
 def own_code() -> Iterator[None]:
-    """Let a ValueError of an agent's own code end with a traceback.
+    """Let a ValueError of an agent's own code, or of what it uses, end with a traceback.
 
     On the command line a ValueError says that something was asked for wrongly, and ends as one sentence; whoever writes
-    an agent needs to know where it failed.
+    an agent needs to know where it failed. What the environment refuses to do for the agent is such a sentence.
 
     Raises:
-        RuntimeError: From every ValueError.
+        RuntimeError: From every other ValueError.
     """
     try:
         yield
     except ValueError as error:
+        frame, _ = list(traceback.walk_tb(error.__traceback__))[-1]
+        raised_by = f"{frame.f_globals['__name__']}."
+        if raised_by.startswith("archgym.") and not raised_by.startswith("archgym.agents."):
+            raise
         raise RuntimeError(f"the agent's own code failed: {error}") from error
 
 
