@@ -175,7 +175,7 @@ def remarks(content: dict[str, Any]) -> list[str]:
     if content["shared"] and content["shared"]["same_seed"]:
         same = content["shared"]["same_seed"]
         found.append(
-            "Supernets begin with the seeds of some of the curves, so they share initial weights with these. Tau with "
+            "Supernets begin with the seeds of some of the curves, whose inner environments they meet. Tau with "
             f"the area on the supernet's own seed is {same['own']:.2f}, on a single other one {same['others']:.2f}: a "
             f"difference of {said(same['difference'])}. Intervals draw both sides as if they were independent."
         )

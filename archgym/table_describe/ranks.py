@@ -140,7 +140,7 @@ class Ranks:
         return content
 
     def _same_seed(self) -> dict[str, Any] | None:
-        """Tell whether a supernet ranks curves of its own seed, which share its initial weights, better than others.
+        """Tell whether a supernet ranks curves of its own seed, whose inner environments it meets, better than others.
 
         Returns:
             Kendall's tau with areas, mean over supernets and ages: `own`, `others`, and the difference with Student's
