@@ -135,7 +135,7 @@ def test_the_networks_of_the_paper_train_on_atari(trainer: str, precision: str) 
     assert problem.task.episode_limit == 2_100
     made = Population(problem, 1)
     made.reset([1])
-    store = made.transfer.begin(made.lifetimes[0], problem.space.network_of(problem.space.default_architecture))
+    store = made.transfer.begin(made.lifetimes[0], problem.space.label(problem.space.parse("nature-cnn")))
     (result,) = made.train_window(problem.space.parse("nature-cnn")[None])
     assert result.gradient_steps == 4
     assert result.parameters == 4_045_476 + (trainer == "pqn") * 2 * (32 + 64 + 64 + 512)  # gains and biases of norms

@@ -583,7 +583,7 @@ def test_convolutional_networks_train_and_all_their_layers_move(space: str, prec
     made.reset([1])
     architecture = made.problem.space.default_architecture
     network = made.problem.space.network_of(architecture)
-    store = made.transfer.begin(made.lifetimes[0], network)
+    store = made.transfer.begin(made.lifetimes[0], made.problem.space.label(architecture))
     before = check_out([store.supernet], network, [False]).views("weight")
     (result,) = made.train_window(architecture[None])
     assert result.gradient_steps > 0

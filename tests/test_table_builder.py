@@ -360,7 +360,8 @@ def test_supernets_train_drawn_architectures_and_all_are_scored_after_each_fifth
     assert scored.supernet is not None
     assert scored.supernet.shape == (2, 5, 3)
     assert (scored.supernet > 0).all()
-    assert len(np.unique(scored.supernet)) > 10
+    for axis, what in enumerate(["seeds", "ages", "architectures"]):
+        assert np.ptp(scored.supernet, axis=axis).any(), f"all {what} have the same scores"
 
 
 def test_supernets_do_not_depend_on_the_batch_and_more_begin_with_fewer(scored: Table, tmp_path: Path) -> None:
