@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from archgym.compare.stats import iqm, stratified_interval
 from archgym.speed import learners
+from benchmarks.bench_window import MANY
 from benchmarks.environment import DQN, make
 from benchmarks.machine import describe
 
@@ -28,9 +29,10 @@ PQN = "ArchSearch-PQN-v0"
 WAYS: Mapping[str, Mapping[str, Any]] = {"reference": {"learner": "reference"}, **learners()}
 if "native" in WAYS:
     WAYS = {**WAYS, "native, bfloat16": {"learner": "native", "precision": "bfloat16"}}
-    WAYS = {**WAYS, "native, 10 environments": {"learner": "native", "envs_per_member": 10}}
+    for envs in MANY:
+        WAYS = {**WAYS, f"native, {envs} environments": {"learner": "native", "envs_per_member": envs}}
 # Windows and their steps: where most members have learned what they can (README.md, "Does the inner DQN learn?"). A
-# window holds an episode of full length in each of 10 inner environments.
+# window holds an episode of full length in each of 10 inner environments; with 40 it takes windows four times as long.
 TASKS: Mapping[str, tuple[int, int]] = {
     "CartPole-v1": (16, 6_240),
     "Acrobot-v1": (12, 5_000),
@@ -48,6 +50,8 @@ class Args:
     """Which trainers."""
     share: float = 1.0
     """Share of each task's windows."""
+    longer: int = 1
+    """How many times as long windows are; there are fewer of them then."""
     seed: int = 1
     """Of the first member."""
     ways: tuple[str, ...] = tuple(WAYS)
@@ -60,7 +64,7 @@ TOY = Args(members=3, tasks=("CartPole-v1",), share=0.05)
 def curves(env_id: str, task: str, keywords: Mapping[str, Any], args: Args) -> NDArray[np.float64]:
     """Train all members; gives normalised returns (windows, members)."""
     windows, steps = TASKS[task]
-    windows = max(2, round(windows * args.share))
+    windows, steps = max(2, round(windows * args.share / args.longer)), steps * args.longer
     env = make(args.members, env_id, task=task, windows=windows, window_steps=steps, **keywords)
     env.reset(seed=args.seed)
     default = np.tile(env.search_space.default_architecture, (args.members, 1))

@@ -16,6 +16,7 @@ machine that does nothing else.
     python -m pytest benchmarks/bench_window.py --benchmark-only
 """
 
+import itertools
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -61,7 +62,8 @@ WAYS: dict[str, Way] = {
     "PPO": Way(members=(1, 8), mixed=(8,), env_id="ArchSearch-PPO-v0"),
 }
 """Contenders; a new learner or trainer is a row here. PQN and PPO have settings of their own: other work per step."""
-TOGETHER = ["torch"]  # what is also measured with as many inner environments as there are steps from update to update
+MANY = (SETTINGS.train_frequency, 40)  # inner environments, in another trial: 1 and 4 gradient steps after every slot
+TOGETHER = ["torch"]  # what is measured with so many, too
 if "native" in LEARNERS:
     TOGETHER += ["native", "native bfloat16"]
     ROUNDED = {**WAYS["native"].keywords, "precision": "bfloat16"}
@@ -71,8 +73,7 @@ if "native" in LEARNERS:
         for name in ("native", "native bfloat16"):
             ways = Way({**WAYS[name].keywords, "threads": 2}, (32,), (32,), wall=True)
             WAYS[f"{name}, 2 threads, wall time"] = ways
-for name in TOGETHER:
-    envs = SETTINGS.train_frequency
+for name, envs in itertools.product(TOGETHER, MANY):
     WAYS[f"{name}, {envs} environments"] = Way({**WAYS[name].keywords, "envs_per_member": envs}, mixed=(32,))
 
 
