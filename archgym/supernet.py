@@ -53,7 +53,11 @@ class Parameter:
 
 
 class Family(Protocol):
-    """What a module of `archgym.supernets` offers; also `chain`, if its networks can grow (`archgym.net2net`)."""
+    """What a module of `archgym.supernets` offers.
+
+    Also `chain`, if its networks can grow (`archgym.net2net`), and `together`, if different networks that share weights
+    can be computed in fewer steps than one after the other (`archgym.supernets.kernels.together`).
+    """
 
     def parameters(self, networks: Sequence[Network], inputs: Inputs, outputs: int) -> dict[str, Parameter]:
         """Name the tensors that hold all these networks."""
@@ -218,7 +222,11 @@ class Subnets:
 
     def views(self, name: str) -> dict[str, Tensor]:
         """Cut a field into the network's tensors, (G, *shape)."""
-        return self.layout.views(self.network, self.fields[name])
+        return self.cut(self.fields[name])
+
+    def cut(self, flat: Tensor) -> dict[str, Tensor]:
+        """Cut flat numbers (G, parameter count) into the network's tensors, (G, *shape), without copying."""
+        return self.layout.views(self.network, flat)
 
     def forward(self, weights: Mapping[str, Tensor], observations: Tensor) -> Tensor:
         """Values of all actions, (G, B, actions), for observations (G, B, *observation shape)."""

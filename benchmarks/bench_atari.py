@@ -11,6 +11,9 @@ environment step. Contenders take turns in every round, one thread; ratios are t
 those of the process, all threads; opening environments and their first reset, which a window of usual length spreads
 over ten times as many steps, are measured apart and left out. Speed only: nothing learns in so few steps.
 
+*Four kernels* are four architectures of `nature-kernels`, drawn anew in every round, whose members have weights of their
+own or train one supernet (`share_weights`): there the convolution and the linear layers in common are computed once.
+
     python -m benchmarks.bench_atari
 
 About five minutes. EnvPool alone has the game: where it is missing, a sentence says so.
@@ -54,6 +57,8 @@ class Args:
     """Runs of every contender, after one that does not count."""
     precisions: tuple[str, ...] = ("float32", "bfloat16")
     """What archgym computes in; the plain loop has float32."""
+    only: tuple[str, ...] = ()
+    """Contenders with one of these words in the name, beside the plain loop; none: all."""
 
 
 TOY = Args(steps=40, pqn_steps=32, many=16, learning_starts=16, rounds=1, precisions=("bfloat16",))
@@ -118,22 +123,25 @@ def peer(config: dqn.Config, steps: int) -> Contender:
     return Contender("environment step", steps, seconds(lambda seed: plain_loop(config, steps, seed)))
 
 
-def archgym(env_id: str, config: dqn.Config | pqn.Config, steps: int, envs: int = ENVS) -> Contender:
-    keywords: dict[str, Any] = {**asdict(config), "task": TASK.id, "space": SPACE, "envs_per_member": envs}
-    env = make(1, env_id, windows=1, window_steps=steps, **keywords)
-    architectures = env.search_space.default_architecture[None]
+def archgym(
+    env_id: str, config: dqn.Config | pqn.Config, steps: int, envs: int = ENVS, members: int = 1, **given: Any
+) -> Contender:
+    keywords: dict[str, Any] = {**asdict(config), "task": TASK.id, "space": SPACE, "envs_per_member": envs, **given}
+    env = make(members, env_id, windows=1, window_steps=steps, **keywords)
 
     def run(seed: int) -> float:
         env.reset(seed=seed)
+        rng = np.random.default_rng(seed)
+        architectures = np.stack([env.search_space.sample(rng) for _ in range(members)])  # SPACE has one
         start = time.process_time()
-        with closing(open_inner_envs(TASK, range(envs))) as opened:
+        with closing(open_inner_envs(TASK, range(members * envs))) as opened:
             opened.reset()
             opening = time.process_time() - start
         start = time.process_time()
         env.step(architectures)
         return time.process_time() - start - opening
 
-    return Contender("environment step", steps, run)
+    return Contender("environment step", members * steps, run)
 
 
 def contenders(args: Args) -> Makers:
@@ -150,7 +158,16 @@ def contenders(args: Args) -> Makers:
             own = replace(rollouts, precision=precision, num_minibatches=minibatches)
             name = f"archgym PQN {precision}, {envs} environments"
             makers[name] = partial(archgym, "ArchSearch-PQN-v0", own, args.pqn_steps, envs)
-    return makers
+    for precision in args.precisions:
+        for shares, name in ((False, "weights of their own"), (True, "one supernet")):
+            few = max(args.steps // 4, 2 * args.learning_starts)
+            config = replace(replayed, precision=precision, buffer_size=few)
+            kernels = {"members": 4, "space": "nature-kernels", "share_weights": shares}
+            makers[f"archgym DQN {precision}, four kernels, {name}"] = partial(
+                archgym, DQN, config, few, ENVS, **kernels
+            )
+    chosen = [name for name in makers if not args.only or any(word in name for word in args.only)]
+    return {name: maker for name, maker in makers.items() if name.startswith("plain") or name in chosen}
 
 
 def main(args: Args) -> None:

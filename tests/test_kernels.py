@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -174,6 +175,55 @@ def test_on_a_cpu_members_are_computed_as_if_alone_to_the_last_bit(
     for member in range(2):
         alone = values(network, {name: weight[member] for name, weight in weights.items()}, observations[member])
         assert torch.equal(together[member], alone)
+
+
+@pytest.mark.parametrize(
+    "space", [nature_kernels.SPACE, deep_kernels.SPACE, mini_kernels.SPACE], ids=lambda one: one.name
+)
+@pytest.mark.parametrize("layer_norm", [False, True])
+def test_networks_that_share_layers_are_computed_together_as_if_alone(
+    space: SearchSpace, layer_norm: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The layers in common are computed once, and have the sum of the gradients."""
+    inputs = BOARD if space is mini_kernels.SPACE else ATARI
+    networks = [replace(network, layer_norm=layer_norm) for network in variants(space)[:3]]
+    layout = Layout(kernels, networks, inputs, OUTPUTS)
+    flat = layout.initial(np.random.default_rng(1)).double().requires_grad_()
+    given = [images(inputs, count, count)[None] for count in (2, 3, 4)]
+    calls, convolve, linear = list[int](), kernels.F.conv2d, kernels.F.linear
+
+    def weights(once: bool) -> list[dict[str, Tensor]]:
+        known: dict[tuple[str, torch.Size], Tensor] = {}
+        found = []
+        for network in networks:
+            places = layout.places(network)
+            own = {name: flat[place][None] for name, place in places.items()}
+            whole = {name for name, place in places.items() if place.shape == layout.parameters[name].shape}
+            found.append(
+                {
+                    name: known.setdefault((name, one.shape), one) if once and name in whole else one
+                    for name, one in own.items()
+                }
+            )
+        return found
+
+    def seen(x: Tensor, *rest: Any, **named: Any) -> Tensor:
+        calls.append(len(x))
+        return (convolve if x.dim() == 4 else linear)(x, *rest, **named)
+
+    alone = [kernels.forward(*one)[0] for one in zip(networks, weights(False), given, strict=True)]
+    (expected,) = torch.autograd.grad(torch.cat(alone).square().sum(), [flat])
+    monkeypatch.setattr(kernels.F, "conv2d", seen)
+    monkeypatch.setattr(kernels.F, "linear", seen)
+    for once in (True, False):
+        calls.clear()
+        values = [one[0] for one in kernels.together(networks, weights(once), given)]
+        for one, other in zip(alone, values, strict=True):
+            torch.testing.assert_close(one, other)
+        (gradient,) = torch.autograd.grad(torch.cat(values).square().sum(), [flat])
+        torch.testing.assert_close(gradient, expected)
+        fixed = space is not mini_kernels.SPACE  # whose hidden layers read as many channels as there are
+        assert calls.count(9) == (3 if fixed else 2) * once, calls
 
 
 def test_on_another_device_members_are_computed_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from archgym.learners.adam_fused import adam_for
 from archgym.learners.dqn import Config
 from archgym.learners.precision import Working
-from archgym.learners.sharing import move_target, optimizer
+from archgym.learners.sharing import joined, optimizer
 from archgym.observations import Observations
 from archgym.replay import Batch, Replay
 from archgym.training import Group, Statistics
@@ -37,7 +37,7 @@ class Learner:
         self.target = Working(self.subnets.views("target"), config.precision, trains=False)
         self.weights, self.targets = self.own.tensors, self.target.tensors
         self.gradient = torch.empty_like(fields["weight"])  # (G, parameter count)
-        self.parts = self.subnets.layout.views(self.subnets.network, self.gradient)  # of it, in the shapes of `weights`
+        self.parts = self.subnets.cut(self.gradient)  # of it, in the shapes of `weights`
         self.adam = optimizer(adam_for, self.subnets)
         self.loss = torch.zeros(len(group.rows), device=device)
         self.value = torch.zeros(len(group.rows), device=device)
@@ -100,7 +100,6 @@ def gradient_step(learners: Sequence[Learner], batch: Batch) -> None:
     statistics = zip(loss.detach().split_with_sizes(sizes), q_t.detach().mean(-1).split_with_sizes(sizes), strict=True)
     for learner, (own_loss, own_value) in zip(learners, statistics, strict=True):
         learner.descend(gradients, own_loss, own_value)
-    for learner in learners:  # now, for where weights are shared the last learner moves those of all
         learner.own.renew()
 
 
@@ -108,8 +107,8 @@ def gradient_step(learners: Sequence[Learner], batch: Batch) -> None:
 def sync_targets(learners: Sequence[Learner]) -> None:
     """Move the target networks of all these learners towards their weights."""
     for learner in learners:
-        move_target(learner.subnets, learner.config.tau)
-    for learner in learners:
+        fields = learner.subnets.fields
+        fields["target"].lerp_(fields["weight"], learner.config.tau)
         learner.target.renew()
 
 
@@ -136,7 +135,9 @@ class TorchLearners:
     ) -> None:
         self.config, self.replay, self.device = config, replay, device
         self.ring = torch.tensor(list(members), device=device)
-        self.learners = [Learner(config, group, [samplers[row] for row in group.rows], device) for group in groups]
+        self.learners = [
+            Learner(config, group, [samplers[row] for row in group.rows], device) for group in joined(groups)
+        ]
         self.weights = [learner.weights for learner in self.learners]
         self.order = torch.cat([learner.rows for learner in self.learners])  # the rows, learner after learner
         self.rank = self.order.argsort()  # where each row stands in that order

@@ -15,7 +15,7 @@ from torch import Tensor
 from archgym.learners.adam_fused import adam_for
 from archgym.learners.precision import Working
 from archgym.learners.rollouts import Rollouts
-from archgym.learners.sharing import optimizer
+from archgym.learners.sharing import copied, optimizer
 from archgym.training import Group, Statistics
 
 C = TypeVar("C", bound=Rollouts)
@@ -28,12 +28,12 @@ class RolloutLearner(Generic[C]):
     """Makes one gradient step from a minibatch, by a learning rate: every algorithm's own."""
 
     def __init__(self, config: C, group: Group, device: torch.device) -> None:
-        self.config, self.group, self.subnets = config, group, group.subnets
+        self.config, self.group, self.subnets = config, group, copied(group.subnets)
         self.rows = torch.tensor(group.rows, device=device)
         self.own = Working(self.subnets.views("weight"), config.precision, trains=True)
         self.weights = self.own.tensors
         self.gradient = torch.empty_like(self.subnets.fields["weight"])  # (G, parameter count)
-        self.parts = self.subnets.layout.views(self.subnets.network, self.gradient)  # of it, in the shapes of `weights`
+        self.parts = self.subnets.cut(self.gradient)  # of it, in the shapes of `weights`
         self.adam = optimizer(adam_for, self.subnets)
         self.transitions = torch.zeros(len(group.rows), device=device)  # learned from, repetitions counted
         self.loss = torch.zeros(len(group.rows), device=device)

@@ -7,7 +7,8 @@ layer of all members is one convolution of G groups, for fewer launches; whether
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -21,6 +22,9 @@ from archgym.search_spaces.nature_kernels import Conv, ConvNet
 from archgym.supernet import Centred, Parameter, Slices
 
 BRIGHTEST = 255.0  # what bytes are divided by
+
+Compute = Callable[[ConvNet, Mapping[str, Tensor], Tensor], Tensor]
+"""Computes a layer of G members from (B, G x channels, height, width) or (B, G x inputs), with weights (G, ...)."""
 
 
 def parameters(networks: Sequence[ConvNet], inputs: Image, outputs: int) -> dict[str, Parameter]:
@@ -112,39 +116,90 @@ def one_by_one(network: ConvNet, weights: Mapping[str, Tensor], observations: Te
 
 def side_by_side(network: ConvNet, weights: Mapping[str, Tensor], observations: Tensor) -> Tensor:
     """Compute all members at once, the channels of each beside those of the others; otherwise as `forward`."""
-    members = len(observations)
+    x = _entered(weights, observations.transpose(0, 1).flatten(1, 2))
+    for name in _convs(network):
+        x = _convolved(network, weights, x, name)
+    values = _head(network, weights, _hidden(network, weights, _flat(network, x)))
+    return values.view(len(x), len(observations), -1).transpose(0, 1)  # (G, B, outputs)
 
-    def joined(name: str) -> Tensor:
-        return weights[name].flatten(0, 1)  # (G x outputs, ...)
 
-    def activated(name: str, x: Tensor) -> Tensor:
-        if network.layer_norm:  # a group for each member
-            x = F.group_norm(x, members, joined(f"norm_{name}.weight"), joined(f"norm_{name}.bias"))
-        return F.relu(x)
+def together(
+    networks: Sequence[ConvNet], weights: Sequence[Mapping[str, Tensor]], observations: Sequence[Tensor]
+) -> list[Tensor]:
+    """Compute several networks of one supernet, each as `forward` would on images (1, B, ...) of its own.
 
-    def linear(name: str, x: Tensor) -> Tensor:
-        if members == 1:
-            return F.linear(x, joined(f"{name}.weight"), joined(f"{name}.bias"))
-        own = x.view(len(x), members, -1).transpose(0, 1)  # (G, B, inputs)
-        units = torch.baddbmm(weights[f"{name}.bias"][:, None], own, weights[f"{name}.weight"].mT)
-        return units.transpose(0, 1).flatten(1)  # (B, G x units)
+    The first convolution and the linear layers, which hold nearly all numbers, are computed once on the images of all,
+    where all networks have them in common: the same objects in `weights`.
+    """
+    first, own = networks[0], weights[0]
 
-    x = observations.transpose(0, 1).flatten(1, 2).to(weights["stem.weight"].dtype)  # (B, G x channels, height, width)
+    def computed(layer: str, compute: Compute, x: list[Tensor], once: bool = True) -> list[Tensor]:
+        parts = (f"{layer}.", f"norm_{layer}.")
+        used = [{name: id(one) for name, one in tensors.items() if name.startswith(parts)} for tensors in weights]
+        if once and all(other == used[0] for other in used):
+            return list(compute(first, own, torch.cat(x)).split_with_sizes([len(part) for part in x]))
+        return [compute(*one) for one in zip(networks, weights, x, strict=True)]
+
+    x = [_entered(own, images[0]) for images in observations]
+    x = computed("stem", partial(_convolved, name="stem"), x, all(one.stem == first.stem for one in networks))
+    for number, (network, tensors) in enumerate(zip(networks, weights, strict=True)):
+        for name in list(_convs(network))[1:]:
+            x[number] = _convolved(network, tensors, x[number], name)
+        x[number] = _flat(network, x[number])
+    return [values[None] for values in computed("head", _head, computed("hidden", _hidden, x))]
+
+
+def _entered(weights: Mapping[str, Tensor], images: Tensor) -> Tensor:
+    """Bring images of bytes (B, G x channels, height, width) to what the stem takes."""
+    x = images.to(weights["stem.weight"].dtype)
     if torch.is_grad_enabled() and x.dtype == torch.float32 and x.device.type == "cpu":
         # Measured there: a fifth faster so with gradients, but slower without them, and in bfloat16 either way.
         x = x.contiguous(memory_format=torch.channels_last)
-    for name, conv in _convs(network).items():
-        weight = joined(f"{name}.weight")
-        if name == "stem":  # the weights are divided and not the images, which bfloat16 holds exactly as they are
-            weight = weight / BRIGHTEST
-        before, behind = conv.padding[:2]
-        if before != behind:  # else the convolution itself pads, without a copy of the maps
-            x, before = F.pad(x, conv.padding), 0
-        x = F.conv2d(x, weight, joined(f"{name}.bias"), conv.stride, before, groups=members)
-        x = activated(name, x)
-    x = activated("hidden", linear("hidden", fitted(x, network.side).flatten(1)))
-    values = linear("head", x.to(weights["head.weight"].dtype))
-    return values.view(len(x), members, -1).transpose(0, 1)  # (G, B, outputs)
+    return x
+
+
+def _convolved(network: ConvNet, weights: Mapping[str, Tensor], x: Tensor, name: str) -> Tensor:
+    """Compute one convolution."""
+    conv, weight = _convs(network)[name], weights[f"{name}.weight"]
+    members, kernels = len(weight), weight.flatten(0, 1)  # (G x outputs, ...)
+    if name == "stem":  # the weights are divided and not the images, which bfloat16 holds exactly as they are
+        kernels = kernels / BRIGHTEST
+    before, behind = conv.padding[:2]
+    if before != behind:  # else the convolution itself pads, without a copy of the maps
+        x, before = F.pad(x, conv.padding), 0
+    x = F.conv2d(x, kernels, weights[f"{name}.bias"].flatten(), conv.stride, before, groups=members)
+    return _activated(network, weights, name, x)
+
+
+def _activated(network: ConvNet, weights: Mapping[str, Tensor], name: str, x: Tensor) -> Tensor:
+    """Compute what follows a layer."""
+    if network.layer_norm:  # a group for each member
+        gain, shift = weights[f"norm_{name}.weight"], weights[f"norm_{name}.bias"]
+        x = F.group_norm(x, len(gain), gain.flatten(), shift.flatten())
+    return F.relu(x)
+
+
+def _flat(network: ConvNet, x: Tensor) -> Tensor:
+    """Bring maps to the inputs of the hidden layer."""
+    return fitted(x, network.side).flatten(1)
+
+
+def _hidden(network: ConvNet, weights: Mapping[str, Tensor], x: Tensor) -> Tensor:
+    """Compute the hidden layer."""
+    return _activated(network, weights, "hidden", _linear(weights, "hidden", x))
+
+
+def _head(network: ConvNet, weights: Mapping[str, Tensor], x: Tensor) -> Tensor:
+    """Compute the values."""
+    return _linear(weights, "head", x.to(weights["head.weight"].dtype))
+
+
+def _linear(weights: Mapping[str, Tensor], name: str, x: Tensor) -> Tensor:
+    weight, bias = weights[f"{name}.weight"], weights[f"{name}.bias"]
+    if len(weight) == 1:
+        return F.linear(x, weight[0], bias[0])
+    own = x.view(len(x), len(weight), -1).transpose(0, 1)  # (G, B, inputs)
+    return torch.baddbmm(bias[:, None], own, weight.mT).transpose(0, 1).flatten(1)  # (B, G x units)
 
 
 def chain(network: ConvNet, inputs: Image, outputs: int) -> Chain:
