@@ -11,8 +11,8 @@ environment step. Contenders take turns in every round, one thread; ratios are t
 those of the process, all threads; opening environments and their first reset, which a window of usual length spreads
 over ten times as many steps, are measured apart and left out. Speed only: nothing learns in so few steps.
 
-*Four kernels* are four architectures of `nature-kernels`, drawn anew in every round, whose members have weights of their
-own or train one supernet (`share_weights`): there the convolution and the linear layers in common are computed once.
+*Four kernels* are four architectures of `nature-kernels`, drawn anew in every round, whose members have weights of
+their own or train one supernet (`share_weights`): there the layers that all have in common are computed once.
 
     python -m benchmarks.bench_atari
 

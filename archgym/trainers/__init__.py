@@ -7,6 +7,6 @@ whatever is found. It defines `PRESETS`, its `Config`s by name, `default` among 
 reference. A trainer sees plain networks of their exact shapes and knows neither the supernet's slices, nor the
 outer agent, nor Gymnasium's outer spaces. Where its `Config` has a `buffer_size` it is given a replay of so many
 transitions per member, else None. A module that says `SHARES_WEIGHTS = True` also trains groups whose subnets are
-copies of one supernet's numbers (`archgym.learners.sharing`); one that says `ACTOR_CRITIC = True` needs networks with
+parts of one supernet (`archgym.learners.sharing`); one that says `ACTOR_CRITIC = True` needs networks with
 an output for the value behind those for the actions.
 """
