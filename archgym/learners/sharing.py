@@ -30,9 +30,6 @@ from archgym.search_space import Network
 from archgym.supernet import FIELDS, Subnets, Supernet
 from archgym.training import Group
 
-COPIED = ("weight",)  # the fields that copies have
-
-
 Cuts = dict[str, tuple[torch.Size, Tensor | None]]
 """Of a network's tensors, by name: the shape, and the places of its numbers among those that a union holds of the
 supernet's tensor; None where it is all of them."""
@@ -52,7 +49,8 @@ class Union:
         fields: For each of `FIELDS`, (1, U).
         users: (U,) how many members use each.
         own: (numbers of the network,) of each group, where they lie in the supernet.
-        copies: Of each group that has them, in the order in which their gradients come: fields, and their places.
+        copies: Of each group that has them, in the order in which their gradients come: weights (members of the group,
+            numbers of the network), and their places.
         adam: What moves the numbers where groups have copies; the first group's learner makes it.
         gradient: (U,) the sum of the gradients of groups with copies.
         diverged: Whether a number of groups with copies was not finite when the window ended.
@@ -75,7 +73,7 @@ class Union:
         begins = synced[self.positions].to(self.device)
         self.fields["target"] = torch.where(begins, self.fields["weight"], self.fields["target"])
         self.users = users[self.positions].to(self.fields["weight"])
-        self.copies: list[tuple[dict[str, Tensor], Tensor]] = []
+        self.copies: list[tuple[Tensor, Tensor]] = []
         self.adam: Adam | None = None
         self.diverged = False
 
@@ -218,12 +216,12 @@ def joined(groups: Sequence[Group]) -> Sequence[Group]:
 
 
 def copied(subnets: Subnets) -> Subnets:
-    """Give every member of a group numbers of its own, if they share some; called once per group, in turns."""
+    """Give every member of a group weights of its own, if they share some; called once per group, in turns."""
     if isinstance(subnets, Share):
         union, places = subnets.union, subnets.union.places(subnets.positions)
-        subnets.fields = {name: union.fields[name][:, places].repeat(subnets.count, 1) for name in COPIED}
+        subnets.fields = {"weight": union.fields["weight"][:, places].repeat(subnets.count, 1)}
         subnets.number = len(union.copies)
-        union.copies.append((subnets.fields, places))
+        union.copies.append((subnets.fields["weight"], places))
     return subnets
 
 
@@ -288,9 +286,8 @@ class Turn(Adam):
         if self.share.closes:
             assert union.adam is not None, "the first group's learner makes it"
             union.adam.step(union.gradient[None], learning_rate)
-            for fields, places in union.copies:
-                for name in COPIED:
-                    fields[name].copy_(union.fields[name].index_select(1, places))
+            for weight, places in union.copies:
+                weight.copy_(union.fields["weight"].index_select(1, places))
 
     def finish(self) -> NDArray[np.bool_]:
         """Count the union's gradient steps, and tell whether a number of it is not finite, alike for all members."""
